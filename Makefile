@@ -1,0 +1,44 @@
+# Every target works on one .venv, which the first of them makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SUITE ?= librdkafka
+
+.PHONY: serve test test-fast check conformance bench docs wheel clean
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $(STAMP)
+
+serve: $(STAMP)  ## run the broker on 127.0.0.1:9092 with the embedded stores
+	@exec $(BIN)/moldau serve $(ARGS)
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP)  ## only the tests that take milliseconds
+	$(BIN)/python -m pytest -m "not slow and not java and not kcat" $(ARGS)
+
+check: $(STAMP)  ## style, types, layers, fresh generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.codegen --check
+
+conformance: $(STAMP)  ## third-party suites: make conformance SUITE=librdkafka|franz_go|java_cli|all
+	conformance/run $(SUITE) $(ARGS)
+
+bench: $(STAMP)  ## figures beside Apache Kafka in one interleaved run
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP)  ## regenerate the generated pages
+	$(BIN)/python -m tools.docs $(ARGS)
+
+wheel: $(STAMP)  ## build dist/moldau-*.whl
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean:
+	rm -rf $(VENV) dist build

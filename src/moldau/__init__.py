@@ -1,0 +1,1 @@
+"""Moldau: Apache Kafka as one Python package."""
