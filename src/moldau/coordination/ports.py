@@ -1,0 +1,54 @@
+"""What the coordinators need of the metadata store. Every implementation passes `tests/contract/group_store.py`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from moldau.metadata.rows_groups import GroupRecord, OffsetKey, OffsetRow
+
+
+class GroupStore(Protocol):
+    """Records of groups and committed offsets.
+
+    Writes take effect in the order of the calls, even when several are awaited at once (the store may commit many of
+    them together). A method either did all it says or raised `StoreError` and did nothing. Cancelling a caller does not
+    undo a write.
+    """
+
+    async def load_groups(self) -> list[GroupRecord]:
+        """All coordinator records, in the order of (kind, group, key)."""
+        ...
+
+    async def write(
+        self, records: list[GroupRecord], offsets: list[OffsetRow], deleted_offsets: list[OffsetKey]
+    ) -> None:
+        """One durable transaction: put or delete records, then delete offsets, then put offsets.
+
+        Deleting what is not there is fine.
+        """
+        ...
+
+    async def fetch_offsets(self, group: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
+        """The committed offsets of `keys`, (topic_id, partition) each; None means all.
+
+        Missing ones are left out; sorted by key.
+        """
+        ...
+
+    async def list_expirable(
+        self, now: int, committed_before: int, after: OffsetKey | None, limit: int
+    ) -> list[OffsetRow]:
+        """Offsets of all groups that may be too old, sorted by key, those behind `after`, at most `limit`.
+
+        A row belongs to it when it has an expire timestamp and that is `<= now`, or when it has none (-1) and its
+        commit timestamp is `<= committed_before`.
+        """
+        ...
+
+    async def groups_with_offsets(self, groups: list[str]) -> set[str]:
+        """Those of `groups` that have at least one committed offset."""
+        ...
+
+    async def offsets_of_topics(self, topic_ids: list[bytes], limit: int) -> list[OffsetKey]:
+        """At most `limit` committed offsets of these topics, of whatever group."""
+        ...

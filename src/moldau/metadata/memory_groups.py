@@ -1,0 +1,59 @@
+"""Groups and committed offsets in memory: the verified fake of every test, and the store of an ephemeral broker."""
+
+from __future__ import annotations
+
+from .rows_groups import GroupRecord, OffsetKey, OffsetRow
+
+
+class MemoryGroupStore:
+    """`moldau.coordination.ports.GroupStore` on two dicts."""
+
+    __slots__ = ("_offsets", "_records")
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[int, str, str], bytes] = {}
+        self._offsets: dict[str, dict[tuple[bytes, int], OffsetRow]] = {}
+
+    async def load_groups(self) -> list[GroupRecord]:
+        return [GroupRecord(*key, value) for key, value in sorted(self._records.items())]
+
+    async def write(
+        self, records: list[GroupRecord], offsets: list[OffsetRow], deleted_offsets: list[OffsetKey]
+    ) -> None:
+        for kind, group, key, value in records:
+            if value is None:
+                self._records.pop((kind, group, key), None)
+            else:
+                self._records[kind, group, key] = value
+        for group, topic_id, partition in deleted_offsets:
+            rows = self._offsets.get(group)
+            if rows is not None:
+                rows.pop((topic_id, partition), None)
+                if not rows:
+                    del self._offsets[group]
+        for row in offsets:
+            self._offsets.setdefault(row.group, {})[row.topic_id, row.partition] = row
+
+    async def fetch_offsets(self, group: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
+        rows = self._offsets.get(group, {})
+        return [rows[key] for key in sorted(rows if keys is None else set(keys)) if key in rows]
+
+    async def list_expirable(
+        self, now: int, committed_before: int, after: OffsetKey | None, limit: int
+    ) -> list[OffsetRow]:
+        found: list[OffsetRow] = []
+        for rows in self._offsets.values():
+            for row in rows.values():
+                expire, commit = row.expire_timestamp, row.commit_timestamp
+                if (commit <= committed_before if expire == -1 else expire <= now) and (
+                    after is None or row.key > after
+                ):
+                    found.append(row)
+        return sorted(found)[:limit]
+
+    async def groups_with_offsets(self, groups: list[str]) -> set[str]:
+        return {group for group in groups if group in self._offsets}
+
+    async def offsets_of_topics(self, topic_ids: list[bytes], limit: int) -> list[OffsetKey]:
+        wanted = set(topic_ids)
+        return [row.key for rows in self._offsets.values() for row in rows.values() if row.topic_id in wanted][:limit]
