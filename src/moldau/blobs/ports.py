@@ -1,0 +1,67 @@
+"""The port of the blob store: appendable write-ahead blobs and immutable ones, named by 64-bit ids.
+
+Every implementation passes `tests/contract/blob_store.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+Buffer = bytes | bytearray | memoryview
+
+AppendDone = Callable[[int, Exception | None], None]
+"""Called once with the position of the first byte, or with (-1, error). May be called on a thread of the store's own."""
+
+
+class BlobError(Exception):
+    """The world's fault: the bytes could not be written or read. Kafka: KAFKA_STORAGE_ERROR."""
+
+
+class BlobMissing(BlobError):
+    """No such blob, or it ends before the range that was asked for."""
+
+
+class BlobStore(Protocol):
+    """Bytes under ids. A blob is either appended to until it is sealed, or put whole; then it never changes."""
+
+    async def create(self, blob_id: int) -> None:
+        """An empty appendable blob; it is there after a power cut once this returns."""
+        ...
+
+    def append(self, blob_id: int, buffers: Sequence[Buffer], durable: bool, done: AppendDone) -> None:
+        """Write the buffers one after the other at the end. `done` runs after the bytes can be read, and are durable if asked.
+
+        Appends to one blob keep their order. After an error the blob takes no more appends: seal it and go on in a new one.
+        """
+        ...
+
+    async def seal(self, blob_id: int) -> int:
+        """Make all of it durable, take no more appends; returns its size."""
+        ...
+
+    def sync(self) -> None:
+        """Make every append that was not durable durable now. Blocks; may be called on any thread."""
+        ...
+
+    async def put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
+        """A whole immutable blob, durable when this returns; returns its size. A retry may put the same again."""
+        ...
+
+    def read_now(self, blob_id: int, position: int, length: int) -> bytes | None:
+        """The range if it can be had without waiting (page cache), else None: then use `read`. Raises BlobMissing."""
+        ...
+
+    async def read(self, blob_id: int, position: int, length: int) -> bytes:
+        """Exactly the range. Raises BlobMissing when the blob is not there or too short, BlobError when it cannot be read."""
+        ...
+
+    async def delete(self, blob_id: int) -> None:
+        """No error if it is not there."""
+        ...
+
+    async def sizes(self) -> dict[int, int]:
+        """All blobs with their sizes, for recovery, orphan collection and `inspect`."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,74 @@
+"""Named fault points: where a test may kill the process, fail a call, or slow it.
+
+`hit(name)` stands before and after every write, sync and commit. Outside tests it is one comparison. `MOLDAU_FAULTS` arms
+points: `name=kill`, `name=kill:17` (at the 17th pass), `name=fail` (OSError EIO), `name=full` (OSError ENOSPC), `name=sleep:0.2`,
+several separated by commas.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+POINTS: dict[str, str] = {
+    "blobs.local.create": "before a write-ahead file is created",
+    "blobs.local.created": "after the file and its directory entry are durable",
+    "blobs.local.write": "before record bytes are written",
+    "blobs.local.written": "after the write, before the sync",
+    "blobs.local.synced": "after the sync, before anybody knows",
+    "blobs.local.put": "before an immutable blob is written",
+    "blobs.local.put_synced": "after it is durable under its final name",
+    "blobs.local.delete": "before a blob is deleted",
+    "metadata.sqlite.begin": "before a write transaction begins",
+    "metadata.sqlite.commit": "after its statements, before COMMIT",
+    "metadata.sqlite.committed": "after COMMIT, before anybody knows",
+    "metadata.sqlite.checkpoint": "before the WAL is copied into the database",
+}
+"""Every point with what is about to happen or has just happened. A test fails when one is missing here or never passed."""
+
+_armed: dict[str, tuple[str, float, list[int]]] = {}
+_seen: set[str] | None = None
+
+
+def arm(spec: str) -> None:
+    """Arm points from a specification as in `MOLDAU_FAULTS`; an empty one disarms all."""
+    _armed.clear()
+    for part in filter(None, spec.split(",")):
+        name, _, action = part.partition("=")
+        if name not in POINTS:
+            raise ValueError(f"no fault point {name!r}; there are {', '.join(sorted(POINTS))}")
+        kind, _, argument = action.partition(":")
+        if kind not in ("kill", "fail", "full", "sleep"):
+            raise ValueError(f"fault action {action!r}: expected kill[:N], fail[:N], full[:N] or sleep:SECONDS")
+        _armed[name] = (kind, float(argument or 1), [0])
+
+
+def record(seen: set[str] | None) -> None:
+    """Collect the names of all points that are passed, or stop doing so."""
+    global _seen
+    _seen = seen
+
+
+def hit(name: str) -> None:
+    """Pass the point. May not return (kill), may raise OSError (fail, full)."""
+    if _seen is not None:
+        _seen.add(name)
+    if _armed and name in _armed:
+        _act(*_armed[name])
+
+
+def _act(kind: str, argument: float, passes: list[int]) -> None:
+    passes[0] += 1
+    if kind == "sleep":
+        time.sleep(argument)
+    elif passes[0] < argument:
+        return
+    elif kind == "kill":
+        os.kill(os.getpid(), 9)
+    else:
+        code = errno.ENOSPC if kind == "full" else errno.EIO
+        raise OSError(code, f"{os.strerror(code)} (fault point)")
+
+
+arm(os.environ.get("MOLDAU_FAULTS", ""))

@@ -1,0 +1,31 @@
+"""What a metadata store may raise. Everything else that leaves it is a defect of ours."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of all: the world's fault. The commit did not happen, unless the subclass says otherwise."""
+
+
+class StoreUnavailable(StoreError):
+    """The store does not answer or refuses to write (disk full, I/O error, locked). Retry later; Kafka: KAFKA_STORAGE_ERROR."""
+
+
+class StoreCorrupt(StoreError):
+    """What is stored contradicts itself. Nothing was changed; `moldau inspect` tells more."""
+
+
+class FormatTooNew(StoreError):
+    """The data was written by a newer release. Nothing was touched."""
+
+
+class TopicExists(StoreError):
+    """A topic of that name is alive. Kafka: TOPIC_ALREADY_EXISTS."""
+
+
+class TopicMissing(StoreError):
+    """No topic of that id is alive. Kafka: UNKNOWN_TOPIC_OR_PARTITION."""
+
+
+class Conflict(StoreError):
+    """Rows were not what the caller had read; nothing was changed. Read again and decide again."""

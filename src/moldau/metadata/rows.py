@@ -1,0 +1,238 @@
+"""The rows of the metadata store as values: what the ports take and give.
+
+Plain classes with slots: millions of extents pass through here, and a broker that starts must not pay for class
+machinery. Offsets, ids and times are ints; times are milliseconds since the epoch; ids of topics are 16 bytes.
+"""
+
+from __future__ import annotations
+
+KIND_WAL = 0
+"""The extent's bytes are a range of a write-ahead blob that many partitions share."""
+KIND_INLINE = 1
+"""The extent's bytes rode in the commit itself; the store keeps them in a table until maintenance moves them."""
+KIND_SEGMENT = 2
+"""The extent's bytes are a segment blob of this one partition, with final offsets and indexes."""
+
+
+class _Row:
+    """Equality and repr by slots, for tests and for logs."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple(repr(getattr(self, name)) for name in self.__slots__))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self.__slots__)})"
+
+
+class Extent(_Row):
+    """A run of consecutive batches of one partition inside one blob.
+
+    `fold` says what the batches meant to producers (see `moldau.log.fold`); it is empty where no batch was idempotent.
+    `running_max_timestamp` is the largest timestamp of this and every earlier extent, which makes look-up by time a bisection.
+    """
+
+    __slots__ = (
+        "appended_at",
+        "base_offset",
+        "blob_id",
+        "fold",
+        "kind",
+        "last_offset",
+        "leader_epoch",
+        "length",
+        "max_timestamp",
+        "partition_id",
+        "position",
+        "records",
+        "running_max_timestamp",
+    )
+
+    def __init__(
+        self,
+        partition_id: int,
+        base_offset: int,
+        last_offset: int,
+        blob_id: int,
+        position: int,
+        length: int,
+        max_timestamp: int,
+        running_max_timestamp: int,
+        records: int,
+        leader_epoch: int,
+        kind: int,
+        appended_at: int,
+        fold: bytes = b"",
+    ) -> None:
+        self.partition_id = partition_id
+        self.base_offset = base_offset
+        self.last_offset = last_offset
+        self.blob_id = blob_id
+        self.position = position
+        self.length = length
+        self.max_timestamp = max_timestamp
+        self.running_max_timestamp = running_max_timestamp
+        self.records = records
+        self.leader_epoch = leader_epoch
+        self.kind = kind
+        self.appended_at = appended_at
+        self.fold = fold
+
+
+class PartitionRow(_Row):
+    """The hot row of a partition: `end_offset` is where the next batch goes, and the version of every append."""
+
+    __slots__ = (
+        "alive",
+        "bytes_total",
+        "end_offset",
+        "leader_epoch",
+        "log_start_offset",
+        "max_timestamp",
+        "partition_id",
+        "partition_index",
+        "topic_id",
+    )
+
+    def __init__(
+        self,
+        partition_id: int,
+        topic_id: bytes,
+        partition_index: int,
+        alive: bool = True,
+        end_offset: int = 0,
+        log_start_offset: int = 0,
+        leader_epoch: int = 0,
+        max_timestamp: int = -1,
+        bytes_total: int = 0,
+    ) -> None:
+        self.partition_id = partition_id
+        self.topic_id = topic_id
+        self.partition_index = partition_index
+        self.alive = alive
+        self.end_offset = end_offset
+        self.log_start_offset = log_start_offset
+        self.leader_epoch = leader_epoch
+        self.max_timestamp = max_timestamp
+        self.bytes_total = bytes_total
+
+
+class TopicRow(_Row):
+    """A topic that is alive, with its partitions sorted by index. `configs` are the overrides only."""
+
+    __slots__ = ("configs", "created_ms", "name", "partitions", "topic_id")
+
+    def __init__(
+        self, topic_id: bytes, name: str, configs: dict[str, str], created_ms: int, partitions: list[PartitionRow]
+    ) -> None:
+        self.topic_id = topic_id
+        self.name = name
+        self.configs = configs
+        self.created_ms = created_ms
+        self.partitions = partitions
+
+
+class BlobRow(_Row):
+    """A stored blob. `size` is what commits may refer to once the blob is sealed, -1 while it still grows."""
+
+    __slots__ = ("blob_id", "created_ms", "doomed_ms", "kind", "size")
+
+    def __init__(self, blob_id: int, kind: int, size: int, created_ms: int, doomed_ms: int = -1) -> None:
+        self.blob_id = blob_id
+        self.kind = kind
+        self.size = size
+        self.created_ms = created_ms
+        self.doomed_ms = doomed_ms
+
+
+class AppendEntry(_Row):
+    """One partition's part of an append commit. `expected_end` is both the guess of the base offset and the version read."""
+
+    __slots__ = ("expected_end", "fold", "length", "max_timestamp", "partition_id", "position", "records")
+
+    def __init__(
+        self,
+        partition_id: int,
+        expected_end: int,
+        records: int,
+        position: int,
+        length: int,
+        max_timestamp: int,
+        fold: bytes = b"",
+    ) -> None:
+        self.partition_id = partition_id
+        self.expected_end = expected_end
+        self.records = records
+        self.position = position
+        self.length = length
+        self.max_timestamp = max_timestamp
+        self.fold = fold
+
+
+class AppendCommit(_Row):
+    """One flush: the bytes are in blob `blob_id` already (`inline` is None) or travel with the commit as `inline`.
+
+    `records` of an entry is the number of *offsets* it takes. `durable` False (acks=1 only) lets an embedded store skip
+    the sync of this commit; a later durable commit makes it durable too.
+    """
+
+    __slots__ = ("blob_id", "durable", "entries", "inline", "now")
+
+    def __init__(
+        self, blob_id: int, entries: list[AppendEntry], inline: bytes | None, durable: bool, now: int
+    ) -> None:
+        self.blob_id = blob_id
+        self.entries = entries
+        self.inline = inline
+        self.durable = durable
+        self.now = now
+
+
+APPENDED = 0
+"""The entry was committed; `offset` is its base offset."""
+MOVED = 1
+"""The partition's end is not the expected one; `offset` is the true end. Nothing of this entry was written."""
+GONE = 2
+"""The partition was deleted."""
+
+
+class AppendResult(_Row):
+    """The answer to one entry, in the order of the entries."""
+
+    __slots__ = ("leader_epoch", "offset", "running_max_timestamp", "status")
+
+    def __init__(self, status: int, offset: int, leader_epoch: int = 0, running_max_timestamp: int = -1) -> None:
+        self.status = status
+        self.offset = offset
+        self.leader_epoch = leader_epoch
+        self.running_max_timestamp = running_max_timestamp
+
+
+class PartitionState(_Row):
+    """What a view is built from: the row, the newest snapshot (or none), and every extent that ends at or after it."""
+
+    __slots__ = ("extents", "row", "snapshot", "snapshot_offset")
+
+    def __init__(self, row: PartitionRow, snapshot_offset: int, snapshot: bytes, extents: list[Extent]) -> None:
+        self.row = row
+        self.snapshot_offset = snapshot_offset
+        self.snapshot = snapshot
+        self.extents = extents
+
+
+class ClusterRow(_Row):
+    """The one row that names the cluster. `format_version` is the version of everything persisted beside it."""
+
+    __slots__ = ("cluster_id", "created_ms", "features", "format_version")
+
+    def __init__(self, cluster_id: str, format_version: int, features: dict[str, int], created_ms: int) -> None:
+        self.cluster_id = cluster_id
+        self.format_version = format_version
+        self.features = features
+        self.created_ms = created_ms

@@ -1,0 +1,82 @@
+"""`ClusterStore` on any SQL engine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+
+from ..rows import ClusterRow
+from .tx import Engine, Tx
+
+
+def new_cluster_id() -> str:
+    """A random UUID in Kafka's url-safe base64 form (22 characters), never beginning with a dash."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
+
+
+class SqlClusterStore:
+    """See `moldau.metadata.ports.ClusterStore`."""
+
+    def __init__(self, engine: Engine, format_version: int) -> None:
+        self._engine = engine
+        self._format_version = format_version
+
+    async def create_cluster(self, now: int) -> None:
+        """Write the one row unless it is there."""
+
+        async def body(tx: Tx) -> None:
+            if not await tx.run("cluster_get"):
+                await tx.run("cluster_insert", cluster_id=new_cluster_id(), now=now)
+
+        await self._engine.write(body)
+
+    async def load_cluster(self) -> ClusterRow:
+        async def body(tx: Tx) -> ClusterRow:
+            cluster_id, features, created_ms = (await tx.run("cluster_get"))[0]
+            return ClusterRow(cluster_id, self._format_version, json.loads(features), created_ms)
+
+        return await self._engine.read(body)
+
+    async def set_feature(self, name: str, level: int) -> None:
+        async def body(tx: Tx) -> None:
+            features = json.loads((await tx.run("cluster_get"))[0][1])
+            features[name] = level
+            if not level:
+                del features[name]
+            await tx.run("cluster_set_features", features=json.dumps(features))
+
+        await self._engine.write(body)
+
+    async def start_broker(self, node_id: int, rack: str | None, listeners: str, release: str, now: int) -> int:
+        async def body(tx: Tx) -> int:
+            rows = await tx.run(
+                "broker_start", node_id=node_id, rack=rack, listeners=listeners, release=release, now=now
+            )
+            return int(rows[0][0])
+
+        return await self._engine.write(body)
+
+    async def reserve_producer_ids(self, count: int) -> int:
+        async def body(tx: Tx) -> int:
+            return int((await tx.run("producer_ids_reserve", count=count))[0][0]) - count
+
+        return await self._engine.write(body)
+
+    async def load_entities(self) -> list[tuple[str, str, dict[str, str]]]:
+        async def body(tx: Tx) -> list[tuple[str, str, dict[str, str]]]:
+            return [(kind, name, json.loads(configs)) for kind, name, configs in await tx.run("entities")]
+
+        return await self._engine.read(body)
+
+    async def set_entity(self, kind: str, name: str, configs: dict[str, str]) -> None:
+        async def body(tx: Tx) -> None:
+            if configs:
+                await tx.run("entity_set", kind=kind, name=name, configs=json.dumps(configs))
+            else:
+                await tx.run("entity_delete", kind=kind, name=name)
+
+        await self._engine.write(body)

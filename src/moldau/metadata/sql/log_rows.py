@@ -1,0 +1,77 @@
+"""Extents, partition rows and blobs in SQL: the parts that are the same on every engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..rows import BlobRow, Extent, PartitionRow, PartitionState
+from .tx import Tx
+
+_LOAD_CHUNK = 10_000
+
+
+def extent_of(row: tuple[Any, ...]) -> Extent:
+    """Columns in the order of `Extent.__init__`."""
+    return Extent(*row)
+
+
+def partition_of(row: tuple[Any, ...]) -> PartitionRow:
+    """Columns in the order of `PartitionRow.__init__`."""
+    return PartitionRow(row[0], row[1], row[2], bool(row[3]), *row[4:])
+
+
+async def load_partition(tx: Tx, partition_id: int) -> PartitionState | None:
+    rows = await tx.run("partition_get", partition_id=partition_id)
+    if not rows or not rows[0][3]:
+        return None
+    snapshots = await tx.run("snapshot_get", partition_id=partition_id)
+    at_offset, packed = snapshots[0] if snapshots else (0, b"")
+    extents: list[Extent] = []
+    start = at_offset
+    while True:
+        chunk = await extents_from(tx, partition_id, start, _LOAD_CHUNK)
+        extents.extend(chunk)
+        if len(chunk) < _LOAD_CHUNK:
+            return PartitionState(partition_of(rows[0]), at_offset, packed, extents)
+        start = chunk[-1].last_offset + 1
+
+
+async def extents_from(tx: Tx, partition_id: int, offset: int, limit: int) -> list[Extent]:
+    rows = await tx.run("extents_from", partition_id=partition_id, from_offset=offset, limit=limit)
+    return [extent_of(row) for row in rows]
+
+
+async def extents_before(tx: Tx, partition_id: int, offset: int, limit: int) -> list[Extent]:
+    rows = await tx.run("extents_before", partition_id=partition_id, from_offset=offset, limit=limit)
+    return [extent_of(row) for row in reversed(rows)]
+
+
+async def extent_by_time(tx: Tx, partition_id: int, timestamp: int) -> Extent | None:
+    """Bisects the running maximum over offsets: each probe is one seek in the primary key."""
+    first = await tx.run("extents_from", partition_id=partition_id, from_offset=0, limit=1)
+    last = await tx.run("extents_before", partition_id=partition_id, from_offset=1 << 62, limit=1)
+    if not first or extent_of(last[0]).running_max_timestamp < timestamp:
+        return None
+    low = extent_of(first[0])
+    if low.running_max_timestamp >= timestamp:
+        return low
+    high = extent_of(last[0])
+    # low is below the timestamp, high is not; the answer lies in (low, high]
+    while low.last_offset + 1 < high.base_offset:
+        middle = (low.last_offset + 1 + high.base_offset) // 2
+        probe = extent_of((await tx.run("extents_from", partition_id=partition_id, from_offset=middle, limit=1))[0])
+        if probe.running_max_timestamp < timestamp:
+            low = probe
+        elif probe.last_offset < high.last_offset:
+            high = probe
+        else:
+            # middle fell into a gap right below high: look at the rows between, there are few
+            between = await extents_from(tx, partition_id, low.last_offset + 1, 2)
+            if between[0].running_max_timestamp >= timestamp:
+                return between[0]
+            low = between[0]
+    return high
+
+
+async def insert_blob(tx: Tx, blob: BlobRow) -> None:
+    await tx.run("blob_insert", blob_id=blob.blob_id, kind=blob.kind, size=blob.size, created_ms=blob.created_ms)

@@ -1,0 +1,35 @@
+-- name: cluster_get
+-- The one row.
+SELECT cluster_id, features, created_ms FROM cluster WHERE one = 1;
+
+-- name: cluster_insert
+-- At the first start.
+INSERT INTO cluster (one, cluster_id, features, next_producer_id, created_ms) VALUES (1, :cluster_id, '{}', 0, :now);
+
+-- name: cluster_set_features
+-- Finalized feature levels, as JSON.
+UPDATE cluster SET features = :features WHERE one = 1;
+
+-- name: producer_ids_reserve
+-- Take a block of producer ids; the answer is the first id after the block.
+UPDATE cluster SET next_producer_id = next_producer_id + :count WHERE one = 1 RETURNING next_producer_id;
+
+-- name: broker_start
+-- A broker starts: its incarnation rises.
+INSERT INTO broker (node_id, incarnation, listeners, rack, release, started_ms) VALUES (:node_id, 1, :listeners, :rack, :release, :now)
+ON CONFLICT (node_id) DO UPDATE SET incarnation = broker.incarnation + 1, listeners = excluded.listeners, rack = excluded.rack,
+  release = excluded.release, started_ms = excluded.started_ms
+RETURNING incarnation;
+
+-- name: entities
+-- Configs of everything that is not a topic.
+SELECT kind, name, configs FROM entity;
+
+-- name: entity_set
+-- Replace the configs of an entity.
+INSERT INTO entity (kind, name, configs) VALUES (:kind, :name, :configs)
+ON CONFLICT (kind, name) DO UPDATE SET configs = excluded.configs;
+
+-- name: entity_delete
+-- An entity without configs is no entity.
+DELETE FROM entity WHERE kind = :kind AND name = :name;

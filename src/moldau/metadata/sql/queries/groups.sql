@@ -1,0 +1,34 @@
+-- name: coordinator_records
+-- Everything that coordinators wrote.
+SELECT kind, group_id, record_key, value FROM coordinator_record ORDER BY kind, group_id, record_key;
+
+-- name: coordinator_record_put
+-- A group's record changes.
+INSERT INTO coordinator_record (kind, group_id, record_key, value) VALUES (:kind, :group_id, :record_key, :value)
+ON CONFLICT (kind, group_id, record_key) DO UPDATE SET value = excluded.value;
+
+-- name: coordinator_record_delete
+-- A tombstone.
+DELETE FROM coordinator_record WHERE kind = :kind AND group_id = :group_id AND record_key = :record_key;
+
+-- name: group_offset_put
+-- A committed offset.
+INSERT INTO group_offset (group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp)
+VALUES (:group_id, :topic_id, :partition_index, :committed_offset, :leader_epoch, :metadata, :commit_timestamp, :expire_timestamp)
+ON CONFLICT (group_id, topic_id, partition_index) DO UPDATE SET committed_offset = excluded.committed_offset,
+  leader_epoch = excluded.leader_epoch, metadata = excluded.metadata, commit_timestamp = excluded.commit_timestamp,
+  expire_timestamp = excluded.expire_timestamp;
+
+-- name: group_offset_delete
+-- One committed offset goes.
+DELETE FROM group_offset WHERE group_id = :group_id AND topic_id = :topic_id AND partition_index = :partition_index;
+
+-- name: group_offset_get
+-- One committed offset.
+SELECT group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp
+FROM group_offset WHERE group_id = :group_id AND topic_id = :topic_id AND partition_index = :partition_index;
+
+-- name: group_offsets
+-- All of a group.
+SELECT group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp
+FROM group_offset WHERE group_id = :group_id ORDER BY topic_id, partition_index;

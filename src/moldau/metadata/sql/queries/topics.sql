@@ -1,0 +1,46 @@
+-- name: topics_alive
+-- Every topic that is alive.
+SELECT topic_id, name, configs, created_ms FROM topic WHERE deleted_ms IS NULL;
+
+-- name: topic_alive
+-- One topic, if it is alive.
+SELECT topic_id, name, configs, created_ms FROM topic WHERE topic_id = :topic_id AND deleted_ms IS NULL;
+
+-- name: topic_id_by_name
+-- Is that name taken?
+SELECT topic_id FROM topic WHERE name = :name AND deleted_ms IS NULL;
+
+-- name: topic_insert
+-- A new topic.
+INSERT INTO topic (topic_id, name, configs, created_ms) VALUES (:topic_id, :name, :configs, :now);
+
+-- name: topic_delete
+-- The name is free at once; rows and bytes go later.
+UPDATE topic SET deleted_ms = :now WHERE topic_id = :topic_id AND deleted_ms IS NULL RETURNING topic_id;
+
+-- name: topic_set_configs
+-- Replace the overrides.
+UPDATE topic SET configs = :configs WHERE topic_id = :topic_id AND deleted_ms IS NULL RETURNING topic_id;
+
+-- name: partitions_alive
+-- The partitions of every topic that is alive.
+SELECT partition_id, topic_id, partition_index, alive, end_offset, log_start_offset, leader_epoch, max_timestamp, bytes_total
+FROM partition WHERE alive = 1 ORDER BY topic_id, partition_index;
+
+-- name: partitions_of_topic
+-- The partitions of one topic.
+SELECT partition_id, topic_id, partition_index, alive, end_offset, log_start_offset, leader_epoch, max_timestamp, bytes_total
+FROM partition WHERE topic_id = :topic_id ORDER BY partition_index;
+
+-- name: partition_next_id
+-- Ids of partitions are small and never used again: rows of dead partitions go only after a larger id was given.
+SELECT coalesce(max(partition_id), 0) + 1 FROM partition;
+
+-- name: partition_insert
+-- A new, empty partition.
+INSERT INTO partition (partition_id, topic_id, partition_index, alive, end_offset, log_start_offset, leader_epoch, max_timestamp, bytes_total)
+VALUES (:partition_id, :topic_id, :partition_index, 1, 0, 0, 0, -1, 0);
+
+-- name: partitions_kill
+-- No append succeeds on them any more.
+UPDATE partition SET alive = 0 WHERE topic_id = :topic_id;

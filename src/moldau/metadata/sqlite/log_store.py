@@ -1,0 +1,120 @@
+"""`LogStore` on SQLite: the append commit, by hand because it is the hot path, and the reads of views and fetches."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from ..ports import AppendDone
+from ..rows import (
+    APPENDED,
+    GONE,
+    KIND_INLINE,
+    KIND_WAL,
+    MOVED,
+    AppendCommit,
+    AppendResult,
+    BlobRow,
+    Extent,
+    PartitionState,
+)
+from ..sql import log_rows
+from .engine import SqliteEngine, SqliteTx
+
+_ADVANCE = (
+    "UPDATE partition SET end_offset = end_offset + ?, bytes_total = bytes_total + ?, max_timestamp = max(max_timestamp, ?)"
+    " WHERE partition_id = ? AND end_offset = ? AND alive = 1 RETURNING leader_epoch, max_timestamp"
+)
+_WHERE = "SELECT end_offset, alive FROM partition WHERE partition_id = ?"
+_EXTENT = (
+    "INSERT INTO extent (partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp,"
+    " records, leader_epoch, kind, appended_at, fold) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INLINE = "INSERT INTO inline_blob (blob_id, created_ms, data) VALUES (?, ?, ?)"
+_CHEAP_ENTRIES = 16
+
+
+def append(cursor: sqlite3.Cursor, commit: AppendCommit) -> list[AppendResult]:
+    """The steps of one append commit inside the caller's transaction (the statement on PostgreSQL does the same at once)."""
+    results: list[AppendResult] = []
+    extents: list[tuple[Any, ...]] = []
+    kind = KIND_WAL if commit.inline is None else KIND_INLINE
+    for entry in commit.entries:
+        base = entry.expected_end
+        row = cursor.execute(
+            _ADVANCE, (entry.records, entry.length, entry.max_timestamp, entry.partition_id, base)
+        ).fetchone()
+        if row is None:
+            where = cursor.execute(_WHERE, (entry.partition_id,)).fetchone()
+            alive = where is not None and where[1]
+            results.append(AppendResult(MOVED, where[0]) if alive else AppendResult(GONE, -1))
+            continue
+        epoch, running = row
+        extents.append(
+            (
+                entry.partition_id,
+                base + entry.records - 1,
+                base,
+                commit.blob_id,
+                entry.position,
+                entry.length,
+                entry.max_timestamp,
+                running,
+                entry.records,
+                epoch,
+                kind,
+                commit.now,
+                entry.fold,
+            )
+        )
+        results.append(AppendResult(APPENDED, base, epoch, running))
+    if extents:
+        if commit.inline is not None:
+            cursor.execute(_INLINE, (commit.blob_id, commit.now, commit.inline))
+        cursor.executemany(_EXTENT, extents)
+    return results
+
+
+class SqliteLogStore:
+    """See `moldau.metadata.ports.LogStore`."""
+
+    def __init__(self, engine: SqliteEngine) -> None:
+        self._engine = engine
+
+    def append(self, commit: AppendCommit, done: AppendDone) -> None:
+        self._engine.submit(
+            lambda cursor: append(cursor, commit),
+            done,
+            durable=commit.durable,
+            cheap=len(commit.entries) <= _CHEAP_ENTRIES,
+            savepoint=False,
+        )
+
+    async def load_partition(self, partition_id: int) -> PartitionState | None:
+        return await self._engine.read(lambda tx: log_rows.load_partition(tx, partition_id))
+
+    async def extents_from(self, partition_id: int, offset: int, limit: int) -> list[Extent]:
+        return await self._engine.read(lambda tx: log_rows.extents_from(tx, partition_id, offset, limit))
+
+    async def extents_before(self, partition_id: int, offset: int, limit: int) -> list[Extent]:
+        return await self._engine.read(lambda tx: log_rows.extents_before(tx, partition_id, offset, limit))
+
+    async def extent_by_time(self, partition_id: int, timestamp: int) -> Extent | None:
+        return await self._engine.read(lambda tx: log_rows.extent_by_time(tx, partition_id, timestamp))
+
+    async def read_inline(self, blob_id: int) -> bytes | None:
+        async def body(tx: SqliteTx) -> bytes | None:
+            rows = await tx.run("inline_get", blob_id=blob_id)
+            return rows[0][0] if rows else None
+
+        return await self._engine.read(body)
+
+    async def raise_log_start(self, partition_id: int, offset: int) -> tuple[int, int] | None:
+        async def body(tx: SqliteTx) -> tuple[int, int] | None:
+            rows = await tx.run("log_start_raise", partition_id=partition_id, to_offset=offset)
+            return (rows[0][0], rows[0][1]) if rows else None
+
+        return await self._engine.write(body)
+
+    async def register_blob(self, blob: BlobRow) -> None:
+        await self._engine.write(lambda tx: log_rows.insert_blob(tx, blob))
