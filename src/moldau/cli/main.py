@@ -1,0 +1,103 @@
+"""The ``moldau`` program: the table of its commands, and how a run ends.
+
+Importing this module costs click and nothing else; each command lives in a module of its own.
+"""
+
+import errno
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from moldau.cli.errors import (
+    EXIT_BROKEN_PIPE,
+    EXIT_INTERRUPTED,
+    silence_stdout,
+)
+from moldau.cli.lazy import LazyGroup
+from moldau.version import VERSION
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("moldau.cli.serve:serve", "Run a Kafka broker."),
+    "topic": ("moldau.cli.topic:topic", "List, create, describe, alter and delete topics."),
+    "produce": ("moldau.cli.produce:produce", "Write records to a topic, from stdin or files."),
+    "consume": ("moldau.cli.consume:consume", "Read records of one or more topics."),
+    "group": ("moldau.cli.group:group", "List, describe, reset and delete consumer groups."),
+    "config": ("moldau.cli.config:config", "Show and change the settings of topics, brokers and groups."),
+    "cluster": ("moldau.cli.cluster:cluster", "Show what a cluster consists of."),
+    "bench": ("moldau.cli.bench:bench", "Measure how fast a broker takes and gives records."),
+    "context": ("moldau.cli.context:context", "Keep the addresses of several clusters, and choose one."),
+    "inspect": ("moldau.cli.inspect:inspect", "Check and dump the files of a data directory."),
+    "backup": ("moldau.cli.backup:backup", "Copy a data directory consistently, while serving."),
+    "restore": ("moldau.cli.backup:restore", "Bring a backup back into a data directory."),
+    "completion": ("moldau.cli.completion:completion", "Print the shell's completion script."),
+    "version": ("moldau.cli.version:version", "Print the versions of what runs here."),
+}
+
+
+class RootGroup(LazyGroup):
+    """Ends every run the same way: 130 on Ctrl-C, silence when the reader of our output is gone."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        kwargs.setdefault("prog_name", "moldau")
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **kwargs)
+        try:
+            result = self._guarded(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            silence_stdout()
+            sys.exit(EXIT_BROKEN_PIPE)
+        sys.exit(result if isinstance(result, int) else 0)
+
+    def _guarded(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, standalone_mode=False, **kwargs)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            if sys.stderr.isatty():
+                click.echo(err=True)  # leave the line that shows ^C
+            return EXIT_INTERRUPTED
+        except SystemExit as end:
+            # click itself turns EPIPE into SystemExit(1)
+            if isinstance(end.__context__, OSError) and end.__context__.errno == errno.EPIPE:
+                raise BrokenPipeError from None
+            raise
+        except Exception as error:
+            client = sys.modules.get("moldau.cli.client")
+            told = client.told(error) if client is not None else None
+            if told is None:
+                raise
+            told.show()
+            return told.exit_code
+
+
+@click.group(
+    cls=RootGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option("-b", "--bootstrap", metavar="HOST:PORT", help="Brokers to begin with, separated by commas.")
+@click.option("--context", metavar="NAME", help="Use this cluster of 'moldau context list'.")
+@click.option("-X", "properties", metavar="KEY=VALUE", multiple=True, help="A librdkafka client property; repeatable.")
+@click.option("--timeout", metavar="SECONDS", type=float, help="Give up after this long. [default: 10]")
+@click.version_option(VERSION, "--version", message="moldau %(version)s")
+@click.pass_context
+def root(
+    ctx: click.Context, bootstrap: str | None, context: str | None, properties: tuple[str, ...], timeout: float | None
+) -> None:
+    """Moldau: Apache Kafka as one Python package.
+
+    'moldau serve' runs a broker; the other commands speak the Kafka protocol and work with any Kafka. The options
+    below may also stand after the command. Without them the broker is that of $MOLDAU_BOOTSTRAP or $MOLDAU_CONTEXT,
+    else of the context in use, else 127.0.0.1:9092.
+    """
+    ctx.obj = {"bootstrap": bootstrap, "context": context, "properties": properties, "timeout": timeout}
+
+
+def main() -> NoReturn:
+    """Entry point of the ``moldau`` program."""
+    root()
+    raise AssertionError("the root group always exits")
