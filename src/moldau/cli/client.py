@@ -15,7 +15,7 @@ from moldau.cli.lazy import did_you_mean
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-    from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
+    from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 T = TypeVar("T")
 Partition = tuple[str, int]
@@ -74,6 +74,8 @@ class Cluster:
             config["log_level"] = "0"
         config.setdefault("socket.connection.setup.timeout.ms", str(max(1000, round(self.timeout_s * 1000))))
         config["error_cb"] = self._errors.append
+        if "delivery.report.only.error" in config:  # the one property the Python client reads itself
+            config["delivery.report.only.error"] = config["delivery.report.only.error"] == "true"
         try:
             return kind(config)
         except Exception as error:
@@ -126,6 +128,12 @@ class Cluster:
             if error.fatal() or error.name() in _HOPELESS:
                 raise CliError(self._why(error))
 
+    def connection_lost(self) -> bool:
+        """Whether a client reported since the last call that no broker can be reached."""
+        lost = any(error.name() == "_ALL_BROKERS_DOWN" for error in self._errors)
+        self._errors = [error for error in self._errors if error.name() != "_ALL_BROKERS_DOWN"][-20:]
+        return lost
+
     def unreachable(self, doing: str) -> CliError:
         """The error for a cluster that does not answer: what was tried, why it failed, what to do next."""
         if self._admin is not None:
@@ -140,6 +148,10 @@ class Cluster:
                 "protocol (TLS, SASL: see -X security.protocol=...)? --timeout waits longer."
             )
         reason = _short_reason(causes[-1].str())
+        if "SSL" in reason:
+            return CliError(f"{self.bootstrap}: TLS failed ({reason}); check -X security.protocol and ssl.*")
+        if "Invalid response size" in reason:
+            return CliError(f"what answers at {self.bootstrap} does not speak the Kafka protocol, or wants TLS")
         if self._advertised(causes[-1].str()):
             return CliError(
                 f"{self.bootstrap} answered, but the address it advertises does not ({reason}): "
@@ -176,13 +188,14 @@ class Cluster:
 
     def partitions(self, topics: Iterable[str]) -> dict[str, list[int]]:
         """The partitions of each topic. CliError that suggests the nearest names for one that does not exist."""
-        from confluent_kafka import TopicCollection
-
         wanted = list(dict.fromkeys(topics))
         if not wanted:
             return {}
+        admin = self.admin
+        from confluent_kafka import TopicCollection
+
         try:
-            futures = self.admin.describe_topics(TopicCollection(wanted), request_timeout=self.timeout_s)
+            futures = admin.describe_topics(TopicCollection(wanted), request_timeout=self.timeout_s)
         except ValueError as error:
             raise CliError(str(error), EXIT_USAGE) from None
         found: dict[str, list[int]] = {}
@@ -200,17 +213,31 @@ class Cluster:
             return CliError(f"there is no topic {name!r}.{hint}")
         return CliError(f"topic {name!r}: {_first_error_text(error)}")
 
-    def offsets(
-        self, partitions: Iterable[Partition], spec: "OffsetSpec", read_committed: bool = False
-    ) -> dict[Partition, int]:
-        """One offset for each partition: the first, the end, or by time (-1 where no record is as late)."""
-        from confluent_kafka import IsolationLevel, TopicPartition
+    def beginnings(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The first offset of each partition."""
+        return self._offsets(partitions, lambda spec: spec.earliest())
 
+    def ends(self, partitions: Iterable[Partition], read_committed: bool = False) -> dict[Partition, int]:
+        """The offset after the last record of each partition, or with `read_committed` the last stable offset."""
+        return self._offsets(partitions, lambda spec: spec.latest(), read_committed)
+
+    def at_time(self, partitions: Iterable[Partition], time_ms: int) -> dict[Partition, int]:
+        """The offset of the first record at or after a time in each partition, -1 where there is none."""
+        return self._offsets(partitions, lambda spec: spec.for_timestamp(time_ms))
+
+    def _offsets(
+        self, partitions: Iterable[Partition], spec_of: Callable[[Any], Any], read_committed: bool = False
+    ) -> dict[Partition, int]:
+        admin = self.admin
+        from confluent_kafka import IsolationLevel, TopicPartition
+        from confluent_kafka.admin import OffsetSpec
+
+        spec = spec_of(OffsetSpec)
         wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
         if not wanted:
             return {}
         level = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
-        futures = self.admin.list_offsets(wanted, isolation_level=level, request_timeout=self.timeout_s)
+        futures = admin.list_offsets(wanted, isolation_level=level, request_timeout=self.timeout_s)
         found: dict[Partition, int] = {}
         for where, result in self.wait_all(futures, "list offsets").items():
             if isinstance(result, Exception):
@@ -220,10 +247,11 @@ class Cluster:
 
     def committed(self, group: str, partitions: "list[TopicPartition] | None" = None) -> dict[Partition, int]:
         """The offsets a group has committed; only those it has."""
+        admin = self.admin
         from confluent_kafka import ConsumerGroupTopicPartitions
 
         request = ConsumerGroupTopicPartitions(group, partitions)
-        futures = self.admin.list_consumer_group_offsets([request], request_timeout=self.timeout_s)
+        futures = admin.list_consumer_group_offsets([request], request_timeout=self.timeout_s)
         result = self.wait(futures[group], "list the group's offsets")
         found: dict[Partition, int] = {}
         for where in result.topic_partitions or ():

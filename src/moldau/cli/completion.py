@@ -43,9 +43,7 @@ def complete_groups(ctx: click.Context, param: click.Parameter, incomplete: str)
     """Groups of the cluster."""
     try:
         cluster = _cluster(ctx)
-        listing = cluster.wait(
-            cluster.admin.list_consumer_groups(request_timeout=_TIMEOUT_S), "list the groups"
-        )
+        listing = cluster.wait(cluster.admin.list_consumer_groups(request_timeout=_TIMEOUT_S), "list the groups")
         names = [each.group_id for each in listing.valid]
     except Exception:
         return []
@@ -81,6 +79,4 @@ def _cluster(ctx: click.Context):  # type: ignore[no-untyped-def]
     from moldau.cli.options import connect
 
     params = ctx.params
-    return connect(
-        ctx, params.get("bootstrap"), params.get("context_name"), params.get("properties") or (), _TIMEOUT_S
-    )
+    return connect(ctx, params.get("bootstrap"), params.get("context_name"), params.get("properties") or (), _TIMEOUT_S)

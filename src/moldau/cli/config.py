@@ -45,9 +45,7 @@ def config() -> None:
 @click.option("--all", "everything", is_flag=True, help="Also the settings that have their default value.")
 @format_option
 @cluster_options
-def describe(
-    cluster: "Cluster", kind: str, name: str, keys: tuple[str, ...], everything: bool, output: str
-) -> None:
+def describe(cluster: "Cluster", kind: str, name: str, keys: tuple[str, ...], everything: bool, output: str) -> None:
     """Show settings: those that were changed, or the KEYs named."""
     from moldau.cli.output import Column, print_rows
 
@@ -151,6 +149,11 @@ def _resource(cluster: "Cluster", kind: str, name: str) -> "ConfigResource":
         raise CliError(f"a broker is named by its id, a number, not {name!r}", EXIT_USAGE)
     if not name:
         raise CliError(f"the name of the {kind} is empty", EXIT_USAGE)
+    if kind == "broker":
+        # The client would wait for a broker that is not there until the time is over.
+        ids = sorted(cluster.metadata().brokers)
+        if int(name) not in ids:
+            raise CliError(f"there is no broker {name}; the cluster has {', '.join(map(str, ids))}")
     _ = cluster.admin
     from confluent_kafka.admin import ConfigResource, ResourceType
 
@@ -162,8 +165,4 @@ def _failure(cluster: "Cluster", kind: str, name: str, error: Exception) -> CliE
 
     if kind == "topic":
         return cluster.topic_error(name, error)
-    if kind == "broker":
-        ids = sorted(cluster.metadata().brokers)
-        if int(name) not in ids:
-            return CliError(f"there is no broker {name}; the cluster has {', '.join(map(str, ids))}")
     return CliError(f"{kind} {name}: {error_text(error)}")

@@ -15,7 +15,7 @@ Pure.
 import re
 import struct
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 _ESCAPES: Final = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", "\\": b"\\"}
 _TOKEN = re.compile(r"%(?P<token>.?)|\\x(?P<hex>[0-9A-Fa-f]{2})|\\(?P<escape>.?)", re.DOTALL)
@@ -31,7 +31,7 @@ class Record(Protocol):
     def timestamp(self) -> tuple[int, int]: ...
     def key(self) -> bytes | None: ...
     def value(self) -> bytes | None: ...
-    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
+    def headers(self) -> Any: ...  # list[tuple[str, bytes | None]] | None; the client's stubs say more than it gives
 
 
 Part = Callable[[Record], bytes]

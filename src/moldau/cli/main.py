@@ -3,8 +3,8 @@
 Importing this module costs click and nothing else; each command lives in a module of its own.
 """
 
-import errno
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
@@ -38,33 +38,41 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class RootGroup(LazyGroup):
     """Ends every run the same way: 130 on Ctrl-C, silence when the reader of our output is gone."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **kwargs: Any
+    ) -> Any:
         kwargs.setdefault("prog_name", "moldau")
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **kwargs)
+            return super().main(args, standalone_mode=False, **kwargs)
         try:
-            result = self._guarded(*args, **kwargs)
+            result = self._told(args, **kwargs)
             sys.stdout.flush()
         except BrokenPipeError:
+            result = EXIT_BROKEN_PIPE
+        if result == EXIT_BROKEN_PIPE:
             silence_stdout()
-            sys.exit(EXIT_BROKEN_PIPE)
         sys.exit(result if isinstance(result, int) else 0)
 
-    def _guarded(self, *args: Any, **kwargs: Any) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:
+        # Before click sees them: what it makes of these two differs between its releases.
         try:
-            return super().main(*args, standalone_mode=False, **kwargs)
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(EXIT_BROKEN_PIPE) from None
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                click.echo(err=True)  # leave the line that shows ^C
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+
+    def _told(self, args: Sequence[str] | None, **kwargs: Any) -> Any:
+        """Run, and tell errors in one line; the exit code."""
+        try:
+            return super().main(args, standalone_mode=False, **kwargs)
         except click.ClickException as error:
             error.show()
             return error.exit_code
-        except (click.Abort, KeyboardInterrupt):
-            if sys.stderr.isatty():
-                click.echo(err=True)  # leave the line that shows ^C
+        except click.Abort:
             return EXIT_INTERRUPTED
-        except SystemExit as end:
-            # click itself turns EPIPE into SystemExit(1)
-            if isinstance(end.__context__, OSError) and end.__context__.errno == errno.EPIPE:
-                raise BrokenPipeError from None
-            raise
         except Exception as error:
             client = sys.modules.get("moldau.cli.client")
             told = client.told(error) if client is not None else None

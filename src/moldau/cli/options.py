@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from moldau.cli.errors import CliError
+
 if TYPE_CHECKING:
     from moldau.cli.client import Cluster
 
@@ -143,4 +145,5 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Confirm with --yes: there is no terminal to ask at.")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise CliError("nothing is changed")

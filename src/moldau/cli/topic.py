@@ -46,9 +46,7 @@ def list_(cluster: "Cluster", internal: bool, output: str) -> None:
 @topic.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("-p", "--partitions", type=click.IntRange(1), help="Number of partitions.  [default: the broker's]")
-@click.option(
-    "-r", "--replication-factor", type=click.IntRange(1), help="Number of replicas.  [default: the broker's]"
-)
+@click.option("-r", "--replication-factor", type=click.IntRange(1), help="Number of replicas.  [default: the broker's]")
 @click.option("-c", "--config", "settings", metavar="KEY=VALUE", multiple=True, help="A topic setting; repeatable.")
 @click.option("--if-not-exists", is_flag=True, help="Say nothing of a topic that exists.")
 @click.option("--validate-only", is_flag=True, help="Let the broker check the request, create nothing.")
@@ -145,7 +143,6 @@ def _describe(cluster: "Cluster", name: str, all_settings: bool) -> dict[str, An
     """One topic as JSON shows it."""
     admin = cluster.admin
     from confluent_kafka import TopicCollection
-    from confluent_kafka.admin import OffsetSpec
 
     from moldau.cli.config import describe_resource
 
@@ -154,8 +151,8 @@ def _describe(cluster: "Cluster", name: str, all_settings: bool) -> dict[str, An
     if isinstance(result, Exception):
         raise cluster.topic_error(name, result)
     led = [(name, each.id) for each in result.partitions if each.leader is not None]
-    beginnings = cluster.offsets(led, OffsetSpec.earliest())
-    ends = cluster.offsets(led, OffsetSpec.latest())
+    beginnings = cluster.beginnings(led)
+    ends = cluster.ends(led)
     settings = describe_resource(cluster, "topic", name)
     return {
         "name": name,
