@@ -6,6 +6,16 @@ from typing import Any
 
 from moldau.protocol import error_codes
 
+from .events import (
+    DeleteGroup,
+    Event,
+    Heartbeat,
+    JoinGroup,
+    LeaveGroup,
+    OffsetCommit,
+    OffsetDelete,
+    SyncGroup,
+)
 from .value import Value
 
 
@@ -103,3 +113,21 @@ def failed(reply: Any, error_code: int) -> Any:
     if isinstance(reply, list):
         return [code or error_code for code in reply]
     return reply.failed(error_code) if reply.error_code == error_codes.NONE else reply
+
+
+def refusal(event: Event, error_code: int) -> Any:
+    """The reply to an event that nobody looked at."""
+    match event:
+        case JoinGroup():
+            return JoinReply(error_code, event.member_id)
+        case SyncGroup():
+            return SyncReply(error_code)
+        case Heartbeat() | DeleteGroup():
+            return error_code
+        case LeaveGroup():
+            return LeaveReply(error_code, [])
+        case OffsetCommit():
+            return [error_code] * len(event.offsets)
+        case OffsetDelete():
+            return OffsetDeleteReply(error_code, [])
+    raise TypeError(f"{type(event).__name__} has no reply")

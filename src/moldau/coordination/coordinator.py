@@ -1,0 +1,140 @@
+"""The coordinator of groups, as the API handlers see it.
+
+A handler turns a request into an event, awaits the reply, and turns that into a response. What depends on a version of
+an API and not on the group (nullable fields, one error or many) is the handler's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from moldau.metadata.errors import StoreError
+from moldau.metadata.rows_groups import OffsetRow
+from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE
+
+from .cleanup import OffsetCleanup
+from .config import GroupConfig
+from .events import DeleteGroup, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, OffsetDelete, SyncGroup
+from .groups import Groups
+from .listing import DescribedGroup, ListedGroup
+from .ports import GroupStore
+from .replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply
+from .runtime import GroupRuntime
+
+
+class GroupCoordinator:
+    """All groups of this broker.
+
+    `now` is a clock in ms since the epoch that never goes back (the wall clock at the start plus what the monotonic
+    clock has gone on since): sessions are counted by it. `topic_name` gives the name of a topic id, None for an unknown
+    one. Methods may be called between `start` and `close`; before and after, groups are COORDINATOR_NOT_AVAILABLE.
+    """
+
+    def __init__(
+        self,
+        store: GroupStore,
+        config: GroupConfig,
+        now: Callable[[], int],
+        topic_name: Callable[[bytes], str | None],
+    ) -> None:
+        self.config = config
+        self._groups = Groups(config)
+        self._store = store
+        self._runtime = GroupRuntime(self._groups, store, now)
+        self._cleanup = OffsetCleanup(self._groups, store, self._runtime, topic_name, now)
+
+    async def start(self) -> None:
+        """Load all groups, and begin to serve.
+
+        Raises StoreError, or RecordFormatError for what is damaged or was written by a newer release.
+        """
+        await self._runtime.start()
+        self._runtime.every(lambda: self.config.offsets_retention_check_interval_ms, self._cleanup.run)
+
+    async def close(self) -> None:
+        """Parked members are told to look for the coordinator again; writes under way end."""
+        await self._runtime.close()
+
+    # -- members
+
+    async def join(self, event: JoinGroup) -> JoinReply:
+        """May be parked for as long as the longest rebalance timeout of the group."""
+        reply: JoinReply = await self._runtime.ask(event)
+        return reply
+
+    async def sync(self, event: SyncGroup) -> SyncReply:
+        """May be parked for as long as the longest rebalance timeout of the group."""
+        reply: SyncReply = await self._runtime.ask(event)
+        return reply
+
+    def heartbeat_now(self, event: Heartbeat, now: int) -> int | None:
+        """The answer at once, without a task; None when the group is busy: then `await heartbeat(event)`."""
+        return self._runtime.heartbeat_now(event, now)
+
+    async def heartbeat(self, event: Heartbeat) -> int:
+        reply: int = await self._runtime.ask(event)
+        return reply
+
+    async def leave(self, event: LeaveGroup) -> LeaveReply:
+        reply: LeaveReply = await self._runtime.ask(event)
+        return reply
+
+    # -- offsets
+
+    async def commit_offsets(self, event: OffsetCommit) -> list[int]:
+        """One error code for each of `event.offsets`, in their order. One write of the store."""
+        return await self._runtime.commit(event)
+
+    async def fetch_offsets(self, group_id: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
+        """What is committed for `keys`, (topic_id, partition) each, or for everything; others are left out.
+
+        An unknown group has no offsets. Raises StoreError.
+        """
+        return await self._store.fetch_offsets(group_id, keys)
+
+    async def delete_offsets(self, event: OffsetDelete) -> OffsetDeleteReply:
+        reply: OffsetDeleteReply = await self._runtime.ask(event)
+        return reply
+
+    async def forget_topics(self, topic_ids: list[bytes]) -> None:
+        """Topics were deleted, and so are their offsets. Raises StoreError."""
+        await self._cleanup.forget_topics(topic_ids)
+
+    async def expire_offsets(self) -> None:
+        """Run the periodic clean-up at once."""
+        await self._cleanup.run()
+
+    # -- administration
+
+    def list_groups(self, states: Iterable[str] = (), types: Iterable[str] = ()) -> list[ListedGroup]:
+        """Groups in one of `states` and of one of `types`, in any case; an empty filter lets all through."""
+        return self._groups.list(states, types)
+
+    def describe_groups(self, group_ids: Iterable[str]) -> list[DescribedGroup]:
+        """In the order asked. An unknown one is Dead, with GROUP_ID_NOT_FOUND (answered as NONE below version 6)."""
+        return [self._groups.describe(group_id) for group_id in group_ids]
+
+    async def delete_groups(self, group_ids: Iterable[str]) -> list[tuple[str, int]]:
+        """Delete groups without members, and their offsets: NONE, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND for each."""
+        return [
+            (group_id, await self._runtime.alone(group_id, partial(self._delete, group_id))) for group_id in group_ids
+        ]
+
+    async def _delete(self, group_id: str) -> int:
+        try:
+            rows = await self._store.fetch_offsets(group_id, None)
+        except StoreError:
+            return COORDINATOR_NOT_AVAILABLE
+        code = await self._runtime.settle(DeleteGroup(group_id, [row.key for row in rows]))
+        return int(code)
+
+
+def new_member_id(client_id: str, instance_id: str | None) -> str:
+    """An id for a member that has none: instance or client id, and a random UUID that nobody can guess."""
+    digits = os.urandom(16).hex()
+    uuid = (
+        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) % 4]}{digits[17:20]}-{digits[20:]}"
+    )
+    return f"{client_id if instance_id is None else instance_id}-{uuid}"

@@ -1,0 +1,298 @@
+"""The one file here that knows asyncio: it brings events, the store and time together.
+
+For each group events run one after the other. While the records of a decision are being written, later events of that
+group wait in its *lane*; without a write in flight a group has no lane, and an event is decided and answered at once,
+without a task. Commits of offsets change nothing in the group, so several of them may be written at the same time (the
+store keeps their order); deletions, which read what there is before they decide, wait until the group is quiet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from moldau.metadata.errors import StoreError
+from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, UNKNOWN_SERVER_ERROR
+
+from .decision import NEVER, Decision
+from .events import Event, Heartbeat, OffsetCommit, Tick
+from .groups import WRITE_FAILED, Groups
+from .ports import GroupStore
+from .replies import failed, refusal
+from .timers import Deadlines
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Lane:
+    """A group that is busy. `waiting` holds events, and futures of those who want the group for themselves."""
+
+    __slots__ = ("busy", "waiting", "writes")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.writes = 0
+        self.waiting: deque[Event | asyncio.Future[None]] = deque()
+
+
+class GroupRuntime:
+    """Runs `Groups` on an event loop. `now` is a clock in ms that never goes back; deadlines are in its time."""
+
+    def __init__(self, groups: Groups, store: GroupStore, now: Callable[[], int]) -> None:
+        self._groups = groups
+        self._store = store
+        self._now = now
+        self._lanes: dict[str, _Lane] = {}
+        self._deadlines = Deadlines()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = NEVER
+        self._parked: dict[asyncio.Future[Any], Event] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._open = False
+
+    # -- life
+
+    async def start(self) -> None:
+        """Load all groups. Sessions of members begin anew, so that they can go on without a rebalance."""
+        records = await self._store.load_groups()
+        for group_id in self._groups.load(records, self._now()):
+            self._deadlines.watch(group_id, self._groups.deadline(group_id))
+        self._open = True
+        self._set_alarm()
+        log.info("groups loaded count=%d", len(self._groups))
+
+    async def close(self) -> None:
+        """Answer whoever is parked, and let writes that are under way end."""
+        self._open = False
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        for task in [task for task in self._tasks if task.get_name().startswith("every ")]:
+            task.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        for future, event in list(self._parked.items()):
+            if not future.done():
+                future.set_result(refusal(event, COORDINATOR_NOT_AVAILABLE))
+
+    def every(self, interval_ms: Callable[[], int], job: Callable[[], Awaitable[None]]) -> None:
+        """Run `job` again and again until the runtime is closed. What it raises is logged, and it is run again."""
+
+        async def run() -> None:
+            while True:
+                await asyncio.sleep(interval_ms() / 1000)
+                try:
+                    await job()
+                except Exception:
+                    log.exception("periodic job failed job=%s", getattr(job, "__qualname__", job))
+
+        self._spawn(run(), name=f"every {getattr(job, '__qualname__', job)}")
+
+    # -- events
+
+    def ask(self, event: Event) -> asyncio.Future[Any]:
+        """Hand in an event; the future is its reply, and often done already. Cancelling it forgoes the reply only."""
+        event.ticket = future = asyncio.get_running_loop().create_future()
+        if not self._open:
+            future.set_result(refusal(event, COORDINATOR_NOT_AVAILABLE))
+            return future
+        self._submit(event)
+        if not future.done():
+            self._parked[future] = event
+            future.add_done_callback(self._forget)
+        return future
+
+    def _forget(self, future: asyncio.Future[Any]) -> None:
+        self._parked.pop(future, None)
+
+    def heartbeat_now(self, event: Heartbeat, now: int) -> int | None:
+        """The error code, or None when the group is busy and the event has to be asked."""
+        lane = self._lanes.get(event.group_id)
+        if not self._open or (lane is not None and (lane.busy or lane.waiting)):
+            return None
+        error = self._groups.heartbeat(event, now)
+        self._watch(event.group_id, self._groups.deadline(event.group_id))
+        return error
+
+    async def commit(self, event: OffsetCommit) -> list[int]:
+        """As `ask`, but an ordinary commit is written by the caller itself, without a task."""
+        lane = self._lanes.get(event.group_id)
+        if not self._open or (lane is not None and (lane.busy or lane.waiting)):
+            return list(await self.ask(event))
+        decision = self._groups.handle(event, self._now())
+        if decision.records:  # the first commit of a group makes the group
+            event.ticket = future = asyncio.get_running_loop().create_future()
+            decision.replies = [(future, reply) for _, reply in decision.replies]
+            self._carry_out(event.group_id, decision)
+            return list(await future)
+        self._watch(event.group_id, decision.deadline)
+        reply = decision.replies[0][1]
+        if decision.offsets:
+            lane = self._lanes.setdefault(event.group_id, _Lane())
+            lane.writes += 1
+            try:
+                await self._store.write([], decision.offsets, [])
+            except StoreError as error:
+                log.warning("group=%s offsets not committed error=%s", event.group_id, error)
+                reply = failed(reply, WRITE_FAILED)
+            finally:
+                lane.writes -= 1
+                self._drain(event.group_id, lane)
+        return list(reply)
+
+    async def alone(self, group_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` while no event of the group is decided and no write of it is in flight.
+
+        The work goes on when the caller is cancelled. It may call `settle`.
+        """
+        return await asyncio.shield(self._spawn(self._alone(group_id, work), name=f"alone {group_id}"))
+
+    async def _alone(self, group_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        lane = self._lanes.setdefault(group_id, _Lane())
+        if lane.busy or lane.writes or lane.waiting:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            lane.waiting.append(turn)
+            await turn
+        lane.busy = True
+        try:
+            return await work()
+        finally:
+            lane.busy = False
+            self._drain(group_id, lane)
+
+    async def settle(self, event: Event) -> Any:
+        """Decide, write and apply an event inside `alone`. Returns its reply."""
+        event.ticket = self
+        decision = self._groups.handle(event, self._now())
+        await self._write(event.group_id, decision)
+        mine = next((reply for ticket, reply in decision.replies if ticket is self), None)
+        decision.replies = [(ticket, reply) for ticket, reply in decision.replies if ticket is not self]
+        _release(decision)
+        return mine
+
+    def _submit(self, event: Event) -> None:
+        lane = self._lanes.get(event.group_id)
+        if lane is not None and (lane.busy or lane.waiting):
+            lane.waiting.append(event)
+        else:
+            self._decide(event)
+
+    def _decide(self, event: Event) -> None:
+        try:
+            decision = self._groups.handle(event, self._now())
+        except Exception as error:
+            if event.ticket is None:
+                log.exception("group=%s event=%s failed", event.group_id, type(event).__name__)
+            elif not event.ticket.done():
+                event.ticket.set_exception(error)
+            return
+        if decision.writes:
+            self._carry_out(event.group_id, decision)
+        else:
+            _release(decision)
+            self._watch(event.group_id, decision.deadline)
+
+    def _carry_out(self, group_id: str, decision: Decision) -> None:
+        lane = self._lanes.setdefault(group_id, _Lane())
+        if decision.records:
+            lane.busy = True
+        else:
+            lane.writes += 1
+        self._spawn(self._persist(group_id, lane, decision), name=f"write {group_id}")
+
+    async def _persist(self, group_id: str, lane: _Lane, decision: Decision) -> None:
+        exclusive = bool(decision.records)
+        try:
+            await self._write(group_id, decision)
+        except Exception:
+            log.exception("group=%s decision was written but not applied", group_id)
+            decision.replies = [(ticket, failed(reply, UNKNOWN_SERVER_ERROR)) for ticket, reply in decision.replies]
+        finally:
+            _release(decision)
+            if exclusive:
+                lane.busy = False
+            else:
+                lane.writes -= 1
+            self._watch(group_id, self._groups.deadline(group_id))
+            self._drain(group_id, lane)
+
+    async def _write(self, group_id: str, decision: Decision) -> None:
+        """Write the decision, then apply its records. When that fails its replies become refusals."""
+        if not decision.writes:
+            return
+        try:
+            await self._store.write(decision.records, decision.offsets, decision.deleted_offsets)
+        except Exception as error:
+            level = logging.WARNING if isinstance(error, StoreError) else logging.ERROR
+            log.log(level, "group=%s not written error=%r", group_id, error, exc_info=level == logging.ERROR)
+            decision.replies = [(ticket, failed(reply, WRITE_FAILED)) for ticket, reply in decision.replies]
+            if decision.records:
+                decision.replies += self._groups.write_failed(group_id, self._now()).replies
+        else:
+            now = self._now()
+            for record in decision.records:
+                self._groups.apply(record, now)
+
+    def _drain(self, group_id: str, lane: _Lane) -> None:
+        """Go on with what waits, until the group is busy again."""
+        waiting = lane.waiting
+        while waiting and not lane.busy:
+            head = waiting[0]
+            if isinstance(head, Event):
+                waiting.popleft()
+                self._decide(head)
+            elif lane.writes:
+                return
+            else:
+                waiting.popleft()
+                lane.busy = True
+                head.set_result(None)
+        if not (waiting or lane.busy or lane.writes) and self._lanes.get(group_id) is lane:
+            del self._lanes[group_id]
+
+    # -- time
+
+    def _watch(self, group_id: str, deadline: int) -> None:
+        if deadline != NEVER:
+            self._deadlines.watch(group_id, deadline)
+            if deadline < self._alarm_at:
+                self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        earliest = self._deadlines.earliest()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_at = earliest
+        if earliest != NEVER and self._open:
+            delay = max(earliest - self._now(), 0) / 1000
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._alarm = None
+        self._alarm_at = 0  # no need to set the alarm before the end of this
+        now = self._now()
+        for group_id in self._deadlines.due(now):
+            deadline = self._groups.deadline(group_id)
+            if deadline > now:
+                self._watch(group_id, deadline)
+            else:
+                self._submit(Tick(group_id))
+        self._set_alarm()
+
+    def _spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _release(decision: Decision) -> None:
+    for ticket, reply in decision.replies:
+        if ticket is not None and not ticket.done():
+            ticket.set_result(reply)
