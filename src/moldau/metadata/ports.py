@@ -148,6 +148,10 @@ class ClusterStore(Protocol):
         """The first of `count` consecutive ids that nobody else gets."""
         ...
 
+    async def reserve_blob_block(self) -> int:
+        """The number (1, 2, ...) of a block of 2^32 blob ids that nobody else gets."""
+        ...
+
     async def load_entities(self) -> list[tuple[str, str, dict[str, str]]]:
         """(kind, name, configs) of everything that is not a topic: kinds are broker, group, client-metrics..."""
         ...

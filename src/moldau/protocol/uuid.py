@@ -24,7 +24,7 @@ def to_text(value: bytes) -> str:
 
 
 def from_text(text: str) -> bytes:
-    """The 16 bytes that `text` stands for. Raises ValueError for anything else than 22 characters of url-safe base64."""
+    """The 16 bytes that `text` stands for. Raises ValueError unless it is 22 characters of url-safe base64."""
     try:
         value = base64.b64decode(text.encode("ascii") + b"==", altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):

@@ -66,6 +66,12 @@ class SqlClusterStore:
 
         return await self._engine.write(body)
 
+    async def reserve_blob_block(self) -> int:
+        async def body(tx: Tx) -> int:
+            return int((await tx.run("blob_block_reserve"))[0][0]) - 1
+
+        return await self._engine.write(body)
+
     async def load_entities(self) -> list[tuple[str, str, dict[str, str]]]:
         async def body(tx: Tx) -> list[tuple[str, str, dict[str, str]]]:
             return [(kind, name, json.loads(configs)) for kind, name, configs in await tx.run("entities")]

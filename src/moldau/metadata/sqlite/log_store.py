@@ -86,7 +86,7 @@ class SqliteLogStore:
             lambda cursor: append(cursor, commit),
             done,
             durable=commit.durable,
-            cheap=len(commit.entries) <= _CHEAP_ENTRIES,
+            cheap=commit.inline is not None and len(commit.entries) <= _CHEAP_ENTRIES,
             savepoint=False,
         )
 

@@ -5,6 +5,7 @@ CREATE TABLE cluster (
   cluster_id TEXT NOT NULL,
   features TEXT NOT NULL,
   next_producer_id BIGINT NOT NULL,
+  next_blob_block BIGINT NOT NULL,
   created_ms BIGINT NOT NULL
 );
 

@@ -4,7 +4,7 @@ SELECT cluster_id, features, created_ms FROM cluster WHERE one = 1;
 
 -- name: cluster_insert
 -- At the first start.
-INSERT INTO cluster (one, cluster_id, features, next_producer_id, created_ms) VALUES (1, :cluster_id, '{}', 0, :now);
+INSERT INTO cluster (one, cluster_id, features, next_producer_id, next_blob_block, created_ms) VALUES (1, :cluster_id, '{}', 0, 1, :now);
 
 -- name: cluster_set_features
 -- Finalized feature levels, as JSON.
@@ -13,6 +13,10 @@ UPDATE cluster SET features = :features WHERE one = 1;
 -- name: producer_ids_reserve
 -- Take a block of producer ids; the answer is the first id after the block.
 UPDATE cluster SET next_producer_id = next_producer_id + :count WHERE one = 1 RETURNING next_producer_id;
+
+-- name: blob_block_reserve
+-- Take a block of blob ids; the answer is the block after it.
+UPDATE cluster SET next_blob_block = next_blob_block + 1 WHERE one = 1 RETURNING next_blob_block;
 
 -- name: broker_start
 -- A broker starts: its incarnation rises.

@@ -1,0 +1,86 @@
+"""CreateTopics 2-7 (KIP-4; KIP-525 configs in the answer from 5; KIP-516 topic id from 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.broker import topics
+from moldau.protocol import error_codes
+from moldau.protocol.messages.create_topics import (
+    CreatableTopic,
+    CreatableTopicResult,
+    CreateTopicsRequest,
+    CreateTopicsResponse,
+)
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+
+async def handle(broker: Broker, request: Request) -> CreateTopicsResponse:
+    message: CreateTopicsRequest = request.message
+    counts: dict[str, int] = {}
+    for topic in message.topics:
+        counts[topic.name] = counts.get(topic.name, 0) + 1
+    results = []
+    for name, count in counts.items():
+        if count > 1:
+            results.append(
+                CreatableTopicResult(
+                    name=name,
+                    error_code=error_codes.INVALID_REQUEST,
+                    error_message=f"Duplicate topic name: {name}",
+                    configs=[],
+                )
+            )
+    for topic in message.topics:
+        if counts[topic.name] == 1:
+            results.append(await _create(broker, topic, message.validate_only))
+    return CreateTopicsResponse(topics=results)
+
+
+async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) -> CreatableTopicResult:
+    try:
+        partitions = _partitions(broker, topic)
+        configs = {config.name: config.value for config in topic.configs if config.value is not None}
+        created = await topics.create(broker, topic.name, partitions, configs, validate_only=validate_only)
+    except topics.TopicError as error:
+        return CreatableTopicResult(
+            name=topic.name, error_code=error.error_code, error_message=error.message, configs=[]
+        )
+    return CreatableTopicResult(
+        name=topic.name,
+        **({"topic_id": created.topic_id} if created else {}),
+        num_partitions=partitions,
+        replication_factor=1,
+        configs=[],
+    )
+
+
+def _partitions(broker: Broker, topic: CreatableTopic) -> int:
+    """The number of partitions asked for. Raises TopicError."""
+    if topic.assignments:
+        if topic.num_partitions != -1 or topic.replication_factor != -1:
+            raise topics.TopicError(
+                error_codes.INVALID_REQUEST,
+                "number of partitions and replication factor must be -1 where assignments are given",
+            )
+        indexes = sorted(assignment.partition_index for assignment in topic.assignments)
+        if indexes != list(range(len(indexes))):
+            raise topics.TopicError(
+                error_codes.INVALID_REPLICA_ASSIGNMENT, f"partitions must be 0 to {len(indexes) - 1}, {indexes} came"
+            )
+        for assignment in topic.assignments:
+            if assignment.broker_ids != [broker.node_id]:
+                raise topics.TopicError(
+                    error_codes.INVALID_REPLICA_ASSIGNMENT,
+                    f"replicas {assignment.broker_ids} came, this cluster has broker {broker.node_id} only",
+                )
+        return len(indexes)
+    if topic.replication_factor not in (-1, 1):
+        code = error_codes.INVALID_REPLICATION_FACTOR
+        raise topics.TopicError(
+            code, f"replication factor {topic.replication_factor} asked for, the cluster has 1 broker"
+        )
+    return broker.num_partitions if topic.num_partitions == -1 else topic.num_partitions

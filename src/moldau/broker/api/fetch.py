@@ -1,0 +1,380 @@
+"""Fetch 4-18: records from the log; sessions (KIP-227), long polls, isolation, topic ids from 13 (KIP-516).
+
+A fetch is answered at once when min_bytes are there, or an error, or nothing to wait for; else it waits on its partitions until enough
+arrived or max_wait_ms passed. The first batch of a reply is whole even when it is larger than the limits (KIP-74). Hot path: no
+task unless bytes must be waited for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.broker.dispatch import frame_parts
+from moldau.broker.fetch_sessions import (
+    FINAL_EPOCH,
+    INITIAL_EPOCH,
+    NO_SESSION,
+    FetchSession,
+    Key,
+    SessionPartition,
+)
+from moldau.log.reader import DamagedLog
+from moldau.metadata.errors import StoreError
+from moldau.protocol import api_keys, error_codes
+from moldau.protocol.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData
+from moldau.protocol.primitives import ZERO_UUID
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Reply, Request
+    from moldau.log.reader import Buffer
+    from moldau.log.view import PartitionView
+
+_NO_RECORDS = b""
+_FETCH_MAX_BYTES = 55 * 1024 * 1024
+"""Kafka's fetch.max.bytes of a broker: no reply is larger, but for a first batch."""
+
+
+def begin(broker: Broker, request: Request, reply: Reply) -> None:
+    message: FetchRequest = request.message
+    by_id = request.version >= 13
+    asked = [
+        SessionPartition(
+            (topic.topic_id, topic.topic, partition.partition),
+            partition.fetch_offset,
+            partition.partition_max_bytes,
+            partition.current_leader_epoch,
+        )
+        for topic in message.topics
+        for partition in topic.partitions
+    ]
+    session: FetchSession | None = None
+    error = error_codes.NONE
+    partitions = asked
+    incremental = False
+    if message.session_epoch in (INITIAL_EPOCH, FINAL_EPOCH):
+        if message.session_id != NO_SESSION:
+            broker.fetch_sessions.close(message.session_id)
+        if message.session_epoch == INITIAL_EPOCH and request.version >= 7:
+            session = broker.fetch_sessions.open(asked, by_id, broker.clock())
+            if session is not None:
+                partitions = list(session.partitions.values())
+    else:
+        session, error = broker.fetch_sessions.resume(
+            message.session_id, message.session_epoch, by_id, broker.clock()
+        )
+        if session is not None:
+            incremental = True
+            session.update(asked, _forgotten(message))
+            partitions = list(session.partitions.values())
+    if error:
+        _send(broker, request, reply, FetchResponse(error_code=error))
+        return
+    _Fetch(broker, request, reply, session, partitions, incremental).attempt()
+
+
+def _forgotten(message: FetchRequest) -> list[Key]:
+    return [(topic.topic_id, topic.topic, index) for topic in message.forgotten_topics_data for index in topic.partitions]
+
+
+def _send(broker: Broker, request: Request, reply: Reply, response: FetchResponse) -> None:
+    broker.metrics.request(api_keys.FETCH, request.started)
+    reply.send(frame_parts(request, response.encode_parts(request.version)))
+
+
+class _Fetch:
+    """One fetch under way."""
+
+    __slots__ = (
+        "_bucket",
+        "_deadline",
+        "_over",
+        "_views",
+        "_waiting",
+        "broker",
+        "incremental",
+        "partitions",
+        "reply",
+        "request",
+        "session",
+    )
+
+    def __init__(
+        self,
+        broker: Broker,
+        request: Request,
+        reply: Reply,
+        session: FetchSession | None,
+        partitions: list[SessionPartition],
+        incremental: bool,
+    ) -> None:
+        self.broker = broker
+        self.request = request
+        self.reply = reply
+        self.session = session
+        self.partitions = partitions
+        self.incremental = incremental
+        self._views: list[PartitionView] = []
+        self._waiting = False
+        self._over = False
+        self._bucket = 0
+        self._deadline = False
+
+    # -- answer or wait -----------------------------------------------------------------------------------------------
+
+    def attempt(self) -> None:
+        """Answer now if it can be, wait if it must be, go on in a task if bytes are to be fetched first."""
+        views = self._resolve()
+        if views is None:
+            self._in_task()
+            return
+        message: FetchRequest = self.request.message
+        if not self._deadline and message.max_wait_ms > 0 and not self._enough(views, message.min_bytes):
+            self._wait(views, message.max_wait_ms)
+            return
+        data = self._read_now(views)
+        if data is None:
+            self._in_task()
+        else:
+            self._answer(views, data)
+
+    def _in_task(self) -> None:
+        task = self.broker.loop.create_task(self._attempt_slowly())
+        self.broker.keep(task)
+        self.reply.on_abandon = task.cancel
+
+    async def _attempt_slowly(self) -> None:
+        for partition in self.partitions:
+            partition_id = self._partition_id(partition)
+            if partition_id >= 0:
+                try:
+                    await self.broker.views.load(partition_id)
+                except StoreError:
+                    continue
+        views = self._resolve(final=True)
+        assert views is not None
+        message: FetchRequest = self.request.message
+        if not self._deadline and message.max_wait_ms > 0 and not self._enough(views, message.min_bytes):
+            self.reply.on_abandon = None
+            self._wait(views, message.max_wait_ms)
+            return
+        self._answer(views, await self._read(views))
+
+    def _partition_id(self, partition: SessionPartition) -> int:
+        """-1: no such topic or partition."""
+        topic_id, name, index = partition.key
+        catalog = self.broker.catalog
+        topic = catalog.by_id.get(topic_id) if topic_id != ZERO_UUID else catalog.by_name.get(name)
+        if topic is None or not 0 <= index < len(topic.partition_ids):
+            return -1
+        return topic.partition_ids[index]
+
+    def _resolve(self, final: bool = False) -> list[PartitionView | int] | None:
+        """A view or an error code for each partition; None when a view must be loaded first."""
+        views: list[PartitionView | int] = []
+        get = self.broker.views.get
+        for partition in self.partitions:
+            partition_id = self._partition_id(partition)
+            if partition_id < 0:
+                unknown_id = partition.key[0] != ZERO_UUID and partition.key[0] not in self.broker.catalog.by_id
+                views.append(error_codes.UNKNOWN_TOPIC_ID if unknown_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+                continue
+            view = get(partition_id)
+            if view is None:
+                if not final:
+                    return None
+                views.append(error_codes.KAFKA_STORAGE_ERROR)
+                continue
+            views.append(self._check(view, partition) or view)
+        return views
+
+    def _check(self, view: PartitionView, partition: SessionPartition) -> int:
+        epoch = partition.leader_epoch
+        if epoch >= 0 and epoch != view.leader_epoch:
+            if epoch < view.leader_epoch:
+                return error_codes.FENCED_LEADER_EPOCH
+            return error_codes.UNKNOWN_LEADER_EPOCH
+        if not view.log_start_offset <= partition.fetch_offset <= view.high_watermark:
+            return error_codes.OFFSET_OUT_OF_RANGE
+        return error_codes.NONE
+
+    def _end(self, view: PartitionView) -> int:
+        return view.last_stable_offset if self.request.message.isolation_level == 1 else view.high_watermark
+
+    def _enough(self, views: list[PartitionView | int], min_bytes: int) -> bool:
+        """Whether there is something to say now: an error, min_bytes, or no partitions to wait for."""
+        if not views or min_bytes <= 0:
+            return True
+        available = 0
+        for partition, view in zip(self.partitions, views, strict=True):
+            if isinstance(view, int):
+                return True
+            if partition.fetch_offset < self._end(view):
+                if min_bytes == 1:
+                    return True
+                available += min(self._available(view, partition.fetch_offset), partition.max_bytes)
+                if available >= min_bytes:
+                    return True
+        return False
+
+    def _available(self, view: PartitionView, offset: int) -> int:
+        """About how many bytes follow an offset; counted by extents from the end, as far as needed."""
+        total = 0
+        wanted: int = self.request.message.min_bytes
+        for extent in reversed(view.extents):
+            if extent.last_offset < offset:
+                return total
+            if extent.base_offset < offset:
+                whole = extent.last_offset - extent.base_offset + 1
+                return total + extent.length * (extent.last_offset - offset + 1) // whole
+            total += extent.length
+            if total >= wanted:
+                return total
+        return total if view.tail_start <= offset else wanted
+
+    def _wait(self, views: list[PartitionView | int], wait_ms: int) -> None:
+        self._waiting = True
+        self._views = [view for view in views if not isinstance(view, int)]
+        for view in self._views:
+            view.waiters.add(self._woken)
+        self._bucket = self.broker.purgatory.wait(wait_ms, self._expired)
+        self.reply.on_abandon = self._abandoned
+
+    def _stop_waiting(self) -> None:
+        self._waiting = False
+        for view in self._views:
+            view.waiters.discard(self._woken)
+        self.reply.on_abandon = None
+
+    def _woken(self, view: PartitionView) -> None:
+        """A partition moved (or its view was dropped)."""
+        message: FetchRequest = self.request.message
+        if message.min_bytes > 1 and not view.dropped:
+            views = self._resolve()
+            if views is not None and not self._enough(views, message.min_bytes):
+                return
+        self._stop_waiting()
+        self.broker.purgatory.cancel(self._bucket, self._expired)
+        # in a turn of its own: the append that woke us first finishes publishing
+        self.broker.loop.call_soon(self._again)
+
+    def _again(self) -> None:
+        if not self._over:
+            self._deadline = True
+            self.attempt()
+
+    def _expired(self) -> None:
+        self._stop_waiting()
+        self._deadline = True
+        self.attempt()
+
+    def _abandoned(self) -> None:
+        self._over = True
+        if self._waiting:
+            self._stop_waiting()
+            self.broker.purgatory.cancel(self._bucket, self._expired)
+
+    # -- bytes --------------------------------------------------------------------------------------------------------
+
+    def _read_now(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]] | None:
+        """The bytes of all partitions that have some, or None when some must be waited for."""
+        room = min(self.request.message.max_bytes, _FETCH_MAX_BYTES)
+        data: dict[Key, list[Buffer]] = {}
+        first = True
+        for partition, view in zip(self.partitions, views, strict=True):
+            if isinstance(view, int) or partition.fetch_offset >= self._end(view) or (room <= 0 and not first):
+                continue
+            try:
+                found = self.broker.reader.read_now(
+                    view, partition.fetch_offset, min(room, partition.max_bytes), first
+                )
+            except DamagedLog:
+                return None
+            if found is None:
+                return None
+            buffers, size = found
+            if size:
+                data[partition.key] = buffers
+                room -= size
+                first = False
+        return data
+
+    async def _read(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]]:
+        room = min(self.request.message.max_bytes, _FETCH_MAX_BYTES)
+        data: dict[Key, list[Buffer]] = {}
+        first = True
+        for index, (partition, view) in enumerate(zip(self.partitions, views, strict=True)):
+            if isinstance(view, int) or partition.fetch_offset >= self._end(view) or (room <= 0 and not first):
+                continue
+            limit = min(room, partition.max_bytes)
+            try:
+                found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first)
+                if found is None:
+                    found = await self.broker.reader.read(view, partition.fetch_offset, limit, first)
+            except (DamagedLog, StoreError):
+                self.broker.report_damage(view, partition.fetch_offset)
+                views[index] = error_codes.KAFKA_STORAGE_ERROR
+                continue
+            if found[1]:
+                data[partition.key] = found[0]
+                room -= found[1]
+                first = False
+        return data
+
+    # -- the answer ---------------------------------------------------------------------------------------------------
+
+    def _answer(self, views: list[PartitionView | int], data: dict[Key, list[Buffer]]) -> None:
+        responses: list[FetchableTopicResponse] = []
+        by_topic: dict[tuple[bytes, str], FetchableTopicResponse] = {}
+        session = self.session
+        for partition, view in zip(self.partitions, views, strict=True):
+            buffers = data.get(partition.key)
+            answer = self._partition(partition, view, buffers)
+            if session is not None:
+                if not isinstance(view, int):
+                    moved = (
+                        view.high_watermark != partition.last_high_watermark
+                        or view.log_start_offset != partition.last_log_start_offset
+                    )
+                    partition.last_high_watermark = view.high_watermark
+                    partition.last_log_start_offset = view.log_start_offset
+                else:
+                    moved = True
+                    partition.last_high_watermark = -1
+                if self.incremental and not moved and buffers is None:
+                    continue
+                if buffers is not None and partition.key in session.partitions:
+                    session.partitions.move_to_end(partition.key)
+            topic_id, name, _ = partition.key
+            topic = by_topic.get((topic_id, name))
+            if topic is None:
+                topic = by_topic[topic_id, name] = FetchableTopicResponse(topic=name, topic_id=topic_id)
+                responses.append(topic)
+            topic.partitions.append(answer)
+        response = FetchResponse(session_id=session.session_id if session else NO_SESSION, responses=responses)
+        _send(self.broker, self.request, self.reply, response)
+
+    def _partition(
+        self, partition: SessionPartition, view: PartitionView | int, buffers: list[Buffer] | None
+    ) -> PartitionData:
+        index = partition.key[2]
+        if isinstance(view, int):
+            return PartitionData(
+                partition_index=index,
+                error_code=view,
+                high_watermark=-1,
+                last_stable_offset=-1,
+                log_start_offset=-1,
+                aborted_transactions=None,
+                records=_NO_RECORDS,
+            )
+        if buffers is not None:
+            self.broker.metrics.bytes_out += sum(map(len, buffers))
+        return PartitionData(
+            partition_index=index,
+            high_watermark=view.high_watermark,
+            last_stable_offset=view.last_stable_offset,
+            log_start_offset=view.log_start_offset,
+            aborted_transactions=[] if self.request.message.isolation_level == 1 else None,
+            records=buffers if buffers is not None else _NO_RECORDS,
+        )

@@ -1,0 +1,105 @@
+"""Metadata 0-13: brokers, topics, partitions and their leader (KIP-516 topic ids, KIP-430 authorized operations).
+
+Null topics (empty in version 0) means all. A missing topic is created when the client and the broker allow it, and answered with
+LEADER_NOT_AVAILABLE so that the client asks again. Version 13 has a top-level error code (KIP-1102).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.broker import topics
+from moldau.broker.catalog import Topic
+from moldau.protocol import error_codes
+from moldau.protocol.messages.metadata import (
+    MetadataRequest,
+    MetadataResponse,
+    MetadataResponseBroker,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
+from moldau.protocol.primitives import ZERO_UUID
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+_TOPIC_OPERATIONS = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
+"""Read, write, create, delete, alter, describe, and both kinds of configs: all that a topic knows (AclOperation codes)."""
+_CLUSTER_OPERATIONS = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 12))
+
+
+async def handle(broker: Broker, request: Request) -> MetadataResponse:
+    message: MetadataRequest = request.message
+    wanted = message.topics
+    with_operations = message.include_topic_authorized_operations
+    if wanted is None or (request.version == 0 and not wanted):
+        answers = [_topic(broker, topic, with_operations) for topic in broker.catalog.by_name.values()]
+    else:
+        answers = []
+        for each in wanted:
+            if each.topic_id != ZERO_UUID and request.version >= 12:
+                topic = broker.catalog.by_id.get(each.topic_id)
+                answers.append(
+                    _topic(broker, topic, with_operations)
+                    if topic
+                    else MetadataResponseTopic(
+                        error_code=error_codes.UNKNOWN_TOPIC_ID, name=None, topic_id=each.topic_id
+                    )
+                )
+            elif each.name is None:
+                answers.append(
+                    MetadataResponseTopic(error_code=error_codes.INVALID_REQUEST, name="", topic_id=each.topic_id)
+                )
+            else:
+                allow = request.version < 4 or message.allow_auto_topic_creation
+                answers.append(await _by_name(broker, each.name, allow, with_operations))
+    return MetadataResponse(
+        brokers=[
+            MetadataResponseBroker(
+                node_id=broker.node_id, host=broker.endpoint.host, port=broker.endpoint.port, rack=broker.rack
+            )
+        ],
+        cluster_id=broker.cluster.cluster_id,
+        controller_id=broker.node_id,
+        topics=answers,
+        cluster_authorized_operations=_CLUSTER_OPERATIONS
+        if message.include_cluster_authorized_operations
+        else -(1 << 31),
+    )
+
+
+async def _by_name(broker: Broker, name: str, allow: bool, with_operations: bool) -> MetadataResponseTopic:
+    topic = broker.catalog.by_name.get(name)
+    if topic is not None:
+        return _topic(broker, topic, with_operations)
+    error = topics.name_error(name)
+    if error is not None or topics.is_internal(name):
+        code = error_codes.INVALID_TOPIC_EXCEPTION if error else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+        return MetadataResponseTopic(error_code=code, name=name)
+    if not allow or not broker.auto_create_topics:
+        return MetadataResponseTopic(error_code=error_codes.UNKNOWN_TOPIC_OR_PARTITION, name=name)
+    code = await topics.auto_create(broker, name)
+    return MetadataResponseTopic(error_code=code or error_codes.LEADER_NOT_AVAILABLE, name=name)
+
+
+def _topic(broker: Broker, topic: Topic, with_operations: bool) -> MetadataResponseTopic:
+    node = broker.node_id
+    return MetadataResponseTopic(
+        error_code=error_codes.NONE,
+        name=topic.name,
+        topic_id=topic.topic_id,
+        is_internal=False,
+        partitions=[
+            MetadataResponsePartition(
+                error_code=error_codes.NONE,
+                partition_index=index,
+                leader_id=node,
+                leader_epoch=broker.leader_epoch_of(partition_id),
+                replica_nodes=[node],
+                isr_nodes=[node],
+            )
+            for index, partition_id in enumerate(topic.partition_ids)
+        ],
+        topic_authorized_operations=_TOPIC_OPERATIONS if with_operations else -(1 << 31),
+    )

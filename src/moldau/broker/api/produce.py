@@ -1,0 +1,149 @@
+"""Produce 3-13 (0-2 are advertised and refused: KAFKA-18659): batches into the log, acknowledged after their commit.
+
+acks=-1 and acks=1 are answered after the sequencing commit, synced for -1; acks=0 has no reply, and an error closes the connection.
+Version 13 names topics by id. Each partition fails alone. This is the hot path: no task, no future; the appender calls back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.broker.dispatch import frame_reply
+from moldau.log.appender import Append
+from moldau.protocol import api_keys, error_codes
+from moldau.protocol.messages.produce import (
+    BatchIndexAndErrorMessage,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+from moldau.records.errors import InvalidBatch
+from moldau.records.validate import prepare
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.catalog import Topic
+    from moldau.broker.dispatch import Reply, Request
+    from moldau.log.view import PartitionView
+
+LOG_APPEND_TIME = 1
+
+
+class _Produce:
+    """One request under way: answers come in any order, the reply leaves with the last."""
+
+    __slots__ = ("acks", "broker", "failed", "missing", "reply", "request", "response")
+
+    def __init__(self, broker: Broker, request: Request, reply: Reply, response: ProduceResponse) -> None:
+        self.broker = broker
+        self.request = request
+        self.reply = reply
+        self.response = response
+        self.acks: int = request.message.acks
+        self.missing = 1
+        self.failed = False
+
+    def one_done(self) -> None:
+        self.missing -= 1
+        if not self.missing:
+            self.finish()
+
+    def finish(self) -> None:
+        self.broker.metrics.request(api_keys.PRODUCE, self.request.started)
+        if self.acks:
+            self.reply.send(frame_reply(self.request, self.response.encode(self.request.version)))
+        elif self.failed:
+            self.reply.hang_up()
+        else:
+            self.reply.send(())
+
+
+def begin(broker: Broker, request: Request, reply: Reply) -> None:
+    message: ProduceRequest = request.message
+    reply.overlaps = True
+    response = ProduceResponse()
+    produce = _Produce(broker, request, reply, response)
+    by_id = request.version >= 13
+    early = error_codes.NONE
+    if message.acks not in (-1, 0, 1):
+        early = error_codes.INVALID_REQUIRED_ACKS
+    elif message.transactional_id is not None:
+        early = error_codes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    for data in message.topic_data:
+        topic = broker.catalog.by_id.get(data.topic_id) if by_id else broker.catalog.by_name.get(data.name)
+        answers: list[PartitionProduceResponse] = []
+        response.responses.append(
+            TopicProduceResponse(name=data.name, topic_id=data.topic_id, partition_responses=answers)
+        )
+        for partition in data.partition_data:
+            answer = PartitionProduceResponse(index=partition.index, base_offset=-1, log_append_time_ms=-1)
+            answers.append(answer)
+            if early:
+                _refuse(produce, answer, early, None)
+            elif topic is None:
+                code = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+                _refuse(produce, answer, code, None)
+            elif not 0 <= partition.index < len(topic.partition_ids):
+                _refuse(produce, answer, error_codes.UNKNOWN_TOPIC_OR_PARTITION, None)
+            else:
+                _append(produce, topic, partition.index, partition.records, answer)
+    produce.one_done()
+
+
+def _refuse(produce: _Produce, answer: PartitionProduceResponse, code: int, message: str | None) -> None:
+    answer.error_code = code
+    answer.error_message = message
+    produce.failed = True
+
+
+def _append(
+    produce: _Produce, topic: Topic, index: int, records: memoryview | None, answer: PartitionProduceResponse
+) -> None:
+    broker = produce.broker
+    now = broker.clock()
+    rules = topic.rules
+    try:
+        header, batch = prepare(
+            records if records is not None else memoryview(b""), rules, now, zstd_allowed=produce.request.version >= 7
+        )
+    except InvalidBatch as invalid:
+        _refuse(produce, answer, invalid.error_code, invalid.message)
+        answer.record_errors = [
+            BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=text)
+            for at, text in invalid.record_errors
+        ]
+        return
+    if header.is_transactional:
+        _refuse(produce, answer, error_codes.INVALID_TXN_STATE, "transactions are not served yet")
+        return
+    produce.missing += 1
+    broker.metrics.bytes_in += len(batch)
+    broker.metrics.records_in += header.record_count
+
+    def done(append: Append) -> None:
+        if append.error_code:
+            _refuse(produce, answer, append.error_code, append.error_message)
+        else:
+            answer.base_offset = append.base_offset
+            answer.log_start_offset = append.view.log_start_offset
+            if rules.timestamp_type == LOG_APPEND_TIME:
+                answer.log_append_time_ms = now
+        produce.one_done()
+
+    durable = produce.acks == -1
+    partition_id = topic.partition_ids[index]
+    view = broker.views.get(partition_id)
+    if view is not None:
+        broker.appender.submit(Append(view, batch, header, durable, done))
+        return
+
+    def loaded(view: PartitionView | None, error: Exception | None) -> None:
+        if view is not None:
+            broker.appender.submit(Append(view, batch, header, durable, done))
+            return
+        code = error_codes.KAFKA_STORAGE_ERROR if error else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+        _refuse(produce, answer, code, str(error) if error else None)
+        produce.one_done()
+
+    broker.views.load_then(partition_id, loaded)

@@ -1,0 +1,113 @@
+"""Where a broker is put together: stores, log, coordination and the parts its handlers see, from settings to something that serves.
+
+The only place that knows which implementation stands behind a port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from moldau.blobs.ports import BlobStore
+from moldau.clock import Clock, now_ms
+from moldau.log.appender import Appender
+from moldau.log.blob_ids import BlobIds
+from moldau.log.lookup import Lookup
+from moldau.log.reader import Reader
+from moldau.log.tail_cache import TailCache
+from moldau.log.views import Views
+from moldau.log.wal import WriteAhead
+from moldau.version import VERSION
+
+from .broker import Broker, Endpoint
+from .catalog import Catalog
+from .fetch_sessions import FetchSessions
+from .metrics import Metrics
+from .options import Options
+from .producer_ids import ProducerIds
+from .purgatory import Purgatory
+
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+"""Of everything in a data directory. A release refuses a directory whose version is above its own."""
+
+
+class Node:
+    """A broker with its stores: `start`, then serve, then `stop`."""
+
+    def __init__(self, options: Options, clock: Clock = now_ms) -> None:
+        self.options = options
+        self.clock = clock
+        self.broker = Broker()
+        self.blobs: BlobStore
+        self.wal: WriteAhead
+
+    async def start(self, data: Path | None) -> None:
+        """Open the stores under `data` (None: a directory of memory only) and build the broker. Raises StoreError, BlobError, OSError."""
+        from moldau.blobs.local import LocalBlobs
+        from moldau.metadata.sql.cluster_rows import SqlClusterStore
+        from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
+        from moldau.metadata.sql.topic_rows import SqlTopicStore
+        from moldau.metadata.sqlite.engine import SqliteEngine
+        from moldau.metadata.sqlite.log_store import SqliteLogStore
+
+        assert data is not None
+        options, broker, clock = self.options, self.broker, self.clock
+        loop = asyncio.get_running_loop()
+        self.engine = SqliteEngine(data / "metadata.sqlite", loop)
+        self.engine.open()
+        (data / "blobs").mkdir(exist_ok=True)
+        self.blobs = LocalBlobs(data / "blobs")
+        self.engine.before_sync = self.blobs.sync
+        cluster_store = SqlClusterStore(self.engine, FORMAT_VERSION)
+        await cluster_store.create_cluster(clock())
+        log_store = SqliteLogStore(self.engine)
+        self.maintenance_store = SqlMaintenanceStore(self.engine)
+        ids = BlobIds(await cluster_store.reserve_blob_block())
+        self.wal = WriteAhead(self.blobs, log_store, self.maintenance_store, ids, clock)
+        await self.wal.open()
+
+        cache = TailCache(options.tail_cache_bytes)
+        broker.loop = loop
+        broker.clock = clock
+        broker.node_id = options.node_id
+        broker.rack = options.rack
+        broker.endpoint = Endpoint("", 0)
+        broker.auto_create_topics = options.auto_create_topics
+        broker.num_partitions = options.num_partitions
+        broker.pending_max_bytes = options.pending_max_bytes
+        broker.cluster_store = cluster_store
+        broker.topic_store = SqlTopicStore(self.engine)
+        broker.log_store = log_store
+        broker.cluster = await cluster_store.load_cluster()
+        await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
+        broker.catalog = Catalog(broker.topic_store, options.rules_of)
+        await broker.catalog.load()
+        broker.views = Views(log_store, cache, options.views_max)
+        broker.reader = Reader(log_store, self.blobs, cache)
+        broker.lookup = Lookup(log_store, broker.reader)
+        broker.appender = Appender(
+            log_store,
+            self.wal,
+            broker.views,
+            cache,
+            ids,
+            clock,
+            loop,
+            options.inline_max_bytes,
+            options.flush_max_bytes,
+        )
+        broker.producer_ids = ProducerIds(cluster_store)
+        broker.fetch_sessions = FetchSessions(options.fetch_session_slots)
+        broker.purgatory = Purgatory(loop)
+        broker.metrics = Metrics()
+
+    async def stop(self) -> None:
+        """Commit what is pending, seal, sync, close."""
+        while not self.broker.appender.idle:
+            await asyncio.sleep(0.001)
+        await self.wal.close()
+        await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
+        await self.blobs.close()

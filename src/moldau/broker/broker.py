@@ -1,0 +1,86 @@
+"""The broker as its handlers see it: the parts they need, put together by `moldau.broker.assembly`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moldau.clock import Clock
+    from moldau.coordination.coordinator import GroupCoordinator
+    from moldau.log.appender import Appender
+    from moldau.log.lookup import Lookup
+    from moldau.log.reader import Reader
+    from moldau.log.view import PartitionView
+    from moldau.log.views import Views
+    from moldau.metadata.ports import ClusterStore, LogStore, TopicStore
+    from moldau.metadata.rows import ClusterRow
+
+    from .catalog import Catalog
+    from .fetch_sessions import FetchSessions
+    from .metrics import Metrics
+    from .producer_ids import ProducerIds
+    from .purgatory import Purgatory
+
+
+log = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """Where clients reach this broker."""
+
+    __slots__ = ("host", "port")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+
+
+class Broker:
+    """One broker process. Attributes are set once, by the assembly."""
+
+    node_id: int
+    rack: str | None
+    endpoint: Endpoint
+    cluster: ClusterRow
+    pending_max_bytes: int
+    auto_create_topics: bool
+    num_partitions: int
+    clock: Clock
+    loop: asyncio.AbstractEventLoop
+    catalog: Catalog
+    views: Views
+    appender: Appender
+    reader: Reader
+    lookup: Lookup
+    log_store: LogStore
+    topic_store: TopicStore
+    cluster_store: ClusterStore
+    producer_ids: ProducerIds
+    fetch_sessions: FetchSessions
+    purgatory: Purgatory
+    metrics: Metrics
+    groups: GroupCoordinator
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def report_damage(self, view: PartitionView, offset: int) -> None:
+        """Bytes that metadata names cannot be read: said loudly, never skipped."""
+        log.error(
+            "event=damaged_log partition_id=%d index=%d offset=%d advice='run moldau inspect'",
+            view.partition_id,
+            view.partition_index,
+            offset,
+        )
+
+    def leader_epoch_of(self, partition_id: int) -> int:
+        """The epoch as far as it is known here; a partition that was never touched is at 0."""
+        view = self.views.get(partition_id)
+        return view.leader_epoch if view is not None else 0

@@ -1,0 +1,62 @@
+"""The topics this broker knows: a cache of the store's rows, by name and by id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from moldau.metadata.ports import TopicStore
+from moldau.metadata.rows import TopicRow
+from moldau.records.validate import Rules
+
+
+class Topic:
+    """One topic that is alive. `partition_ids[i]` is the id of partition i."""
+
+    __slots__ = ("configs", "created_ms", "name", "partition_ids", "rules", "topic_id")
+
+    def __init__(self, row: TopicRow, rules: Rules) -> None:
+        self.topic_id = row.topic_id
+        self.name = row.name
+        self.configs = row.configs
+        self.created_ms = row.created_ms
+        self.partition_ids = [partition.partition_id for partition in row.partitions]
+        self.rules = rules
+
+
+class Catalog:
+    """Changes go through the store first, then into the cache."""
+
+    def __init__(self, store: TopicStore, rules_of: Callable[[dict[str, str]], Rules]) -> None:
+        self._store = store
+        self._rules_of = rules_of
+        self.by_name: dict[str, Topic] = {}
+        self.by_id: dict[bytes, Topic] = {}
+        self.changing = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Take everything from the store."""
+        for row in await self._store.load_topics():
+            self.put(row)
+
+    def put(self, row: TopicRow) -> Topic:
+        """A topic was created or has grown."""
+        topic = Topic(row, self._rules_of(row.configs))
+        self.by_name[row.name] = self.by_id[row.topic_id] = topic
+        return topic
+
+    def remove(self, topic: Topic) -> None:
+        """A topic was deleted."""
+        if self.by_name.get(topic.name) is topic:
+            del self.by_name[topic.name]
+        self.by_id.pop(topic.topic_id, None)
+
+    def set_configs(self, topic: Topic, configs: dict[str, str]) -> None:
+        """The overrides of a topic changed."""
+        topic.configs = configs
+        topic.rules = self._rules_of(configs)
+
+    def refresh_rules(self) -> None:
+        """A default that topics inherit changed."""
+        for topic in self.by_id.values():
+            topic.rules = self._rules_of(topic.configs)

@@ -1,0 +1,232 @@
+"""From a frame to a handler and back: request header, version check, decode, handle, encode.
+
+Handlers live in `moldau.broker.api`, one module for each API, imported when first asked for. Each module has `API_KEY`, `VERSIONS`
+(what ApiVersions advertises) and either
+
+- `async def handle(broker, request) -> Message`: the ordinary kind, run as a task; or
+- `def begin(broker, request, reply)`: the hot kind, which completes `reply` itself, at once or later.
+
+Bytes that do not decode, and keys or versions that are not advertised, close the connection, as in Kafka; ApiVersions above its
+maximum is answered in version 0 form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from struct import Struct
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from moldau.protocol import api_keys, error_codes
+from moldau.protocol.errors import ProtocolError
+from moldau.protocol.registry import request_class
+
+from . import served
+
+if TYPE_CHECKING:
+    from .broker import Broker
+
+log = logging.getLogger(__name__)
+
+_HEADER = Struct(">hhih")
+_INT32 = Struct(">i")
+_LENGTH_AND_ID = Struct(">ii")
+_LENGTH_ID_TAGS = Struct(">iiB")
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Peer:
+    """Who is at the other end of a connection."""
+
+    __slots__ = ("host", "port", "software_name", "software_version")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.software_name = ""
+        self.software_version = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Request:
+    """One decoded request."""
+
+    __slots__ = ("api_key", "client_id", "correlation_id", "message", "peer", "started", "version")
+
+    def __init__(self, peer: Peer, api_key: int, version: int, correlation_id: int, client_id: str | None) -> None:
+        self.peer = peer
+        self.api_key = api_key
+        self.version = version
+        self.correlation_id = correlation_id
+        self.client_id = client_id
+        self.message: Any = None
+        self.started = 0
+
+
+class Reply:
+    """The place of one reply in its connection's order."""
+
+    __slots__ = ("_ready", "buffers", "close", "complete", "on_abandon", "overlaps")
+
+    def __init__(self, ready: Callable[[Reply], None]) -> None:
+        self._ready = ready
+        self.buffers: Sequence[Buffer] = ()
+        self.complete = False
+        self.close = False
+        self.overlaps = False
+        """Whether a Produce behind this one may begin."""
+        self.on_abandon: Callable[[], None] | None = None
+
+    def send(self, buffers: Sequence[Buffer]) -> None:
+        """Complete with these bytes (none: a request without reply)."""
+        self.buffers = buffers
+        self.complete = True
+        self._ready(self)
+
+    def hang_up(self) -> None:
+        """Complete by closing the connection."""
+        self.close = True
+        self.complete = True
+        self._ready(self)
+
+    def abandon(self) -> None:
+        """The connection is gone: stop what can be stopped."""
+        if self.on_abandon is not None and not self.complete:
+            self.on_abandon()
+
+
+class Dispatcher:
+    """Shared by all connections of a broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.loop = asyncio.get_running_loop()
+        self._modules: dict[int, ModuleType] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether connections should stop reading for now (invariant 9)."""
+        return self.broker.appender.pending_bytes > self.broker.pending_max_bytes
+
+    def begin(self, peer: Peer, frame: bytearray, reply: Reply) -> None:
+        """Handle one frame."""
+        started = time.perf_counter_ns()
+        api_key, version, correlation_id, client_length = _HEADER.unpack_from(frame, 0)
+        advertised = served.VERSIONS.get(api_key)
+        try:
+            if advertised is None:
+                raise ProtocolError(f"api key {api_key} ({api_keys.name(api_key)}) is not served")
+            if not advertised[0] <= version <= advertised[1]:
+                if api_key == api_keys.API_VERSIONS:
+                    self._refuse_api_versions(correlation_id, reply)
+                    return
+                raise ProtocolError(f"version {version}, served are {advertised[0]} to {advertised[1]}")
+            client_id, at = None, 10
+            if client_length >= 0:
+                at += client_length
+                client_id = frame[10:at].decode()
+            if version >= api_keys.FLEXIBLE_FROM[api_key]:
+                at = _skip_tags(frame, at)
+            request = Request(peer, api_key, version, correlation_id, client_id)
+            request.started = started
+            request.message = request_class(api_key).decode(frame, version, at)
+        except (ProtocolError, UnicodeDecodeError, IndexError) as error:
+            log.warning(
+                "event=bad_request peer=%s api=%s version=%d error=%s action=close",
+                peer,
+                api_keys.name(api_key),
+                version,
+                error,
+            )
+            reply.hang_up()
+            return
+        module = self._modules.get(api_key)
+        if module is None:
+            module = self._modules[api_key] = import_module(served.MODULES[api_key])
+        begin = getattr(module, "begin", None)
+        if begin is not None:
+            begin(self.broker, request, reply)
+            return
+        task = self.loop.create_task(self._run(module, request, reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        reply.on_abandon = task.cancel
+
+    async def _run(self, module: ModuleType, request: Request, reply: Reply) -> None:
+        try:
+            response = await module.handle(self.broker, request)
+            buffers = frame_reply(request, response.encode(request.version))
+        except asyncio.CancelledError:
+            reply.hang_up()
+            raise
+        except Exception:
+            log.exception(
+                "event=handler_failed peer=%s api=%s version=%d action=close",
+                request.peer,
+                api_keys.name(request.api_key),
+                request.version,
+            )
+            reply.hang_up()
+            return
+        self.broker.metrics.request(request.api_key, request.started)
+        reply.send(buffers)
+
+    def _refuse_api_versions(self, correlation_id: int, reply: Reply) -> None:
+        from moldau.protocol.messages.api_versions import ApiVersion, ApiVersionsResponse
+
+        response = ApiVersionsResponse(
+            error_code=error_codes.UNSUPPORTED_VERSION,
+            api_keys=[ApiVersion(api_key=k, min_version=a, max_version=b) for k, (a, b) in served.VERSIONS.items()],
+        )
+        body = response.encode(0)
+        reply.send([_LENGTH_AND_ID.pack(4 + len(body), correlation_id) + body])
+
+
+def frame_reply(request: Request, body: Buffer) -> list[Buffer]:
+    """Length and response header before the body."""
+    if request.version >= api_keys.FLEXIBLE_FROM[request.api_key] and request.api_key != api_keys.API_VERSIONS:
+        return [_LENGTH_ID_TAGS.pack(5 + len(body), request.correlation_id, 0) + body]
+    return [_LENGTH_AND_ID.pack(4 + len(body), request.correlation_id) + body]
+
+
+def frame_parts(request: Request, parts: list[Buffer]) -> list[Buffer]:
+    """As `frame_reply`, for a body in parts that are not to be joined."""
+    length = sum(map(len, parts))
+    if request.version >= api_keys.FLEXIBLE_FROM[request.api_key]:
+        head = _LENGTH_ID_TAGS.pack(5 + length, request.correlation_id, 0)
+    else:
+        head = _LENGTH_AND_ID.pack(4 + length, request.correlation_id)
+    return [head + parts[0], *parts[1:]]
+
+
+def _skip_tags(frame: bytearray, at: int) -> int:
+    """The position after the tagged fields of a request header. Raises IndexError past the end."""
+    count, at = _uvarint(frame, at)
+    for _ in range(count):
+        _, at = _uvarint(frame, at)
+        size, at = _uvarint(frame, at)
+        at += size
+        if at > len(frame):
+            raise IndexError("tagged fields of the request header end after the frame")
+    return at
+
+
+def _uvarint(frame: bytearray, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = frame[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 28:
+            raise IndexError("a varint of the request header is too long")

@@ -1,0 +1,44 @@
+"""The settings that the broker's parts act on, as typed values with their defaults; `moldau.broker.config` fills them from keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from moldau.records.validate import Rules
+
+
+def _default_rules(_: dict[str, str]) -> Rules:
+    return Rules()
+
+
+class Options:
+    """One attribute for each setting; names follow the keys they come from."""
+
+    __slots__ = (
+        "auto_create_topics",
+        "fetch_session_slots",
+        "flush_max_bytes",
+        "inline_max_bytes",
+        "node_id",
+        "num_partitions",
+        "pending_max_bytes",
+        "rack",
+        "request_max_bytes",
+        "rules_of",
+        "tail_cache_bytes",
+        "views_max",
+    )
+
+    def __init__(self) -> None:
+        self.node_id = 1
+        self.rack: str | None = None
+        self.auto_create_topics = True
+        self.num_partitions = 1
+        self.inline_max_bytes = 65536
+        self.flush_max_bytes = 8 << 20
+        self.pending_max_bytes = 32 << 20
+        self.request_max_bytes = 100 << 20
+        self.tail_cache_bytes = 32 << 20
+        self.views_max = 20_000
+        self.fetch_session_slots = 1000
+        self.rules_of: Callable[[dict[str, str]], Rules] = _default_rules

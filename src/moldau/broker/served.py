@@ -1,0 +1,23 @@
+"""What this broker serves: for each API the module of its handler and the versions it advertises.
+
+The tests hold this against the modules themselves, against Kafka's ranges, and against `docs/compatibility.md`. An API that is not
+here is not in ApiVersions and closes the connection that asks for it (invariant 8).
+"""
+
+from __future__ import annotations
+
+from moldau.protocol import api_keys as k
+
+_SERVED: dict[int, tuple[str, int, int]] = {
+    # Produce 0-2 are advertised and refused, as in Kafka (KAFKA-18659): older librdkafka would not compress otherwise
+    k.PRODUCE: ("produce", 0, 13),
+    k.FETCH: ("fetch", 4, 18),
+    k.LIST_OFFSETS: ("list_offsets", 1, 11),
+    k.METADATA: ("metadata", 0, 13),
+    k.API_VERSIONS: ("api_versions", 0, 5),
+    k.CREATE_TOPICS: ("create_topics", 2, 7),
+    k.INIT_PRODUCER_ID: ("init_producer_id", 0, 5),
+}
+
+VERSIONS: dict[int, tuple[int, int]] = {key: (low, high) for key, (_, low, high) in sorted(_SERVED.items())}
+MODULES: dict[int, str] = {key: f"moldau.broker.api.{name}" for key, (name, _, _) in _SERVED.items()}

@@ -1,0 +1,126 @@
+"""Topics as the broker treats them: names, creation, deletion, growth. Errors are Kafka's codes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from moldau.metadata.errors import StoreError, TopicExists, TopicMissing
+from moldau.protocol import error_codes
+from moldau.protocol.uuid import random
+
+if TYPE_CHECKING:
+    from .broker import Broker
+    from .catalog import Topic
+
+NAME_MAX = 249
+_LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
+INTERNAL = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
+"""Kafka keeps its coordinators' state in these; here they do not exist, and nobody may create them."""
+PARTITIONS_MAX = 100_000
+
+
+class TopicError(Exception):
+    """A refused operation on a topic."""
+
+    def __init__(self, error_code: int, message: str) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+        self.message = message
+
+
+def is_internal(name: str) -> bool:
+    """Whether Kafka keeps the name for itself."""
+    return name in INTERNAL
+
+
+def name_error(name: str) -> str | None:
+    """What is wrong with a topic name, as Kafka's Topic.validate sees it; None if nothing."""
+    if not name:
+        return "the empty string is not allowed"
+    if name in (".", ".."):
+        return f"{name!r} is not allowed"
+    if len(name) > NAME_MAX:
+        return f"the length of the name, {len(name)}, is above {NAME_MAX}"
+    if not _LEGAL.fullmatch(name):
+        return f"{name!r} contains characters other than ASCII alphanumerics, '.', '_' and '-'"
+    return None
+
+
+async def create(broker: Broker, name: str, partitions: int, configs: dict[str, str], *, validate_only: bool) -> Topic | None:
+    """A new topic, or None when it was only validated. Raises TopicError."""
+    problem = name_error(name)
+    if problem is not None:
+        raise TopicError(error_codes.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {problem}")
+    if is_internal(name):
+        raise TopicError(error_codes.INVALID_TOPIC_EXCEPTION, f"Topic {name!r} is internal and cannot be created")
+    if partitions < 1:
+        raise TopicError(error_codes.INVALID_PARTITIONS, f"Number of partitions must be above 0, {partitions} came")
+    if partitions > PARTITIONS_MAX:
+        raise TopicError(
+            error_codes.INVALID_PARTITIONS, f"{partitions} partitions asked for, at most {PARTITIONS_MAX} are allowed"
+        )
+    async with broker.catalog.changing:
+        if name in broker.catalog.by_name:
+            raise TopicError(error_codes.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
+        collision = _collision(broker, name)
+        if collision is not None:
+            raise TopicError(
+                error_codes.INVALID_TOPIC_EXCEPTION, f"Topic '{name}' collides with existing topic: {collision}"
+            )
+        if validate_only:
+            return None
+        try:
+            row = await broker.topic_store.create_topic(random(), name, partitions, configs, broker.clock())
+        except TopicExists as error:
+            raise TopicError(error_codes.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.") from error
+        except StoreError as error:
+            raise TopicError(error_codes.KAFKA_STORAGE_ERROR, str(error)) from error
+        return broker.catalog.put(row)
+
+
+def _collision(broker: Broker, name: str) -> str | None:
+    """Kafka's metrics cannot tell '.' from '_', so it refuses names that differ in nothing else."""
+    if "." not in name and "_" not in name:
+        return None
+    plain = name.replace(".", "_")
+    for other in broker.catalog.by_name:
+        if ("." in other or "_" in other) and other != name and other.replace(".", "_") == plain:
+            return other
+    return None
+
+
+async def auto_create(broker: Broker, name: str) -> int:
+    """Create a topic because a client asked for its metadata; returns an error code or NONE."""
+    try:
+        await create(broker, name, broker.num_partitions, {}, validate_only=False)
+    except TopicError as error:
+        if error.error_code != error_codes.TOPIC_ALREADY_EXISTS:
+            return error.error_code
+    return error_codes.NONE
+
+
+async def delete(broker: Broker, topic: Topic) -> None:
+    """Name and id are free at once; rows and bytes go later. Raises TopicError."""
+    async with broker.catalog.changing:
+        try:
+            await broker.topic_store.delete_topic(topic.topic_id, broker.clock())
+        except TopicMissing as error:
+            raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, str(error)) from error
+        except StoreError as error:
+            raise TopicError(error_codes.KAFKA_STORAGE_ERROR, str(error)) from error
+        broker.catalog.remove(topic)
+        for partition_id in topic.partition_ids:
+            broker.views.drop(partition_id)
+
+
+async def grow(broker: Broker, topic: Topic, total: int) -> None:
+    """More partitions. Raises TopicError."""
+    async with broker.catalog.changing:
+        try:
+            row = await broker.topic_store.add_partitions(topic.topic_id, total)
+        except TopicMissing as error:
+            raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, str(error)) from error
+        except StoreError as error:
+            raise TopicError(error_codes.KAFKA_STORAGE_ERROR, str(error)) from error
+        topic.partition_ids = [partition.partition_id for partition in row.partitions]

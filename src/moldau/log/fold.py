@@ -1,0 +1,29 @@
+"""What an extent meant to producers, packed into its row.
+
+One entry for each idempotent batch, but never more than the last five of a producer (older ones cannot matter to a fold):
+
+    int64 producer id | int16 epoch | int32 first sequence | int32 last sequence |
+    int32 base offset and int32 last offset, relative to the extent's base | int64 max timestamp | uint8 flags
+
+Flags: bit 0 transactional. The bytes are the same on every store and in every release of format 1.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+_ENTRY = Struct(">qhiiiiqB")
+ENTRY_BYTES = _ENTRY.size
+pack_entry = _ENTRY.pack
+
+FLAG_TRANSACTIONAL = 1
+
+Entry = tuple[int, int, int, int, int, int, int, int]
+"""producer_id, epoch, first_sequence, last_sequence, relative base, relative last, timestamp, flags."""
+
+
+def unpack(fold: bytes) -> list[Entry]:
+    """The entries in offset order. Raises ValueError when the length fits no number of entries."""
+    if len(fold) % ENTRY_BYTES:
+        raise ValueError(f"a fold of {len(fold)} bytes is no multiple of {ENTRY_BYTES}")
+    return list(_ENTRY.iter_unpack(fold))

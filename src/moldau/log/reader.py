@@ -1,0 +1,206 @@
+"""Reading a partition: which bytes answer a fetch at an offset, and where they come from.
+
+First the tail cache; else the extents, from the one that holds the offset, over inline rows, write-ahead ranges and segments, until
+the limit is full. Whole batches are returned, the first one however large. Cost is O(bytes returned): readers that go through an
+extent step by step are remembered (`view.hints`), others scan at most one extent's batch headers.
+
+The steps are one generator that asks for bytes and is given them. `read_now` drives it with what can be had without waiting (page cache)
+and answers None if that is not enough; `read` drives it with awaits, so that a cold disk never blocks the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from struct import Struct
+
+from moldau.blobs.ports import BlobError, BlobStore
+from moldau.metadata.ports import LogStore
+from moldau.metadata.rows import KIND_INLINE, Extent
+from moldau.records.batch import HEADER_BYTES, LENGTH_END, set_base_offset
+
+from .tail_cache import TailCache
+from .view import PartitionView
+
+_BASE_AND_LENGTH = Struct(">qi")
+_base_and_length = _BASE_AND_LENGTH.unpack_from
+_LAST_DELTA_AT = 23
+_INT32 = Struct(">i")
+_HINTS_MAX = 64
+_SCAN_BYTES = 1 << 20
+_EXTENTS_MAX = 512
+"""Extents in one answer at most."""
+
+Buffer = bytes | bytearray | memoryview
+Wanted = tuple[Extent, int, int]
+"""(extent, position in the extent, length): bytes asked for."""
+Steps = Generator[Wanted, Buffer, tuple[list[Buffer], int]]
+
+
+class DamagedLog(Exception):
+    """Bytes that metadata names are not what they should be. Kafka: KAFKA_STORAGE_ERROR (never served, rule 4)."""
+
+
+class Reader:
+    """Reads for fetches and look-ups."""
+
+    def __init__(self, store: LogStore, blobs: BlobStore, cache: TailCache) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._cache = cache
+
+    def read_now(
+        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
+    ) -> tuple[list[Buffer], int] | None:
+        """(buffers, their bytes) from the batch that holds `offset`, or None: use `read`. Raises DamagedLog."""
+        cached = self._cache.read(view, offset, max_bytes, first_whole)
+        if cached is not None:
+            return cached  # type: ignore[return-value]
+        if offset < view.tail_start or offset >= view.high_watermark:
+            return ([], 0) if offset >= view.high_watermark else None
+        at = view.find(offset)
+        steps = _steps(view, view.extents[at : at + _EXTENTS_MAX], offset, max_bytes, first_whole)
+        try:
+            wanted = next(steps)
+            while True:
+                extent, position, length = wanted
+                if extent.kind == KIND_INLINE:
+                    return None
+                data = self._blobs.read_now(extent.blob_id, extent.position + position, length)
+                if data is None:
+                    return None
+                wanted = steps.send(data)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        except BlobError:
+            return None  # `read` looks again, with the rows as they are now
+
+    async def read(
+        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
+    ) -> tuple[list[Buffer], int]:
+        """As `read_now`, waiting for what it takes. Raises DamagedLog."""
+        for attempt in (0, 1):
+            extents = await self._store.extents_from(view.partition_id, offset, _EXTENTS_MAX)
+            extents = [extent for extent in extents if extent.base_offset < view.high_watermark]
+            if not extents:
+                return [], 0
+            steps = _steps(view, extents, max(offset, extents[0].base_offset), max_bytes, first_whole)
+            try:
+                wanted = next(steps)
+                while True:
+                    wanted = steps.send(await self._bytes(*wanted))
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            except BlobError as error:
+                # maintenance may have moved the bytes between the two reads: once more with fresh rows (rule 4)
+                if attempt:
+                    raise DamagedLog(f"partition {view.partition_id} offset {offset}: {error}") from error
+        raise AssertionError("unreachable")
+
+    async def _bytes(self, extent: Extent, position: int, length: int) -> Buffer:
+        if extent.kind != KIND_INLINE:
+            return await self._blobs.read(extent.blob_id, extent.position + position, length)
+        data = await self._store.read_inline(extent.blob_id)
+        if data is None or len(data) < extent.position + position + length:
+            raise BlobError(f"inline blob {extent.blob_id:016x} is gone or too short")
+        return memoryview(data)[extent.position + position : extent.position + position + length]
+
+    async def extent_bytes(self, extent: Extent) -> Buffer:
+        """All batches of one extent, with their offsets in place. Raises DamagedLog."""
+        try:
+            data = await self._bytes(extent, 0, extent.length)
+        except BlobError as error:
+            raise DamagedLog(str(error)) from error
+        return _placed(data, extent.base_offset, extent.leader_epoch)
+
+
+def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: int, first_whole: bool) -> Steps:
+    """Ask for bytes until the limit is full. Pure but for the hints it leaves on the view."""
+    taken: list[Buffer] = []
+    total = 0
+    for extent in extents:
+        if total and total + HEADER_BYTES > max_bytes:
+            break
+        position = 0
+        base = extent.base_offset
+        if offset > base and not taken:
+            position, base = yield from _seek(view, extent, offset)
+        room = max_bytes - total
+        length = min(extent.length - position, max(room, HEADER_BYTES))
+        data: Buffer = yield extent, position, length
+        kept, next_base = _whole_batches(data, base, extent)
+        if not kept and not taken:
+            if not first_whole:
+                break
+            size = _base_and_length(data, 0)[1] + LENGTH_END
+            if size > extent.length - position:
+                raise DamagedLog(f"batch at {base} of partition {extent.partition_id} is longer than its extent")
+            data = yield extent, position, size
+            kept, next_base = _whole_batches(data, base, extent)
+            if not kept:
+                raise DamagedLog(f"batch at {base} of partition {extent.partition_id} cannot be read")
+        if kept:
+            taken.append(_placed(memoryview(data)[:kept], base, extent.leader_epoch))
+            total += kept
+        if kept < extent.length - position:
+            if kept:
+                _hint(view, next_base, extent, position + kept)
+            break
+    return taken, total
+
+
+def _seek(view: PartitionView, extent: Extent, offset: int) -> Generator[Wanted, Buffer, tuple[int, int]]:
+    """Position in the extent and base offset of the batch that holds `offset`."""
+    hint = view.hints.get(offset)
+    if hint is not None and hint[0] == extent.blob_id and extent.position <= hint[1] < extent.position + extent.length:
+        return hint[1] - extent.position, offset
+    position, base = 0, extent.base_offset
+    while True:
+        length = min(extent.length - position, _SCAN_BYTES)
+        if length < HEADER_BYTES:
+            raise DamagedLog(f"offset {offset} is not in the extent of partition {extent.partition_id} that names it")
+        data = yield extent, position, length
+        at = 0
+        while at + HEADER_BYTES <= length:
+            size = _base_and_length(data, at)[1] + LENGTH_END
+            next_base = base + _INT32.unpack_from(data, at + _LAST_DELTA_AT)[0] + 1
+            if size < HEADER_BYTES or next_base <= base:
+                raise DamagedLog(f"no batch at {base} of partition {extent.partition_id}")
+            if offset < next_base:
+                return position + at, base
+            at += size
+            base = next_base
+        position += at
+
+
+def _hint(view: PartitionView, offset: int, extent: Extent, position: int) -> None:
+    hints = view.hints
+    if len(hints) >= _HINTS_MAX:
+        del hints[next(iter(hints))]
+    hints[offset] = (extent.blob_id, extent.position + position)
+
+
+def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int]:
+    """(bytes of whole batches at the begin of `data`, the offset after them). Raises DamagedLog for what is no batch."""
+    at, end = 0, len(data)
+    while at + HEADER_BYTES <= end:
+        size = _base_and_length(data, at)[1] + LENGTH_END
+        if size < HEADER_BYTES or data[at + 16] != 2:
+            raise DamagedLog(f"no batch at {base} of partition {extent.partition_id}, blob {extent.blob_id:016x}")
+        if at + size > end:
+            break
+        base += _INT32.unpack_from(data, at + _LAST_DELTA_AT)[0] + 1
+        at += size
+    return at, base
+
+
+def _placed(data: Buffer, base: int, leader_epoch: int) -> Buffer:
+    """The batches with their true offsets: as they are when the guess was right, else patched in a copy."""
+    if not len(data) or _base_and_length(data, 0)[0] == base:
+        return data
+    copy = bytearray(data)
+    at = 0
+    while at + HEADER_BYTES <= len(copy):
+        set_base_offset(copy, at, base, leader_epoch)
+        base += _INT32.unpack_from(copy, at + _LAST_DELTA_AT)[0] + 1
+        at += _base_and_length(copy, at)[1] + LENGTH_END
+    return copy

@@ -1,0 +1,135 @@
+"""The view of one partition: the fold over its extents that this broker keeps in memory.
+
+A view is a cache (invariant 3). `next_offset` and `producers` run ahead of what is committed by the flushes in flight; everything
+that readers see (`high_watermark`, `extents`) moves only when a commit is known. When a commit fails the view is dropped and
+built anew from the store: nothing is ever taken back.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+from moldau.metadata.rows import Extent, PartitionState
+
+from . import fold, snapshot
+from .producer_state import ProducerStates
+
+TAIL_EXTENTS_MAX = 2048
+"""Extents kept in memory by a view; older ones are queried."""
+
+
+class PartitionView:
+    """See the module's text. `tail_start` is the offset from which `extents` is complete."""
+
+    __slots__ = (
+        "appended_at",
+        "bytes_total",
+        "cache_bases",
+        "cache_batches",
+        "cache_head",
+        "dropped",
+        "extents",
+        "high_watermark",
+        "hints",
+        "last_offsets",
+        "leader_epoch",
+        "log_start_offset",
+        "max_timestamp",
+        "next_offset",
+        "partition_id",
+        "partition_index",
+        "producers",
+        "tail_start",
+        "topic_id",
+        "waiters",
+    )
+
+    def __init__(self, state: PartitionState) -> None:
+        row = state.row
+        self.partition_id = row.partition_id
+        self.topic_id = row.topic_id
+        self.partition_index = row.partition_index
+        self.log_start_offset = row.log_start_offset
+        self.leader_epoch = row.leader_epoch
+        self.max_timestamp = row.max_timestamp
+        self.bytes_total = row.bytes_total
+        self.next_offset = self.high_watermark = row.end_offset
+        self.producers: ProducerStates = snapshot.unpack(state.snapshot)
+        self.extents: list[Extent] = []
+        self.last_offsets: list[int] = []
+        self.appended_at = 0
+        self.waiters: set[Callable[[PartitionView], None]] = set()
+        self.dropped = False
+        # tail cache: base offsets and batches, the first `cache_head` of them evicted (see moldau.log.tail_cache)
+        self.cache_bases: list[int] = []
+        self.cache_batches: list[bytearray | memoryview] = []
+        self.cache_head = 0
+        # where readers stopped inside an extent: offset -> (blob id, position), a few of them
+        self.hints: dict[int, tuple[int, int]] = {}
+        self.tail_start = state.snapshot_offset
+        for extent in state.extents:
+            self._fold(extent, state.snapshot_offset)
+
+    @property
+    def last_stable_offset(self) -> int:
+        """Below it no transaction is open."""
+        return self.high_watermark
+
+    def _fold(self, extent: Extent, from_offset: int) -> None:
+        if extent.fold:
+            for entry in fold.unpack(extent.fold):
+                if extent.base_offset + entry[4] >= from_offset:
+                    self.producers.apply(entry, extent.base_offset, extent.appended_at)
+        self._keep(extent)
+
+    def _keep(self, extent: Extent) -> None:
+        if not self.extents:
+            self.tail_start = min(self.tail_start, extent.base_offset) if self.tail_start else extent.base_offset
+        self.extents.append(extent)
+        self.last_offsets.append(extent.last_offset)
+        self.appended_at = extent.appended_at
+        if len(self.extents) > TAIL_EXTENTS_MAX:
+            half = TAIL_EXTENTS_MAX // 2
+            self.tail_start = self.extents[half].base_offset
+            del self.extents[:half], self.last_offsets[:half]
+
+    def publish(self, extent: Extent) -> None:
+        """A commit of ours is known: readers may see it. Its producers were folded when it was decided."""
+        self._keep(extent)
+        self.high_watermark = extent.last_offset + 1
+        self.max_timestamp = extent.running_max_timestamp
+        self.bytes_total += extent.length
+        if self.waiters:
+            for waiter in tuple(self.waiters):
+                waiter(self)
+
+    def find(self, offset: int) -> int:
+        """Index in `extents` of the first extent that ends at or after `offset` (may be one past the last)."""
+        return bisect_left(self.last_offsets, offset)
+
+    def replace_tail(self, old: list[Extent], new: list[Extent]) -> None:
+        """Maintenance swapped rows that hold the same batches: forget where readers were, take the new rows."""
+        first, last = old[0].base_offset, old[-1].last_offset
+        if first < self.tail_start:
+            # part of it is below the tail: begin the tail above what was replaced
+            keep = self.find(last + 1)
+            self.extents, self.last_offsets = self.extents[keep:], self.last_offsets[keep:]
+            self.tail_start = last + 1
+        else:
+            low, high = self.find(first), self.find(last) + 1
+            self.extents[low:high] = new
+            self.last_offsets[low:high] = [extent.last_offset for extent in new]
+        self.hints.clear()
+
+    def raise_log_start(self, log_start_offset: int) -> None:
+        """The log now begins there. Readers below it are told by their next fetch."""
+        if log_start_offset > self.log_start_offset:
+            self.log_start_offset = log_start_offset
+            keep = self.find(log_start_offset)
+            if keep:
+                del self.extents[:keep], self.last_offsets[:keep]
+            self.tail_start = max(self.tail_start, log_start_offset)
+            if self.waiters:
+                for waiter in tuple(self.waiters):
+                    waiter(self)

@@ -1,0 +1,77 @@
+"""All views of this broker: built on first touch, dropped when in doubt, bounded in number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from moldau.metadata.errors import StoreUnavailable
+from moldau.metadata.ports import LogStore
+
+from .tail_cache import TailCache
+from .view import PartitionView
+
+
+class Views:
+    """Partition id to view, the least recently loaded first. Views with waiters or flushes in flight are never evicted."""
+
+    def __init__(self, store: LogStore, cache: TailCache, entries_max: int) -> None:
+        self.store = store
+        self.cache = cache
+        self.entries_max = entries_max
+        self._views: OrderedDict[int, PartitionView] = OrderedDict()
+        self._loading: dict[int, asyncio.Task[PartitionView | None]] = {}
+
+    def get(self, partition_id: int) -> PartitionView | None:
+        """The view if it is in memory."""
+        return self._views.get(partition_id)
+
+    def all(self) -> list[PartitionView]:
+        """Every view in memory."""
+        return list(self._views.values())
+
+    async def load(self, partition_id: int) -> PartitionView | None:
+        """The view, built from the store if need be; None when the partition is gone. Raises StoreUnavailable."""
+        view = self._views.get(partition_id)
+        if view is not None:
+            return view
+        task = self._loading.get(partition_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._build(partition_id))
+            self._loading[partition_id] = task
+            task.add_done_callback(lambda _: self._loading.pop(partition_id, None))
+        return await asyncio.shield(task)
+
+    def load_then(self, partition_id: int, then: Callable[[PartitionView | None, Exception | None], None]) -> None:
+        """`load` for callers without a task: `then` gets the view, or None, or the error. Calls keep their order."""
+        task = asyncio.get_running_loop().create_task(self.load(partition_id))
+
+        def finished(done: asyncio.Task[PartitionView | None]) -> None:
+            error = done.exception() if not done.cancelled() else StoreUnavailable("the broker stops")
+            then(None if error else done.result(), error if isinstance(error, Exception) else None)
+
+        task.add_done_callback(finished)
+
+    async def _build(self, partition_id: int) -> PartitionView | None:
+        state = await self.store.load_partition(partition_id)
+        if state is None:
+            return None
+        view = self._views[partition_id] = PartitionView(state)
+        if len(self._views) > self.entries_max:
+            self._evict()
+        return view
+
+    def _evict(self) -> None:
+        for partition_id, view in self._views.items():
+            if not view.waiters and view.next_offset == view.high_watermark:
+                self.drop(partition_id)
+                return
+
+    def drop(self, partition_id: int) -> None:
+        """Forget the view; its waiters are woken and will ask for the new one."""
+        view = self._views.pop(partition_id, None)
+        if view is not None:
+            self.cache.forget(view)
+            for waiter in tuple(view.waiters):
+                waiter(view)
