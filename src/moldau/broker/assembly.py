@@ -44,8 +44,8 @@ class Node:
         self.blobs: BlobStore
         self.wal: WriteAhead
 
-    async def start(self, data: Path | None) -> None:
-        """Open the stores under `data` (None: a directory of memory only) and build the broker. Raises StoreError, BlobError, OSError."""
+    async def start(self, data: Path) -> None:
+        """Open the stores under `data` and build the broker. Raises StoreError, BlobError, OSError."""
         from moldau.blobs.local import LocalBlobs
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
@@ -53,7 +53,6 @@ class Node:
         from moldau.metadata.sqlite.engine import SqliteEngine
         from moldau.metadata.sqlite.log_store import SqliteLogStore
 
-        assert data is not None
         options, broker, clock = self.options, self.broker, self.clock
         loop = asyncio.get_running_loop()
         self.engine = SqliteEngine(data / "metadata.sqlite", loop)
@@ -104,9 +103,18 @@ class Node:
         broker.purgatory = Purgatory(loop)
         broker.metrics = Metrics()
 
+    async def abort(self) -> None:
+        """The start failed half-way: close what is open, write nothing."""
+        engine = getattr(self, "engine", None)
+        if engine is not None:
+            await asyncio.get_running_loop().run_in_executor(None, engine.close)
+        blobs = getattr(self, "blobs", None)
+        if blobs is not None:
+            await blobs.close()
+
     async def stop(self) -> None:
         """Commit what is pending, seal, sync, close."""
-        while not self.broker.appender.idle:
+        while not self.broker.appender.idle:  # noqa: ASYNC110  the appender has no waiters while it serves
             await asyncio.sleep(0.001)
         await self.wal.close()
         await asyncio.get_running_loop().run_in_executor(None, self.engine.close)

@@ -96,6 +96,14 @@ class Reply:
         self.complete = True
         self._ready(self)
 
+    def cancels(self, task: asyncio.Task[Any]) -> None:
+        """Cancel the task when the connection goes before the reply."""
+
+        def cancel() -> None:
+            task.cancel()
+
+        self.on_abandon = cancel
+
     def abandon(self) -> None:
         """The connection is gone: stop what can be stopped."""
         if self.on_abandon is not None and not self.complete:
@@ -158,7 +166,7 @@ class Dispatcher:
         task = self.loop.create_task(self._run(module, request, reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        reply.on_abandon = task.cancel
+        reply.cancels(task)
 
     async def _run(self, module: ModuleType, request: Request, reply: Reply) -> None:
         try:

@@ -16,8 +16,10 @@ class Options:
 
     __slots__ = (
         "auto_create_topics",
+        "connections_max",
         "fetch_session_slots",
         "flush_max_bytes",
+        "idle_max_ms",
         "inline_max_bytes",
         "node_id",
         "num_partitions",
@@ -33,6 +35,8 @@ class Options:
         self.node_id = 1
         self.rack: str | None = None
         self.auto_create_topics = True
+        self.connections_max = 2**31 - 1
+        self.idle_max_ms = 600_000
         self.num_partitions = 1
         self.inline_max_bytes = 65536
         self.flush_max_bytes = 8 << 20

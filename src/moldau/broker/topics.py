@@ -47,7 +47,9 @@ def name_error(name: str) -> str | None:
     return None
 
 
-async def create(broker: Broker, name: str, partitions: int, configs: dict[str, str], *, validate_only: bool) -> Topic | None:
+async def create(
+    broker: Broker, name: str, partitions: int, configs: dict[str, str], *, validate_only: bool
+) -> Topic | None:
     """A new topic, or None when it was only validated. Raises TopicError."""
     problem = name_error(name)
     if problem is not None:

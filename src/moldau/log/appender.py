@@ -299,9 +299,7 @@ class Appender:
             self._scheduled = True
             self._loop.call_soon(self._begin)
 
-    def _publish(
-        self, part: _Part, flush: _Flush, position: int, result: AppendResult, kind: int, now: int
-    ) -> None:
+    def _publish(self, part: _Part, flush: _Flush, position: int, result: AppendResult, kind: int, now: int) -> None:
         view = part.view
         last = part.appends[-1]
         end = last.base_offset + last.header.last_offset_delta

@@ -1,11 +1,11 @@
 """What a write-ahead blob holds: sections, one for each flush, so that the file explains itself without the metadata.
 
-    0   4 bytes   b"MLS1"
-    4   uint32    bytes of the whole section, this header included
-    8   uint32    number of partitions
-    12  uint32    CRC-32C of the header's other fields and the table
-    16  for each partition: int32 partition id | int64 base offset (the guess) | uint32 length
-    ... the partitions' batches, in the order of the table, each batch with its own CRC
+0   4 bytes   b"MLS1"
+4   uint32    bytes of the whole section, this header included
+8   uint32    number of partitions
+12  uint32    CRC-32C of the header's other fields and the table
+16  for each partition: int32 partition id | int64 base offset (the guess) | uint32 length
+... the partitions' batches, in the order of the table, each batch with its own CRC
 """
 
 from __future__ import annotations

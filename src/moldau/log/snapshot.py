@@ -1,8 +1,8 @@
 """The fold of a partition below an offset, packed: what a view starts from instead of every extent since the beginning.
 
-    uint8 version (1) | uint32 number of producers | for each, least recently active first:
-      int64 producer id | int16 epoch | int64 appended at | uint8 number of batches | for each batch:
-        int32 first sequence | int32 last sequence | int64 base offset | int64 last offset | int64 timestamp
+uint8 version (1) | uint32 number of producers | for each, least recently active first:
+  int64 producer id | int16 epoch | int64 appended at | uint8 number of batches | for each batch:
+    int32 first sequence | int32 last sequence | int64 base offset | int64 last offset | int64 timestamp
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ def pack(states: ProducerStates) -> bytes:
     """The packed form; equal states give equal bytes."""
     parts = [_HEAD.pack(VERSION, len(states.by_id))]
     for producer in states.by_id.values():
-        parts.append(
-            _PRODUCER.pack(producer.producer_id, producer.epoch, producer.appended_at, len(producer.batches))
-        )
+        parts.append(_PRODUCER.pack(producer.producer_id, producer.epoch, producer.appended_at, len(producer.batches)))
         parts.extend(
             _BATCH.pack(b.first_sequence, b.last_sequence, b.base_offset, b.last_offset, b.timestamp)
             for b in producer.batches

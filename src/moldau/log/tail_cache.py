@@ -49,7 +49,9 @@ class TailCache:
             del view.cache_bases[: view.cache_head], view.cache_batches[: view.cache_head]
             view.cache_head = 0
 
-    def read(self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool) -> tuple[list[Batch], int] | None:
+    def read(
+        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
+    ) -> tuple[list[Batch], int] | None:
         """Whole batches from the one that holds `offset`, at most `max_bytes` (the first may exceed it if `first_whole`).
 
         None when `offset` is older than what is held. ([], 0) when the first batch does not fit.

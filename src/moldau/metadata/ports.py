@@ -60,7 +60,9 @@ class LogStore(Protocol):
 class MaintenanceStore(Protocol):
     """What the maintenance jobs need beyond `LogStore`. Every change is capped and idempotent."""
 
-    async def replace_extents(self, partition_id: int, old: list[Extent], new: list[Extent], blob: BlobRow | None) -> None:
+    async def replace_extents(
+        self, partition_id: int, old: list[Extent], new: list[Extent], blob: BlobRow | None
+    ) -> None:
         """Swap rows that were read for rows that hold the same batches. Raises Conflict when one of `old` is not there as read."""
         ...
 

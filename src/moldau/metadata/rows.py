@@ -17,12 +17,10 @@ KIND_SEGMENT = 2
 class _Row:
     """Equality and repr by slots, for tests and for logs."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and all(
-            getattr(self, name) == getattr(other, name) for name in self.__slots__
-        )
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
     def __hash__(self) -> int:
         return hash(tuple(repr(getattr(self, name)) for name in self.__slots__))
@@ -184,9 +182,7 @@ class AppendCommit(_Row):
 
     __slots__ = ("blob_id", "durable", "entries", "inline", "now")
 
-    def __init__(
-        self, blob_id: int, entries: list[AppendEntry], inline: bytes | None, durable: bool, now: int
-    ) -> None:
+    def __init__(self, blob_id: int, entries: list[AppendEntry], inline: bytes | None, durable: bool, now: int) -> None:
         self.blob_id = blob_id
         self.entries = entries
         self.inline = inline

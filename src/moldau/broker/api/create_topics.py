@@ -12,6 +12,7 @@ from moldau.protocol.messages.create_topics import (
     CreateTopicsRequest,
     CreateTopicsResponse,
 )
+from moldau.protocol.primitives import ZERO_UUID
 
 if TYPE_CHECKING:
     from moldau.broker.broker import Broker
@@ -34,9 +35,9 @@ async def handle(broker: Broker, request: Request) -> CreateTopicsResponse:
                     configs=[],
                 )
             )
-    for topic in message.topics:
-        if counts[topic.name] == 1:
-            results.append(await _create(broker, topic, message.validate_only))
+    results += [
+        await _create(broker, topic, message.validate_only) for topic in message.topics if counts[topic.name] == 1
+    ]
     return CreateTopicsResponse(topics=results)
 
 
@@ -51,7 +52,7 @@ async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) ->
         )
     return CreatableTopicResult(
         name=topic.name,
-        **({"topic_id": created.topic_id} if created else {}),
+        topic_id=created.topic_id if created else ZERO_UUID,
         num_partitions=partitions,
         replication_factor=1,
         configs=[],

@@ -60,9 +60,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
             if session is not None:
                 partitions = list(session.partitions.values())
     else:
-        session, error = broker.fetch_sessions.resume(
-            message.session_id, message.session_epoch, by_id, broker.clock()
-        )
+        session, error = broker.fetch_sessions.resume(message.session_id, message.session_epoch, by_id, broker.clock())
         if session is not None:
             incremental = True
             session.update(asked, _forgotten(message))
@@ -74,7 +72,9 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
 
 
 def _forgotten(message: FetchRequest) -> list[Key]:
-    return [(topic.topic_id, topic.topic, index) for topic in message.forgotten_topics_data for index in topic.partitions]
+    return [
+        (topic.topic_id, topic.topic, index) for topic in message.forgotten_topics_data for index in topic.partitions
+    ]
 
 
 def _send(broker: Broker, request: Request, reply: Reply, response: FetchResponse) -> None:
@@ -141,7 +141,7 @@ class _Fetch:
     def _in_task(self) -> None:
         task = self.broker.loop.create_task(self._attempt_slowly())
         self.broker.keep(task)
-        self.reply.on_abandon = task.cancel
+        self.reply.cancels(task)
 
     async def _attempt_slowly(self) -> None:
         for partition in self.partitions:
@@ -285,9 +285,7 @@ class _Fetch:
             if isinstance(view, int) or partition.fetch_offset >= self._end(view) or (room <= 0 and not first):
                 continue
             try:
-                found = self.broker.reader.read_now(
-                    view, partition.fetch_offset, min(room, partition.max_bytes), first
-                )
+                found = self.broker.reader.read_now(view, partition.fetch_offset, min(room, partition.max_bytes), first)
             except DamagedLog:
                 return None
             if found is None:

@@ -65,9 +65,7 @@ async def _partition(
             return _error(partition, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
         if partition.current_leader_epoch >= 0 and partition.current_leader_epoch != view.leader_epoch:
             newer = partition.current_leader_epoch > view.leader_epoch
-            return _error(
-                partition, error_codes.UNKNOWN_LEADER_EPOCH if newer else error_codes.FENCED_LEADER_EPOCH
-            )
+            return _error(partition, error_codes.UNKNOWN_LEADER_EPOCH if newer else error_codes.FENCED_LEADER_EPOCH)
         offset, at = -1, -1
         end = view.last_stable_offset if read_committed else view.high_watermark
         if timestamp == LATEST:

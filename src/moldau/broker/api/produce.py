@@ -6,7 +6,7 @@ Version 13 names topics by id. Each partition fails alone. This is the hot path:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
 from moldau.log.appender import Append
@@ -87,7 +87,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
             elif not 0 <= partition.index < len(topic.partition_ids):
                 _refuse(produce, answer, error_codes.UNKNOWN_TOPIC_OR_PARTITION, None)
             else:
-                _append(produce, topic, partition.index, partition.records, answer)
+                _append(produce, topic, partition.index, cast("memoryview | None", partition.records), answer)
     produce.one_done()
 
 

@@ -45,6 +45,5 @@ def parse_queries(text: str) -> list[tuple[str, str]]:
 def load_migrations() -> list[tuple[int, str]]:
     """(number, script) of `migrations/NNNN_title.sql`, in order."""
     return [
-        (int(file.name.split("_")[0]), file.read_text("utf-8"))
-        for file in sorted((_HERE / "migrations").glob("*.sql"))
+        (int(file.name.split("_")[0]), file.read_text("utf-8")) for file in sorted((_HERE / "migrations").glob("*.sql"))
     ]

@@ -1,0 +1,3 @@
+"""Fixtures of every test: a real broker."""
+
+pytest_plugins = ["moldau.testing"]
