@@ -97,6 +97,15 @@ class WriteAhead:
             await self._seal(previous)
 
     async def _seal(self, blob_id: int) -> None:
+        """Called when no further append can come: first those on their way must have passed."""
+        loop = asyncio.get_running_loop()
+        passed = loop.create_future()
+
+        def told(position: int, error: Exception | None) -> None:
+            loop.call_soon_threadsafe(passed.set_result, None)
+
+        self._blobs.append(blob_id, (), False, told)
+        await passed
         size = await self._blobs.seal(blob_id)
         await self._maintenance.seal_blob(blob_id, size)
 
