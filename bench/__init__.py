@@ -1,0 +1,1 @@
+"""Figures of this broker beside Apache Kafka: ``python -m bench`` (``make bench``)."""
