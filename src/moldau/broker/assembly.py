@@ -10,7 +10,9 @@ import logging
 from pathlib import Path
 
 from moldau.blobs.ports import BlobStore
-from moldau.clock import Clock, now_ms
+from moldau.clock import Clock, now_ms, steady_ms
+from moldau.coordination.config import GroupConfig
+from moldau.coordination.coordinator import GroupCoordinator
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.lookup import Lookup
@@ -27,6 +29,7 @@ from .metrics import Metrics
 from .options import Options
 from .producer_ids import ProducerIds
 from .purgatory import Purgatory
+from .recovery import seal_left_open
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Node:
         """Open the stores under `data` and build the broker. Raises StoreError, BlobError, OSError."""
         from moldau.blobs.local import LocalBlobs
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
+        from moldau.metadata.sql.group_rows import SqlGroupStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
         from moldau.metadata.sqlite.engine import SqliteEngine
@@ -57,6 +61,7 @@ class Node:
         loop = asyncio.get_running_loop()
         self.engine = SqliteEngine(data / "metadata.sqlite", loop)
         self.engine.open()
+        engine = self.engine
         (data / "blobs").mkdir(exist_ok=True)
         self.blobs = LocalBlobs(data / "blobs")
         self.engine.before_sync = self.blobs.sync
@@ -64,6 +69,7 @@ class Node:
         await cluster_store.create_cluster(clock())
         log_store = SqliteLogStore(self.engine)
         self.maintenance_store = SqlMaintenanceStore(self.engine)
+        await seal_left_open(self.maintenance_store, self.blobs)
         ids = BlobIds(await cluster_store.reserve_blob_block())
         self.wal = WriteAhead(self.blobs, log_store, self.maintenance_store, ids, clock)
         await self.wal.open()
@@ -71,6 +77,9 @@ class Node:
         cache = TailCache(options.tail_cache_bytes)
         broker.loop = loop
         broker.clock = clock
+        broker.steady_clock = steady_ms() if clock is now_ms else clock
+        broker.data_dir = str(data)
+        broker.commits = lambda: engine.commits
         broker.node_id = options.node_id
         broker.rack = options.rack
         broker.endpoint = Endpoint("", 0)
@@ -102,6 +111,10 @@ class Node:
         broker.fetch_sessions = FetchSessions(options.fetch_session_slots)
         broker.purgatory = Purgatory(loop)
         broker.metrics = Metrics()
+        broker.groups = GroupCoordinator(
+            SqlGroupStore(self.engine), _group_config(options), broker.steady_clock, broker.catalog.name_of
+        )
+        await broker.groups.start()
 
     async def abort(self) -> None:
         """The start failed half-way: close what is open, write nothing."""
@@ -114,8 +127,13 @@ class Node:
 
     async def stop(self) -> None:
         """Commit what is pending, seal, sync, close."""
+        await self.broker.groups.close()
         while not self.broker.appender.idle:  # noqa: ASYNC110  the appender has no waiters while it serves
             await asyncio.sleep(0.001)
         await self.wal.close()
         await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
         await self.blobs.close()
+
+
+def _group_config(options: Options) -> GroupConfig:
+    return GroupConfig(**{name: getattr(options, name) for name in GroupConfig.__slots__})

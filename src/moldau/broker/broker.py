@@ -7,6 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from moldau.clock import Clock
     from moldau.coordination.coordinator import GroupCoordinator
     from moldau.log.appender import Appender
@@ -47,7 +49,10 @@ class Broker:
     pending_max_bytes: int
     auto_create_topics: bool
     num_partitions: int
+    data_dir: str
+    commits: Callable[[], int]
     clock: Clock
+    steady_clock: Clock
     loop: asyncio.AbstractEventLoop
     catalog: Catalog
     views: Views

@@ -34,6 +34,11 @@ class Catalog:
         self.by_id: dict[bytes, Topic] = {}
         self.changing = asyncio.Lock()
 
+    def name_of(self, topic_id: bytes) -> str | None:
+        """The name of a topic that is alive."""
+        topic = self.by_id.get(topic_id)
+        return topic.name if topic is not None else None
+
     async def load(self) -> None:
         """Take everything from the store."""
         for row in await self._store.load_topics():

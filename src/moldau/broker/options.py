@@ -19,10 +19,17 @@ class Options:
         "connections_max",
         "fetch_session_slots",
         "flush_max_bytes",
+        "group_initial_rebalance_delay_ms",
+        "group_max_session_timeout_ms",
+        "group_max_size",
+        "group_min_session_timeout_ms",
         "idle_max_ms",
         "inline_max_bytes",
         "node_id",
         "num_partitions",
+        "offset_metadata_max_bytes",
+        "offsets_retention_check_interval_ms",
+        "offsets_retention_ms",
         "pending_max_bytes",
         "rack",
         "request_max_bytes",
@@ -46,3 +53,10 @@ class Options:
         self.views_max = 20_000
         self.fetch_session_slots = 1000
         self.rules_of: Callable[[dict[str, str]], Rules] = _default_rules
+        self.group_min_session_timeout_ms = 6_000
+        self.group_max_session_timeout_ms = 1_800_000
+        self.group_initial_rebalance_delay_ms = 3_000
+        self.group_max_size = 2**31 - 1
+        self.offset_metadata_max_bytes = 4096
+        self.offsets_retention_ms = 7 * 24 * 3600 * 1000
+        self.offsets_retention_check_interval_ms = 600_000

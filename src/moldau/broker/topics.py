@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from moldau.protocol.uuid import random
 if TYPE_CHECKING:
     from .broker import Broker
     from .catalog import Topic
+
+log = logging.getLogger(__name__)
 
 NAME_MAX = 249
 _LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
@@ -114,6 +117,10 @@ async def delete(broker: Broker, topic: Topic) -> None:
         broker.catalog.remove(topic)
         for partition_id in topic.partition_ids:
             broker.views.drop(partition_id)
+    try:
+        await broker.groups.forget_topics([topic.topic_id])
+    except StoreError as error:  # the topic is gone all the same; its offsets, under an id that never comes back, expire
+        log.warning("event=offsets_kept topic=%s topic_id=%s error=%s", topic.name, topic.topic_id.hex(), error)
 
 
 async def grow(broker: Broker, topic: Topic, total: int) -> None:

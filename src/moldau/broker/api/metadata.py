@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
 
-_TOPIC_OPERATIONS = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
+TOPIC_OPERATIONS = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
 """Read, write, create, delete, alter, describe, and both kinds of configs: all that a topic knows (AclOperation codes)."""
-_CLUSTER_OPERATIONS = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 12))
+NO_OPERATIONS = -(1 << 31)
+"""They were not asked for."""
+CLUSTER_OPERATIONS = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 12))
 
 
 async def handle(broker: Broker, request: Request) -> MetadataResponse:
@@ -63,9 +65,9 @@ async def handle(broker: Broker, request: Request) -> MetadataResponse:
         cluster_id=broker.cluster.cluster_id,
         controller_id=broker.node_id,
         topics=answers,
-        cluster_authorized_operations=_CLUSTER_OPERATIONS
+        cluster_authorized_operations=CLUSTER_OPERATIONS
         if message.include_cluster_authorized_operations
-        else -(1 << 31),
+        else NO_OPERATIONS,
     )
 
 
@@ -101,5 +103,5 @@ def _topic(broker: Broker, topic: Topic, with_operations: bool) -> MetadataRespo
             )
             for index, partition_id in enumerate(topic.partition_ids)
         ],
-        topic_authorized_operations=_TOPIC_OPERATIONS if with_operations else -(1 << 31),
+        topic_authorized_operations=TOPIC_OPERATIONS if with_operations else NO_OPERATIONS,
     )

@@ -1,0 +1,64 @@
+"""CreatePartitions 0-3 (KIP-195): more partitions for a topic, never fewer. Each topic is answered for itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.broker import topics
+from moldau.protocol import error_codes
+from moldau.protocol.messages.create_partitions import (
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
+    CreatePartitionsTopic,
+    CreatePartitionsTopicResult,
+)
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+
+async def handle(broker: Broker, request: Request) -> CreatePartitionsResponse:
+    message: CreatePartitionsRequest = request.message
+    names = [topic.name for topic in message.topics]
+    results = []
+    for topic in message.topics:
+        try:
+            if names.count(topic.name) > 1:
+                raise topics.TopicError(error_codes.INVALID_REQUEST, "the topic stands twice in the request")
+            await _grow(broker, topic, message.validate_only)
+        except topics.TopicError as error:
+            results.append(
+                CreatePartitionsTopicResult(name=topic.name, error_code=error.error_code, error_message=error.message)
+            )
+        else:
+            results.append(CreatePartitionsTopicResult(name=topic.name))
+    return CreatePartitionsResponse(results=results)
+
+
+async def _grow(broker: Broker, wanted: CreatePartitionsTopic, validate_only: bool) -> None:
+    """Raises TopicError."""
+    topic = broker.catalog.by_name.get(wanted.name)
+    if topic is None:
+        raise topics.TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {wanted.name!r}")
+    have = len(topic.partition_ids)
+    if wanted.count <= have:
+        raise topics.TopicError(
+            error_codes.INVALID_PARTITIONS, f"the topic has {have} partitions; {wanted.count} would not be more"
+        )
+    if wanted.count > topics.PARTITIONS_MAX:
+        raise topics.TopicError(error_codes.INVALID_PARTITIONS, f"at most {topics.PARTITIONS_MAX} are allowed")
+    if wanted.assignments is not None:
+        if len(wanted.assignments) != wanted.count - have:
+            raise topics.TopicError(
+                error_codes.INVALID_REPLICA_ASSIGNMENT,
+                f"{wanted.count - have} partitions would be added, {len(wanted.assignments)} assignments came",
+            )
+        for assignment in wanted.assignments:
+            if assignment.broker_ids != [broker.node_id]:
+                raise topics.TopicError(
+                    error_codes.INVALID_REPLICA_ASSIGNMENT,
+                    f"replicas {assignment.broker_ids} came, this cluster has broker {broker.node_id} only",
+                )
+    if not validate_only:
+        await topics.grow(broker, topic, wanted.count)

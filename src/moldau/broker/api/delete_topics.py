@@ -1,0 +1,53 @@
+"""DeleteTopics 1-6, by name, and by id from 6 (KIP-516). Name and id are free at once; bytes go in the background."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.broker import topics
+from moldau.protocol import error_codes
+from moldau.protocol.messages.delete_topics import (
+    DeletableTopicResult,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
+    DeleteTopicState,
+)
+from moldau.protocol.primitives import ZERO_UUID
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+
+async def handle(broker: Broker, request: Request) -> DeleteTopicsResponse:
+    message: DeleteTopicsRequest = request.message
+    states = message.topics if request.version >= 6 else [DeleteTopicState(name=name) for name in message.topic_names]
+    seen: set[tuple[str | None, bytes]] = set()
+    results = []
+    for state in states:
+        key = (state.name, state.topic_id)
+        if key in seen:
+            results.append(_refused(state, error_codes.INVALID_REQUEST, "the topic stands twice in the request"))
+            continue
+        seen.add(key)
+        results.append(await _delete(broker, state))
+    return DeleteTopicsResponse(responses=results)
+
+
+def _refused(state: DeleteTopicState, code: int, text: str | None) -> DeletableTopicResult:
+    return DeletableTopicResult(name=state.name, topic_id=state.topic_id, error_code=code, error_message=text)
+
+
+async def _delete(broker: Broker, state: DeleteTopicState) -> DeletableTopicResult:
+    by_id = state.topic_id != ZERO_UUID
+    if by_id == (state.name is not None):
+        return _refused(state, error_codes.INVALID_REQUEST, "either a name or a topic id is expected, not both or none")
+    topic = broker.catalog.by_id.get(state.topic_id) if by_id else broker.catalog.by_name.get(state.name or "")
+    if topic is None:
+        code = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+        return _refused(state, code, "no topic has this id" if by_id else None)
+    try:
+        await topics.delete(broker, topic)
+    except topics.TopicError as error:
+        return _refused(state, error.error_code, error.message)
+    return DeletableTopicResult(name=topic.name, topic_id=topic.topic_id)

@@ -1,0 +1,65 @@
+"""DescribeQuorum 0-2 (KIP-595, KIP-836, KIP-853), truthfully: the metadata store is the quorum, and this node is its one voter.
+
+Offsets count the commits of this process: that is the only order the store has to show.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.protocol import error_codes
+from moldau.protocol.messages.describe_quorum import (
+    DescribeQuorumRequest,
+    DescribeQuorumResponse,
+    Listener,
+    Node,
+    ReplicaState,
+    ResponsePartitionData,
+    ResponseTopicData,
+)
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+
+TOPIC = "__cluster_metadata"
+
+
+async def handle(broker: Broker, request: Request) -> DescribeQuorumResponse:
+    message: DescribeQuorumRequest = request.message
+    topics = []
+    for topic in message.topics:
+        partitions = [
+            _partition(broker)
+            if topic.topic_name == TOPIC and partition.partition_index == 0
+            else ResponsePartitionData(
+                partition_index=partition.partition_index, error_code=error_codes.UNKNOWN_TOPIC_OR_PARTITION
+            )
+            for partition in topic.partitions
+        ]
+        topics.append(ResponseTopicData(topic_name=topic.topic_name, partitions=partitions))
+    nodes = []
+    if request.version >= 2:
+        listener = Listener(name="PLAINTEXT", host=broker.endpoint.host, port=broker.endpoint.port)
+        nodes.append(Node(node_id=broker.node_id, listeners=[listener]))
+    return DescribeQuorumResponse(topics=topics, nodes=nodes)
+
+
+def _partition(broker: Broker) -> ResponsePartitionData:
+    commits = broker.commits()
+    now = broker.clock()
+    return ResponsePartitionData(
+        partition_index=0,
+        leader_id=broker.node_id,
+        leader_epoch=1,
+        high_watermark=commits,
+        current_voters=[
+            ReplicaState(
+                replica_id=broker.node_id,
+                log_end_offset=commits,
+                last_fetch_timestamp=now,
+                last_caught_up_timestamp=now,
+            )
+        ],
+    )

@@ -1,0 +1,79 @@
+"""DescribeTopicPartitions 0 (KIP-966): topics in order of name, a page at a time. Null topics are not a thing: none asked for means all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.broker import topics
+from moldau.protocol import error_codes
+from moldau.protocol.messages.describe_topic_partitions import (
+    Cursor,
+    DescribeTopicPartitionsRequest,
+    DescribeTopicPartitionsResponse,
+    DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
+)
+
+from .metadata import NO_OPERATIONS, TOPIC_OPERATIONS
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+
+PAGE_MAX = 2000
+"""Kafka's max.request.partition.size.limit."""
+
+
+async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsResponse:
+    message: DescribeTopicPartitionsRequest = request.message
+    cursor = message.cursor
+    names = sorted({topic.name for topic in message.topics} or broker.catalog.by_name)
+    start = 0
+    if cursor is not None:
+        names = [name for name in names if name >= cursor.topic_name]
+        start = cursor.partition_index if names and names[0] == cursor.topic_name else 0
+    room = max(1, min(message.response_partition_limit, PAGE_MAX))
+    answers: list[DescribeTopicPartitionsResponseTopic] = []
+    for name in names:
+        topic = broker.catalog.by_name.get(name)
+        if topic is None:
+            invalid = topics.name_error(name) is not None
+            code = error_codes.INVALID_TOPIC_EXCEPTION if invalid else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+            answers.append(
+                DescribeTopicPartitionsResponseTopic(
+                    error_code=code, name=name, topic_authorized_operations=NO_OPERATIONS
+                )
+            )
+            continue
+        if not room:
+            return DescribeTopicPartitionsResponse(
+                topics=answers, next_cursor=Cursor(topic_name=name, partition_index=0)
+            )
+        indexes = range(start, min(len(topic.partition_ids), start + room))
+        answers.append(
+            DescribeTopicPartitionsResponseTopic(
+                name=name,
+                topic_id=topic.topic_id,
+                partitions=[
+                    DescribeTopicPartitionsResponsePartition(
+                        partition_index=index,
+                        leader_id=broker.node_id,
+                        leader_epoch=broker.leader_epoch_of(topic.partition_ids[index]),
+                        replica_nodes=[broker.node_id],
+                        isr_nodes=[broker.node_id],
+                        eligible_leader_replicas=[],
+                        last_known_elr=[],
+                    )
+                    for index in indexes
+                ],
+                topic_authorized_operations=TOPIC_OPERATIONS,
+            )
+        )
+        room -= len(indexes)
+        if indexes.stop < len(topic.partition_ids):
+            return DescribeTopicPartitionsResponse(
+                topics=answers, next_cursor=Cursor(topic_name=name, partition_index=indexes.stop)
+            )
+        start = 0
+    return DescribeTopicPartitionsResponse(topics=answers)

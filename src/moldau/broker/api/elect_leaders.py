@@ -1,0 +1,41 @@
+"""ElectLeaders 0-2 (KIP-460): the leader of a partition is always the preferred one, so an election is never needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.protocol import error_codes
+from moldau.protocol.messages.elect_leaders import (
+    ElectLeadersRequest,
+    ElectLeadersResponse,
+    PartitionResult,
+    ReplicaElectionResult,
+)
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+
+async def handle(broker: Broker, request: Request) -> ElectLeadersResponse:
+    message: ElectLeadersRequest = request.message
+    results = []
+    for wanted in message.topic_partitions or ():
+        topic = broker.catalog.by_name.get(wanted.topic)
+        known = len(topic.partition_ids) if topic else 0
+        results.append(
+            ReplicaElectionResult(
+                topic=wanted.topic,
+                partition_result=[
+                    PartitionResult(
+                        partition_id=index,
+                        error_code=error_codes.ELECTION_NOT_NEEDED
+                        if 0 <= index < known
+                        else error_codes.UNKNOWN_TOPIC_OR_PARTITION,
+                        error_message="the leader is the preferred one" if 0 <= index < known else "no such partition",
+                    )
+                    for index in wanted.partitions
+                ],
+            )
+        )
+    return ElectLeadersResponse(replica_election_results=results)

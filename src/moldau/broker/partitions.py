@@ -1,0 +1,38 @@
+"""From a topic's name and a partition's index to its view, with Kafka's error codes for what is in the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.metadata.errors import StoreError
+from moldau.protocol import error_codes
+
+if TYPE_CHECKING:
+    from moldau.log.view import PartitionView
+
+    from .broker import Broker
+
+
+class PartitionError(Exception):
+    """There is no view to be had."""
+
+    def __init__(self, error_code: int) -> None:
+        super().__init__(error_codes.name(error_code))
+        self.error_code = error_code
+
+
+async def view_of(broker: Broker, name: str, index: int, current_leader_epoch: int = -1) -> PartitionView:
+    """Raises PartitionError: unknown, fenced or too new an epoch (if one is given), or the store does not answer."""
+    topic = broker.catalog.by_name.get(name)
+    if topic is None or not 0 <= index < len(topic.partition_ids):
+        raise PartitionError(error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+    try:
+        view = await broker.views.load(topic.partition_ids[index])
+    except StoreError as error:
+        raise PartitionError(error_codes.KAFKA_STORAGE_ERROR) from error
+    if view is None:
+        raise PartitionError(error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+    if current_leader_epoch >= 0 and current_leader_epoch != view.leader_epoch:
+        newer = current_leader_epoch > view.leader_epoch
+        raise PartitionError(error_codes.UNKNOWN_LEADER_EPOCH if newer else error_codes.FENCED_LEADER_EPOCH)
+    return view

@@ -1,0 +1,36 @@
+"""What a start does about the run before: seal the write-ahead blobs that were left open.
+
+Everything below the furthest byte that a row names was synced before the row was (invariant 1); what lies beyond was never
+acknowledged and is cut off. A blob that is shorter than its rows say is damage: the broker says so and does not start.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from moldau.blobs.ports import BlobMissing, BlobStore
+from moldau.metadata.errors import StoreCorrupt
+from moldau.metadata.ports import MaintenanceStore
+
+log = logging.getLogger(__name__)
+
+
+async def seal_left_open(store: MaintenanceStore, blobs: BlobStore) -> int:
+    """Seal every unsealed blob at its committed end; returns how many. Raises StoreCorrupt, BlobError, StoreError."""
+    left_open = [row for row in await store.blobs() if row.size < 0]
+    if not left_open:
+        return 0
+    ends = await store.blob_ends()
+    for row in left_open:
+        end = ends.get(row.blob_id, 0)
+        try:
+            await blobs.recover(row.blob_id, end)
+        except BlobMissing as missing:
+            if end:
+                raise StoreCorrupt(
+                    f"record bytes are missing: {missing}. Nothing was changed; bring the data directory back from a"
+                    " backup, or look at it with 'moldau inspect'."
+                ) from missing
+        await store.seal_blob(row.blob_id, end)
+        log.info("event=blob_sealed blob=%016x size=%d", row.blob_id, end)
+    return len(left_open)
