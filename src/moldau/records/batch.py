@@ -32,6 +32,8 @@ HEADER_BYTES = 61
 LENGTH_END = 12
 """`length` counts from here: a batch takes LENGTH_END + length bytes."""
 LENGTH_MIN = HEADER_BYTES - LENGTH_END
+RECORD_BYTES_MIN = 7
+"""A record with nothing in it: seven fields of one byte."""
 
 BASE_OFFSET_AT = 0
 LENGTH_AT = 8

@@ -144,6 +144,8 @@ def _decompress_snappy(data: memoryview, max_bytes: int) -> memoryview:
     out = bytearray()
     pos = len(_XERIAL_HEAD)
     end = len(data)
+    if end < pos:
+        raise invalid("the snappy stream of the records is damaged: it ends inside its head")
     while pos < end:
         if data[pos : pos + 8] == _XERIAL_MAGIC:  # streams written one after the other
             pos += len(_XERIAL_HEAD)

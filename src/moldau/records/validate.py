@@ -1,7 +1,7 @@
 """What a broker checks before it takes a batch from a client.
 
-Kafka's answers, in the order in which it comes to them (ProduceRequest.validateRecords, UnifiedLog's
-analyzeAndValidateRecords, LogValidator), and ours:
+Answers in the order in which Kafka comes to them (ProduceRequest.validateRecords, UnifiedLog's
+analyzeAndValidateRecords, LogValidator), found out by asking Apache Kafka 4.3.1, and ours:
 
     what is wrong                                        Kafka                          here
     ---------------------------------------------------  -----------------------------  -----------------------------
@@ -10,35 +10,40 @@ analyzeAndValidateRecords, LogValidator), and ours:
     magic 0 or 1                                         INVALID_RECORD                 the same
     zstd in Produce below version 7                      UNSUPPORTED_COMPRESSION_TYPE   the same
     more than one batch                                  INVALID_RECORD                 the same
-    bytes after the batch that are no whole batch        dropped in silence             INVALID_RECORD
+    bytes after the batch: not the head of a batch       CORRUPT_MESSAGE                the same
+    bytes after the batch: too few for a batch           dropped in silence             INVALID_RECORD
     length from 14 to 48: no room for the header         CORRUPT_MESSAGE or             CORRUPT_MESSAGE
                                                          UNKNOWN_SERVER_ERROR
     base offset is not 0                                 INVALID_RECORD                 the same
     larger than max.message.bytes                        MESSAGE_TOO_LARGE              the same
     checksum                                             CORRUPT_MESSAGE                the same
     codec 5 to 7                                         UNKNOWN_SERVER_ERROR           UNSUPPORTED_COMPRESSION_TYPE
-    last offset delta below 0, record count below 1,     INVALID_RECORD                 the same
-    or the two disagree
+    record count below 1, or not last offset delta + 1   INVALID_RECORD                 the same
+    more records than the bytes can hold, without codec  INVALID_RECORD                 the same
     control batch                                        INVALID_RECORD                 the same
     producer id, but a sequence below 0                  INVALID_RECORD                 the same
-    producer id with an epoch below 0; transactional     taken                          INVALID_RECORD
-    without a producer id; delete horizon bit
+    producer id, but an epoch below 0                    taken                          INVALID_RECORD
+    transactional without a producer id                  taken if the transactional     INVALID_RECORD
+                                                         id of the request is allowed
+    delete horizon bit                                   taken, and later believed      INVALID_RECORD
+    attribute bits 7 to 15                               taken                          the same
     timestamp out of range                               INVALID_TIMESTAMP, records     the same
     log append time bit, topic has LogAppendTime         INVALID_TIMESTAMP, records     the same
     log append time bit, topic has CreateTime            taken, the bit is cleared      the same (`prepare` clears it)
     null key in a compacted topic                        INVALID_RECORD, records        the same
-    records that do not parse; their number differs      INVALID_RECORD                 taken, unless `rules` need the
-                                                                                        records: then the same
+    records that do not parse; their number differs      INVALID_RECORD or              taken, unless `rules` need the
+                                                         UNKNOWN_SERVER_ERROR           records: then INVALID_RECORD
     compressed stream that does not decode               UNKNOWN_SERVER_ERROR           as above
-    offset deltas other than 0, 1, 2 ...                 stored as they are; in a       taken, unless `rules` need the
-                                                         compressed batch rewritten     records: then INVALID_RECORD
+    offset deltas other than 0, 1, 2 ...                 taken; UNKNOWN_SERVER_ERROR    taken, unless `rules` need the
+                                                         in a compressed batch          records: then INVALID_RECORD
     header's max timestamp is not that of the records    corrected                      taken, but INVALID_TIMESTAMP if
                                                                                         it lies too far in the future
 
-The last rows are the price of speed: Kafka decodes every record of every batch, this broker keeps batches opaque. It
-checks the header and the checksum, a matter of microseconds, and looks inside only where a topic's rules cannot be
-decided without (`Rules.needs_records`, `validate_records`): keys on compacted topics, `message.timestamp.before.max.ms`
-when it is set. A client that writes nonsense under a right checksum hurts the readers of its own batch only.
+"records" means that `record_errors` name the records at fault. The last rows are the price of speed: Kafka decodes
+every record of every batch, this broker keeps batches opaque. It checks the header and the checksum, a matter of
+microseconds, and looks inside only where a topic's rules cannot be decided without (`Rules.needs_records`,
+`validate_records`): keys on compacted topics, `message.timestamp.before.max.ms` when it is set. A client that writes
+nonsense under a right checksum hurts the readers of its own batch only.
 """
 
 from typing import Final, NoReturn
@@ -56,6 +61,7 @@ from moldau.records.batch import (
     MAGIC_AT,
     MAGIC_V2,
     NO_TIMESTAMP,
+    RECORD_BYTES_MIN,
     TRANSACTIONAL_BIT,
     BatchHeader,
     WritableBuffer,
@@ -164,6 +170,8 @@ def validate(data: memoryview, rules: Rules, now: int, *, zstd_allowed: bool = T
         raise InvalidBatch(error_codes.UNSUPPORTED_COMPRESSION_TYPE, f"unknown compression codec {codec}")
     if header.record_count < 1 or header.last_offset_delta != header.record_count - 1:
         raise invalid(f"{header.record_count} records, but the last offset delta is {header.last_offset_delta}")
+    if codec == 0 and header.record_count * RECORD_BYTES_MIN > size - HEADER_BYTES:
+        raise invalid(f"{header.record_count} records cannot stand in {size - HEADER_BYTES} bytes")
     if attributes & _REFUSED_BITS:
         raise invalid(
             "clients may not write control batches"
@@ -193,21 +201,29 @@ def _refuse_frame(data: memoryview) -> NoReturn:
     size = len(data)
     if size < LENGTH_END:
         raise invalid(f"a partition's records must be one batch, not {size} bytes")
-    length = int.from_bytes(data[LENGTH_AT:LENGTH_END], "big", signed=True)
-    if length < _MAGIC_0_LENGTH_MIN:
-        raise corrupt(f"the batch says it has length {length}")
-    if size <= MAGIC_AT:
-        raise invalid(f"a partition's records must be one batch, not {size} bytes")
-    magic = int.from_bytes(data[MAGIC_AT : MAGIC_AT + 1], "big", signed=True)
-    if not 0 <= magic <= MAGIC_V2:
-        raise corrupt(f"the batch says it has magic {magic}")
+    length, magic = _length_and_magic(data)
+    if not _may_begin_batch(length, magic):
+        raise corrupt(f"the batch says it has length {length} and magic {magic}")
     if size < length + LENGTH_END:
         raise invalid(f"the batch says it takes {length + LENGTH_END} bytes, and there are {size}")
     if magic != MAGIC_V2:
         raise invalid(f"the batch has magic {magic}; only format v2 is taken")
-    if size > length + LENGTH_END:
-        raise invalid(f"{size - length - LENGTH_END} bytes follow the batch; a partition takes one batch per request")
+    rest = data[length + LENGTH_END :]
+    if rest:
+        if len(rest) >= LENGTH_END and not _may_begin_batch(*_length_and_magic(rest)):
+            raise corrupt(f"{len(rest)} bytes follow the batch, and are none themselves")
+        raise invalid(f"{len(rest)} bytes follow the batch; a partition takes one batch per request")
     raise corrupt(f"a batch of {size} bytes is shorter than its header")
+
+
+def _length_and_magic(data: memoryview) -> tuple[int, int]:
+    """The two fields that every message format has had at the same place; magic 0 if the bytes end before it."""
+    length = int.from_bytes(data[LENGTH_AT:LENGTH_END], "big", signed=True)
+    return length, int.from_bytes(data[MAGIC_AT : MAGIC_AT + 1], "big", signed=True)
+
+
+def _may_begin_batch(length: int, magic: int) -> bool:
+    return length >= _MAGIC_0_LENGTH_MIN and 0 <= magic <= MAGIC_V2
 
 
 def validate_records(data: memoryview, header: BatchHeader, rules: Rules, now: int) -> None:
