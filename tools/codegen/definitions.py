@@ -153,7 +153,7 @@ class _Reader:
         struct = None
         if type_ not in FIXED and type_ not in VARIABLE:
             struct = self._referred(type_, raw, f"{path}[]" if is_array else path)
-        parsed = Field(
+        return Field(
             name=raw["name"],
             attr=snake(raw["name"]),
             type=type_,
@@ -166,7 +166,6 @@ class _Reader:
             flexible=Versions.parse(raw["flexibleVersions"]) if "flexibleVersions" in raw else None,
             struct=struct,
         )
-        return parsed
 
     def _referred(self, name: str, raw: dict[str, Any], path: str) -> StructDef:
         if "fields" in raw:

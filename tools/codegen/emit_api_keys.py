@@ -12,7 +12,7 @@ def text(requests: list[Message], client_keys: frozenset[int]) -> str:
     clients = [(api, m) for api, m in apis if m.api_key in client_keys]
     lines = [
         HEADER,
-        '"""Kafka\'s API keys. All have a number and a name here; only those for clients have versions and messages."""',
+        '"""Kafka\'s API keys. Every one has a name here; those that clients use have versions and messages."""',
         "",
         "from __future__ import annotations",
         "",

@@ -32,7 +32,7 @@ def module(messages: list[Message], title: str) -> str:
 
 
 def _class_names(messages: list[Message]) -> list[tuple[Message, StructDef]]:
-    """Every struct once. The same struct in request and response is one class; different ones of one name are told apart."""
+    """Every struct once; what request and response share is one class, and others of one name are told apart."""
     kept: dict[str, tuple[Message, StructDef]] = {}
     for message in messages:
         for struct in message.structs:

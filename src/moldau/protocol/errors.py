@@ -8,7 +8,7 @@ class ProtocolError(Exception):
 
 
 class DecodeError(ProtocolError):
-    """Bytes that are not what the message and version say they are. The text says what came, what was expected, where."""
+    """Bytes that are not what the message and version say they are. The text says what came, what was due, where."""
 
 
 class EncodeError(ProtocolError):

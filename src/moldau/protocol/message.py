@@ -97,7 +97,7 @@ class Message(Struct):
 
 
 class RecordsMessage(Message):
-    """A message with `records` fields: they are slices of the input when read, and pass through uncopied when written."""
+    """A message with `records` fields: slices of the input when read, passed through uncopied when written."""
 
     __slots__ = ()
 
@@ -105,7 +105,7 @@ class RecordsMessage(Message):
 
     @classmethod
     def decode_at(cls, data: Buffer, version: int, pos: int) -> tuple[Self, int]:
-        """As `Message.decode_at`; `records` fields are memoryviews of `data`, which must stay as it is while they live."""
+        """As `Message.decode_at`; `records` fields are memoryviews of `data`, which must not change while they live."""
         decoder = cls._decoders.get(version)
         if decoder is None:
             raise cls._unsupported(version)

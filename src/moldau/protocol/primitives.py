@@ -5,7 +5,8 @@ bytes and arrays plus one as an unsigned varint, 0 for null; other versions writ
 Flexible structs end with tagged fields: a count, then tag, size and bytes of each.
 
 The decoders read the first byte of a varint themselves and call here only if it is not a plain 1..127.
-Positions only grow, so a cut input always ends in an IndexError or struct.error, or past the end, which `Message` checks.
+Positions only grow, so a cut input always ends in an IndexError or struct.error, or past the end, which `Message`
+checks.
 """
 
 from __future__ import annotations
@@ -66,9 +67,8 @@ def string_size(data: bytes | memoryview, pos: int, first: int, where: str) -> t
 
 
 def bad_length(length: int, pos: int, where: str) -> DecodeError:
-    return DecodeError(
-        f"{where}: length {length} before byte {pos}, expected " + ("a value" if length == -1 else "0 or more")
-    )
+    expected = "a value" if length == -1 else "0 or more"
+    return DecodeError(f"{where}: length {length} before byte {pos}, expected {expected}")
 
 
 def bad_count(count: int, least: int, data: bytes | memoryview, pos: int, where: str) -> DecodeError:
@@ -85,7 +85,7 @@ def bad_tag(tag: int, end: int, pos: int, where: str) -> DecodeError:
 
 
 def skip_tags(data: bytes | memoryview, pos: int, count: int) -> int:
-    """Position after tagged fields that this version does not know; `count` may be the first byte of a longer varint."""
+    """Position after tagged fields that this version does not know; `count` may be the first byte of a varint."""
     count, pos = uvarint(data, pos, count)
     for _ in range(count):
         _, length, pos = tag_head(data, pos)
