@@ -81,8 +81,8 @@ class Client:
 
     def leave(self) -> None:
         if self.alive and self.member_id and not self.busy and self.instance_id is None:
-            self._send(LeaveGroup(GROUP, [LeavingMember(self.member_id)]), self._left)
             self.alive = False
+            self._send(LeaveGroup(GROUP, [LeavingMember(self.member_id)]), self._left)
 
     def _send(self, event: Any, then: Any) -> None:
         self.busy = True
