@@ -14,6 +14,7 @@ from typing import Final
 ZERO: Final = bytes(16)
 ONE: Final = bytes(15) + b"\x01"  # Kafka's metadata topic
 TEXT_LENGTH: Final = 22
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/", b"+/  ")  # the standard's own + and / are no part of an id
 
 
 def to_text(value: bytes) -> str:
@@ -26,7 +27,7 @@ def to_text(value: bytes) -> str:
 def from_text(text: str) -> bytes:
     """The 16 bytes that `text` stands for. Raises ValueError unless it is 22 characters of url-safe base64."""
     try:
-        value = base64.b64decode(text.encode("ascii") + b"==", altchars=b"-_", validate=True)
+        value = base64.b64decode(text.encode("ascii").translate(_TO_STANDARD) + b"==", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         value = b""
     if len(text) != TEXT_LENGTH or len(value) != 16:
