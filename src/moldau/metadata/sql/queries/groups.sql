@@ -32,3 +32,19 @@ FROM group_offset WHERE group_id = :group_id AND topic_id = :topic_id AND partit
 -- All of a group.
 SELECT group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp
 FROM group_offset WHERE group_id = :group_id ORDER BY topic_id, partition_index;
+
+-- name: group_offsets_expirable
+-- Offsets that may be too old, in chunks behind a key.
+SELECT group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp
+FROM group_offset
+WHERE (group_id, topic_id, partition_index) > (:group_id, :topic_id, :partition_index)
+  AND CASE WHEN expire_timestamp = -1 THEN commit_timestamp <= :before ELSE expire_timestamp <= :now END
+ORDER BY group_id, topic_id, partition_index LIMIT :limit;
+
+-- name: group_has_offsets
+-- A row when the group has committed anything.
+SELECT 1 FROM group_offset WHERE group_id = :group_id LIMIT 1;
+
+-- name: group_offsets_of_topic
+-- Whose offsets go with a topic. Rare, so without an index of its own.
+SELECT group_id, topic_id, partition_index FROM group_offset WHERE topic_id = :topic_id LIMIT :limit;

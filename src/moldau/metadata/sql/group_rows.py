@@ -1,0 +1,99 @@
+"""`GroupStore` on any SQL engine."""
+
+from __future__ import annotations
+
+from ..rows_groups import GroupRecord, OffsetKey, OffsetRow
+from .tx import Engine, Tx
+
+_BEFORE_ALL = OffsetKey("", b"", -1)
+
+
+class SqlGroupStore:
+    """See `moldau.coordination.ports.GroupStore`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def load_groups(self) -> list[GroupRecord]:
+        async def body(tx: Tx) -> list[GroupRecord]:
+            return [GroupRecord(*row) for row in await tx.run("coordinator_records")]
+
+        return await self._engine.read(body)
+
+    async def write(
+        self, records: list[GroupRecord], offsets: list[OffsetRow], deleted_offsets: list[OffsetKey]
+    ) -> None:
+        async def body(tx: Tx) -> None:
+            for kind, group, key, value in records:
+                if value is None:
+                    await tx.run("coordinator_record_delete", kind=kind, group_id=group, record_key=key)
+                else:
+                    await tx.run("coordinator_record_put", kind=kind, group_id=group, record_key=key, value=value)
+            if deleted_offsets:
+                await tx.run_many("group_offset_delete", [_key_parameters(*key) for key in deleted_offsets])
+            if offsets:
+                await tx.run_many(
+                    "group_offset_put",
+                    [
+                        {
+                            "group_id": row.group,
+                            "topic_id": row.topic_id,
+                            "partition_index": row.partition,
+                            "committed_offset": row.offset,
+                            "leader_epoch": row.leader_epoch,
+                            "metadata": row.metadata,
+                            "commit_timestamp": row.commit_timestamp,
+                            "expire_timestamp": row.expire_timestamp,
+                        }
+                        for row in offsets
+                    ],
+                )
+
+        await self._engine.write(body)
+
+    async def fetch_offsets(self, group: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
+        async def body(tx: Tx) -> list[OffsetRow]:
+            if keys is None:
+                return [OffsetRow(*row) for row in await tx.run("group_offsets", group_id=group)]
+            found: list[OffsetRow] = []
+            for topic_id, partition in sorted(set(keys)):
+                rows = await tx.run("group_offset_get", **_key_parameters(group, topic_id, partition))
+                found += [OffsetRow(*row) for row in rows]
+            return found
+
+        return await self._engine.read(body)
+
+    async def list_expirable(
+        self, now: int, committed_before: int, after: OffsetKey | None, limit: int
+    ) -> list[OffsetRow]:
+        async def body(tx: Tx) -> list[OffsetRow]:
+            rows = await tx.run(
+                "group_offsets_expirable",
+                now=now,
+                before=committed_before,
+                limit=limit,
+                **_key_parameters(*(after or _BEFORE_ALL)),
+            )
+            return [OffsetRow(*row) for row in rows]
+
+        return await self._engine.read(body)
+
+    async def groups_with_offsets(self, groups: list[str]) -> set[str]:
+        async def body(tx: Tx) -> set[str]:
+            return {group for group in groups if await tx.run("group_has_offsets", group_id=group)}
+
+        return await self._engine.read(body)
+
+    async def offsets_of_topics(self, topic_ids: list[bytes], limit: int) -> list[OffsetKey]:
+        async def body(tx: Tx) -> list[OffsetKey]:
+            found: list[OffsetKey] = []
+            for topic_id in topic_ids:
+                rows = await tx.run("group_offsets_of_topic", topic_id=topic_id, limit=limit - len(found))
+                found += [OffsetKey(*row) for row in rows]
+            return found
+
+        return await self._engine.read(body)
+
+
+def _key_parameters(group: str, topic_id: bytes, partition: int) -> dict[str, str | bytes | int]:
+    return {"group_id": group, "topic_id": topic_id, "partition_index": partition}
