@@ -16,6 +16,7 @@ from moldau.coordination.coordinator import GroupCoordinator
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.lookup import Lookup
+from moldau.log.maintenance import Maintenance
 from moldau.log.reader import Reader
 from moldau.log.tail_cache import TailCache
 from moldau.log.views import Views
@@ -30,6 +31,7 @@ from .options import Options
 from .producer_ids import ProducerIds
 from .purgatory import Purgatory
 from .recovery import seal_left_open
+from .upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ class Node:
         broker.log_store = log_store
         broker.cluster = await cluster_store.load_cluster()
         await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
-        broker.catalog = Catalog(broker.topic_store, options.rules_of)
+        broker.catalog = Catalog(broker.topic_store)
         await broker.catalog.load()
         broker.views = Views(log_store, cache, options.views_max)
         broker.reader = Reader(log_store, self.blobs, cache)
@@ -111,6 +113,9 @@ class Node:
         broker.fetch_sessions = FetchSessions(options.fetch_session_slots)
         broker.purgatory = Purgatory(loop)
         broker.metrics = Metrics()
+        maintenance = Maintenance(log_store, self.maintenance_store, self.blobs, clock)
+        self.upkeep = Upkeep(maintenance, broker.views, broker.catalog, cluster_store, ids, engine.checkpoint, options)
+        self.upkeep.start()
         broker.groups = GroupCoordinator(
             SqlGroupStore(self.engine), _group_config(options), broker.steady_clock, broker.catalog.name_of
         )
@@ -127,6 +132,7 @@ class Node:
 
     async def stop(self) -> None:
         """Commit what is pending, seal, sync, close."""
+        await self.upkeep.stop()
         await self.broker.groups.close()
         while not self.broker.appender.idle:  # noqa: ASYNC110  the appender has no waiters while it serves
             await asyncio.sleep(0.001)

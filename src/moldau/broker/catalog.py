@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from moldau.metadata.ports import TopicStore
 from moldau.metadata.rows import TopicRow
-from moldau.records.validate import Rules
+
+from . import topic_configs
 
 
 class Topic:
     """One topic that is alive. `partition_ids[i]` is the id of partition i."""
 
-    __slots__ = ("configs", "created_ms", "name", "partition_ids", "rules", "topic_id")
+    __slots__ = ("configs", "created_ms", "name", "partition_ids", "retention", "rules", "topic_id")
 
-    def __init__(self, row: TopicRow, rules: Rules) -> None:
+    def __init__(self, row: TopicRow) -> None:
         self.topic_id = row.topic_id
         self.name = row.name
-        self.configs = row.configs
         self.created_ms = row.created_ms
         self.partition_ids = [partition.partition_id for partition in row.partitions]
-        self.rules = rules
+        self.set_configs(row.configs)
+
+    def set_configs(self, configs: dict[str, str]) -> None:
+        """Take overrides, which were validated."""
+        self.configs = configs
+        self.rules = topic_configs.rules_of(configs)
+        self.retention = topic_configs.retention_of(configs)
 
 
 class Catalog:
     """Changes go through the store first, then into the cache."""
 
-    def __init__(self, store: TopicStore, rules_of: Callable[[dict[str, str]], Rules]) -> None:
+    def __init__(self, store: TopicStore) -> None:
         self._store = store
-        self._rules_of = rules_of
         self.by_name: dict[str, Topic] = {}
         self.by_id: dict[bytes, Topic] = {}
         self.changing = asyncio.Lock()
@@ -46,7 +50,7 @@ class Catalog:
 
     def put(self, row: TopicRow) -> Topic:
         """A topic was created or has grown."""
-        topic = Topic(row, self._rules_of(row.configs))
+        topic = Topic(row)
         self.by_name[row.name] = self.by_id[row.topic_id] = topic
         return topic
 
@@ -55,13 +59,3 @@ class Catalog:
         if self.by_name.get(topic.name) is topic:
             del self.by_name[topic.name]
         self.by_id.pop(topic.topic_id, None)
-
-    def set_configs(self, topic: Topic, configs: dict[str, str]) -> None:
-        """The overrides of a topic changed."""
-        topic.configs = configs
-        topic.rules = self._rules_of(configs)
-
-    def refresh_rules(self) -> None:
-        """A default that topics inherit changed."""
-        for topic in self.by_id.values():
-            topic.rules = self._rules_of(topic.configs)

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from moldau.records.validate import Rules
-
-
-def _default_rules(_: dict[str, str]) -> Rules:
-    return Rules()
-
 
 class Options:
     """One attribute for each setting; names follow the keys they come from."""
@@ -33,7 +25,7 @@ class Options:
         "pending_max_bytes",
         "rack",
         "request_max_bytes",
-        "rules_of",
+        "retention_check_ms",
         "tail_cache_bytes",
         "views_max",
     )
@@ -52,7 +44,7 @@ class Options:
         self.tail_cache_bytes = 32 << 20
         self.views_max = 20_000
         self.fetch_session_slots = 1000
-        self.rules_of: Callable[[dict[str, str]], Rules] = _default_rules
+        self.retention_check_ms = 300_000
         self.group_min_session_timeout_ms = 6_000
         self.group_max_session_timeout_ms = 1_800_000
         self.group_initial_rebalance_delay_ms = 3_000

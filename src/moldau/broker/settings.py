@@ -43,6 +43,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "auto.create.topics.enable": ("auto_create_topics", _boolean),
     "broker.rack": ("rack", str),
     "connections.max.idle.ms": ("idle_max_ms", _positive),
+    "log.retention.check.interval.ms": ("retention_check_ms", _positive),
     "max.connections": ("connections_max", _not_negative),
     "max.incremental.fetch.session.cache.slots": ("fetch_session_slots", _not_negative),
     "moldau.flush.max.bytes": ("flush_max_bytes", _positive),

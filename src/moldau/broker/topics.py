@@ -10,6 +10,8 @@ from moldau.metadata.errors import StoreError, TopicExists, TopicMissing
 from moldau.protocol import error_codes
 from moldau.protocol.uuid import random
 
+from . import topic_configs
+
 if TYPE_CHECKING:
     from .broker import Broker
     from .catalog import Topic
@@ -65,6 +67,10 @@ async def create(
         raise TopicError(
             error_codes.INVALID_PARTITIONS, f"{partitions} partitions asked for, at most {PARTITIONS_MAX} are allowed"
         )
+    try:
+        topic_configs.validate(configs)
+    except topic_configs.InvalidConfig as error:
+        raise TopicError(error_codes.INVALID_CONFIG, str(error)) from error
     async with broker.catalog.changing:
         if name in broker.catalog.by_name:
             raise TopicError(error_codes.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
@@ -119,7 +125,9 @@ async def delete(broker: Broker, topic: Topic) -> None:
             broker.views.drop(partition_id)
     try:
         await broker.groups.forget_topics([topic.topic_id])
-    except StoreError as error:  # the topic is gone all the same; its offsets, under an id that never comes back, expire
+    except (
+        StoreError
+    ) as error:  # the topic is gone all the same; its offsets, under an id that never comes back, expire
         log.warning("event=offsets_kept topic=%s topic_id=%s error=%s", topic.name, topic.topic_id.hex(), error)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import cast
 
-from moldau.broker.dispatch import Dispatcher, Peer, Reply
+from moldau.broker.dispatch import Buffer, Dispatcher, Peer, Reply
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class Connection(asyncio.BufferedProtocol):
         self._paused_reading = False
         self._open = False
         self._pumping = False
+        self._outgoing: list[Buffer] = []
+        self._sending = False
 
     # -- transport ----------------------------------------------------------------------------------------------------
 
@@ -100,6 +102,7 @@ class Connection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close after what was written has left."""
         if self._open:
+            self._send()
             self._open = False
             self._transport.close()
 
@@ -190,8 +193,19 @@ class Connection(asyncio.BufferedProtocol):
                 self.close()
                 return
             if head.buffers:
-                if len(head.buffers) == 1:
-                    self._transport.write(head.buffers[0])
-                else:
-                    self._transport.writelines(head.buffers)
+                self._outgoing += head.buffers
+        if self._outgoing and not self._sending:
+            self._sending = True
+            self._dispatcher.loop.call_soon(self._send)
         self._pump()
+
+    def _send(self) -> None:
+        """One system call for all replies that one commit made ready."""
+        self._sending = False
+        outgoing, self._outgoing = self._outgoing, []
+        if not self._open or not outgoing:
+            return
+        if len(outgoing) == 1:
+            self._transport.write(outgoing[0])
+        else:
+            self._transport.writelines(outgoing)

@@ -18,7 +18,7 @@ from .server import Server
 
 log = logging.getLogger(__name__)
 
-SWITCH_INTERVAL_SECONDS = 0.0005
+SWITCH_INTERVAL_SECONDS = 0.0001
 """Python's default of 5 ms lets a busy loop keep a finished commit waiting for that long."""
 
 

@@ -1,0 +1,47 @@
+"""FindCoordinator 0-6: this broker coordinates all groups (KIP-699 batches from 4; KIP-890 5; KIP-932 share keys in 6).
+
+Key types: 0 group, 1 transactional id, 2 share group's partition. Groups are answered with this broker. The other two have no
+coordinator here: INVALID_REQUEST, which clients take as final, as Kafka says for a key type that it does not serve; the retriable
+COORDINATOR_NOT_AVAILABLE would make them wait for something that does not come.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.protocol import error_codes
+from moldau.protocol.messages.find_coordinator import Coordinator, FindCoordinatorRequest, FindCoordinatorResponse
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+GROUP, TRANSACTION = 0, 1
+
+
+async def handle(broker: Broker, request: Request) -> FindCoordinatorResponse:
+    message: FindCoordinatorRequest = request.message
+    keys = message.coordinator_keys if request.version >= 4 else [message.key]
+    found = [_coordinator(broker, key, message.key_type) for key in keys]
+    if request.version >= 4:
+        return FindCoordinatorResponse(coordinators=found)
+    return FindCoordinatorResponse(
+        error_code=found[0].error_code,
+        error_message=found[0].error_message,
+        node_id=found[0].node_id,
+        host=found[0].host,
+        port=found[0].port,
+    )
+
+
+def _coordinator(broker: Broker, key: str, key_type: int) -> Coordinator:
+    if key_type != GROUP:
+        what = "transactions are" if key_type == TRANSACTION else f"key type {key_type} is"
+        return Coordinator(
+            key=key,
+            node_id=-1,
+            port=-1,
+            error_code=error_codes.INVALID_REQUEST,
+            error_message=f"{what} not served by this broker",
+        )
+    return Coordinator(key=key, node_id=broker.node_id, host=broker.endpoint.host, port=broker.endpoint.port)

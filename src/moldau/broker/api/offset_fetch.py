@@ -1,0 +1,153 @@
+"""OffsetFetch 1-10: what groups have committed (several groups from 8, KIP-709; member ids from 9, KIP-848; topic ids in 10, KIP-516).
+
+Null topics (from 2) means all. What is not committed is offset -1 with empty metadata, also for unknown groups and topic names; an
+unknown topic id is UNKNOWN_TOPIC_ID. `require_stable` (7, KIP-447) holds always: no transactional commit is ever pending. The
+error of a store that does not answer is COORDINATOR_NOT_AVAILABLE, for the group where the version can say so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.metadata.errors import StoreError
+from moldau.metadata.rows_groups import OffsetRow
+from moldau.protocol import error_codes
+from moldau.protocol.messages.offset_fetch import (
+    OffsetFetchRequest,
+    OffsetFetchRequestGroup,
+    OffsetFetchRequestTopic,
+    OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+    OffsetFetchResponseGroup,
+    OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+
+
+async def handle(broker: Broker, request: Request) -> OffsetFetchResponse:
+    message: OffsetFetchRequest = request.message
+    if request.version < 8:
+        return await _one_group(broker, message, request.version)
+    by_id = request.version >= 10
+    return OffsetFetchResponse(groups=[await _group(broker, asked, by_id) for asked in message.groups])
+
+
+async def _group(broker: Broker, asked: OffsetFetchRequestGroup, by_id: bool) -> OffsetFetchResponseGroup:
+    try:
+        topics = await _topics(broker, asked.group_id, asked.topics, by_id)
+    except StoreError:
+        return OffsetFetchResponseGroup(group_id=asked.group_id, error_code=error_codes.COORDINATOR_NOT_AVAILABLE)
+    return OffsetFetchResponseGroup(group_id=asked.group_id, topics=topics)
+
+
+async def _one_group(broker: Broker, message: OffsetFetchRequest, version: int) -> OffsetFetchResponse:
+    """Below version 8: the same in other classes."""
+    error_code = error_codes.NONE
+    try:
+        found = await _topics(broker, message.group_id, message.topics, by_id=False)
+    except StoreError:
+        error_code = error_codes.COORDINATOR_NOT_AVAILABLE
+        found = [_without_offsets(topic, error_code) for topic in message.topics or ()] if version < 2 else []
+    return OffsetFetchResponse(
+        error_code=error_code,
+        topics=[
+            OffsetFetchResponseTopic(
+                name=topic.name,
+                partitions=[
+                    OffsetFetchResponsePartition(
+                        partition_index=each.partition_index,
+                        committed_offset=each.committed_offset,
+                        committed_leader_epoch=each.committed_leader_epoch,
+                        metadata=each.metadata,
+                        error_code=each.error_code,
+                    )
+                    for each in topic.partitions
+                ],
+            )
+            for topic in found
+        ],
+    )
+
+
+async def _topics(
+    broker: Broker,
+    group_id: str,
+    asked: Sequence[OffsetFetchRequestTopic | OffsetFetchRequestTopics] | None,
+    by_id: bool,
+) -> list[OffsetFetchResponseTopics]:
+    """The topics asked for, or all. Raises StoreError."""
+    if asked is None:
+        return _all(broker, await broker.groups.fetch_offsets(group_id, None))
+    ids = [_topic_id(broker, topic, by_id) for topic in asked]
+    keys = [
+        (topic_id, index)
+        for topic_id, topic in zip(ids, asked, strict=True)
+        if topic_id is not None
+        for index in topic.partition_indexes
+    ]
+    rows = await broker.groups.fetch_offsets(group_id, keys) if keys else []
+    found = {(row.topic_id, row.partition): row for row in rows}
+    answers = []
+    for topic_id, topic in zip(ids, asked, strict=True):
+        if topic_id is None:
+            answers.append(_without_offsets(topic, error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.NONE))
+            continue
+        partitions = []
+        for index in topic.partition_indexes:
+            row = found.get((topic_id, index))
+            partitions.append(_partition(row) if row is not None else _no_offset(index, error_codes.NONE))
+        answers.append(OffsetFetchResponseTopics(name=topic.name, topic_id=topic_id, partitions=partitions))
+    return answers
+
+
+def _topic_id(broker: Broker, asked: OffsetFetchRequestTopic | OffsetFetchRequestTopics, by_id: bool) -> bytes | None:
+    """The id of a topic that is alive."""
+    if by_id and isinstance(asked, OffsetFetchRequestTopics):
+        return asked.topic_id if asked.topic_id in broker.catalog.by_id else None
+    topic = broker.catalog.by_name.get(asked.name)
+    return topic.topic_id if topic is not None else None
+
+
+def _all(broker: Broker, rows: list[OffsetRow]) -> list[OffsetFetchResponseTopics]:
+    """Rows come sorted by topic; those of topics that are gone are left out."""
+    answers: list[OffsetFetchResponseTopics] = []
+    for row in rows:
+        name = broker.catalog.name_of(row.topic_id)
+        if name is None:
+            continue
+        if not answers or answers[-1].topic_id != row.topic_id:
+            answers.append(OffsetFetchResponseTopics(name=name, topic_id=row.topic_id, partitions=[]))
+        answers[-1].partitions.append(_partition(row))
+    return answers
+
+
+def _without_offsets(
+    asked: OffsetFetchRequestTopic | OffsetFetchRequestTopics, error_code: int
+) -> OffsetFetchResponseTopics:
+    answer = OffsetFetchResponseTopics(
+        name=asked.name, partitions=[_no_offset(index, error_code) for index in asked.partition_indexes]
+    )
+    if isinstance(asked, OffsetFetchRequestTopics):
+        answer.topic_id = asked.topic_id
+    return answer
+
+
+def _partition(row: OffsetRow) -> OffsetFetchResponsePartitions:
+    return OffsetFetchResponsePartitions(
+        partition_index=row.partition,
+        committed_offset=row.offset,
+        committed_leader_epoch=row.leader_epoch,
+        metadata=row.metadata,
+    )
+
+
+def _no_offset(index: int, error_code: int) -> OffsetFetchResponsePartitions:
+    return OffsetFetchResponsePartitions(partition_index=index, committed_offset=-1, error_code=error_code)

@@ -1,0 +1,28 @@
+"""Our own broker keys; every name begins with `moldau.`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TABLE: Final = """
+moldau.http.listener              string   127.0.0.1:9644  -                read-only  H  acts
+    Where /metrics, /healthz and /readyz are served, as HOST:PORT; empty serves none of them.
+moldau.inline.max.bytes           int      65536           0..16777216      read-only  M  acts
+    A flush of at most this many bytes travels in the metadata transaction itself; a larger one is written as a blob first.
+moldau.flush.max.bytes            int      8388608         65536..          read-only  M  acts
+    The most bytes that one commit gathers.
+moldau.tail.cache.bytes           long     33554432        0..              read-only  M  acts
+    How much memory holds the newest batches, so that readers at the end need no disk.
+moldau.cache.view.max.entries     int      20000           16..             read-only  M  acts
+    How many partitions' views are kept in memory.
+moldau.metadata.url               string   embedded        embedded         read-only  H  acts
+    Where the metadata store is: `embedded` is SQLite in the data folder.
+moldau.blobs.url                  string   embedded        embedded         read-only  H  acts
+    Where the blob store is: `embedded` is files in the data folder.
+moldau.roles                      list     serve,maintain  serve,maintain   read-only  M  acts
+    What this process does: `serve` clients, `maintain` stored data.
+moldau.log.format                 string   text            text,json        read-only  L  acts
+    How log lines are written.
+moldau.log.level                  string   info            ~debug,info,warning,error  read-only  L  acts
+    The least severe log lines that are written.
+"""

@@ -1,0 +1,37 @@
+"""Why keys of Kafka do not act here; the table names these."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REASONS: Final = {
+    "bytes_bound": "Requests are bounded by their bytes, see `queued.max.request.bytes`.",
+    "checkpoint": "Commits of the metadata store are the record of what is stored; there are no checkpoint files.",
+    "compaction": "Compaction is not there yet, so there is nothing to tune.",
+    "consumer_groups": "The consumer group protocol of KIP-848 comes with a later release.",
+    "group_protocols": "This release speaks the classic group protocol.",
+    "index": "Segments are immutable blobs with indexes of their own.",
+    "java": "Java classes cannot be loaded here, and to ignore what one was meant to do would mislead.",
+    "jitter": "Partitions share their files, so segments that end together do no harm.",
+    "leaderless": "Any live broker serves any partition: leadership is a hint and never has to be handed over or won.",
+    "metrics": "Metrics are served over HTTP in the form Prometheus reads, see `moldau.http.listener`.",
+    "one_dir": "A broker keeps everything in one folder.",
+    "one_start": "A start takes a fraction of a second and everything opens together.",
+    "purgatory": "A request that waited leaves the waiting room at once, so nothing has to be swept.",
+    "quorum": "There is no controller quorum: the metadata store keeps what the cluster has agreed on.",
+    "quotas": "Quotas come with a later release.",
+    "replication": "Brokers do not copy data to one another: the stores hold every byte.",
+    "rows": "A coordinator's state is rows of the metadata store, not records of a topic.",
+    "security": "Authentication, encryption and authorization come with a later release.",
+    "share_groups": "Share groups come with a later release.",
+    "stable": "Only what works is offered.",
+    "stores": "What acks=all acknowledges is durable in the stores; how many copies they keep is theirs to say.",
+    "streams_groups": "Streams groups come with a later release.",
+    "sweep": "Expired producers are dropped when their partition is next looked at.",
+    "sync": "A write with acks=all is synced before it is acknowledged; nothing is left to flush later.",
+    "telemetry": "Clients' metrics come with a later release.",
+    "threads": "One event loop serves the broker; more cores are used by more processes.",
+    "tiered": "There is one tier: all data already lie in the blob store.",
+    "transactions": "Transactions come with a later release.",
+    "txn_rows": "A transaction's state is rows of the metadata store, not records of a topic.",
+}
