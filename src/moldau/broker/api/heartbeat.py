@@ -5,6 +5,8 @@ REBALANCE_IN_PROGRESS tells the member to join again. Only while the group is be
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from moldau.broker.dispatch import frame_reply
@@ -25,12 +27,16 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
         _answer(broker, request, reply, error_code)
         return
     task = broker.loop.create_task(_wait(broker, request, reply, event))
-    reply.on_abandon = task.cancel
+    reply.on_abandon = partial(_cancel, task)
     broker.keep(task)
 
 
 async def _wait(broker: Broker, request: Request, reply: Reply, event: Heartbeat) -> None:
     _answer(broker, request, reply, await broker.groups.heartbeat(event))
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
 
 
 def _answer(broker: Broker, request: Request, reply: Reply, error_code: int) -> None:
