@@ -28,7 +28,7 @@ _SAMPLE_EVERY = 100
 _DISTINCT_VALUES = 64
 
 
-@click.command()
+@click.command(short_help="Measure how fast a broker takes and gives records.")
 @click.argument(
     "what",
     metavar="[all|produce|consume|latency]",

@@ -313,6 +313,8 @@ def _printer(options: dict[str, Any], topics: list[str]) -> Printer:
 
     null = options["null"].encode()
     form, format_string = options["form"], options["format_string"]
+    if options["key_separator"] is not None and (form != "text" or format_string is not None):
+        raise click.UsageError("--key-separator is for plain text: it goes with neither -f nor another --format.")
     try:
         if format_string is not None:
             if form != "text":

@@ -32,7 +32,10 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 
 class HelpfulGroup(click.Group):
-    """A group whose "no such command" names the nearest ones."""
+    """A group whose "no such command" names the nearest ones; its help lists commands as they were declared."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -18,7 +18,7 @@ from moldau.cli.lazy import LazyGroup
 from moldau.version import VERSION
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "serve": ("moldau.cli.serve:serve", "Run a Kafka broker."),
+    "serve": ("moldau.cli.serve:serve", "Run a broker until SIGTERM or Ctrl-C."),
     "topic": ("moldau.cli.topic:topic", "List, create, describe, alter and delete topics."),
     "produce": ("moldau.cli.produce:produce", "Write records to a topic, from stdin or files."),
     "consume": ("moldau.cli.consume:consume", "Read records of one or more topics."),
@@ -82,15 +82,24 @@ class RootGroup(LazyGroup):
             return told.exit_code
 
 
+def _complete_contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from moldau.cli.completion import contexts
+
+    return contexts(incomplete)
+
+
 @click.group(
+    "moldau",
     cls=RootGroup,
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.option("-b", "--bootstrap", metavar="HOST:PORT", help="Brokers to begin with, separated by commas.")
-@click.option("--context", metavar="NAME", help="Use this cluster of 'moldau context list'.")
+@click.option(
+    "--context", metavar="NAME", shell_complete=_complete_contexts, help="Use this cluster of 'moldau context list'."
+)
 @click.option("-X", "properties", metavar="KEY=VALUE", multiple=True, help="A librdkafka client property; repeatable.")
-@click.option("--timeout", metavar="SECONDS", type=float, help="Give up after this long. [default: 10]")
+@click.option("--timeout", metavar="SECONDS", type=float, help="Give up after this long.  [default: 10]")
 @click.version_option(VERSION, "--version", message="moldau %(version)s")
 @click.pass_context
 def root(

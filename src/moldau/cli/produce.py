@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 18
 _POLL_EVERY = 1000
 
 
-@click.command()
+@click.command(short_help="Write records to a topic, from stdin or files.")
 @click.argument("topic", shell_complete=complete_topics)
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
 @click.option("-K", "--key-separator", metavar="TEXT", help="Each line is KEY TEXT VALUE.")
@@ -71,9 +71,12 @@ def produce(cluster: "Cluster", topic: str, files: tuple[str, ...], **options: A
         raise click.UsageError(str(error)) from None
     if not delimiter:
         raise click.UsageError("--delimiter is empty; --whole sends each file as one record.")
+    headers: list[tuple[str, bytes | None]] = [
+        (key, value.encode()) for key, value in (_header(text) for text in options["headers"])
+    ]
     sources = _open_all(files)
     _check_topic(cluster, topic, options["partition"], options["create"])
-    sender = _Sender(cluster, topic, options)
+    sender = _Sender(cluster, topic, options, headers)
     started = time.monotonic()
     finished = False
     try:
@@ -141,6 +144,12 @@ def _unescaped(text: str, flag: str) -> bytes:
         raise click.UsageError(f"{flag}: {error}") from None
 
 
+def _header(text: str) -> tuple[str, str]:
+    """Name and value; a name may come more than once in a record."""
+    [(name, value)] = key_values((text,), "--header").items()
+    return name, value
+
+
 def _check_topic(cluster: "Cluster", topic: str, partition: int | None, create: bool) -> None:
     """CliError before anything is read where the topic or the partition does not exist."""
     if create and topic not in cluster.metadata().topics:
@@ -158,13 +167,13 @@ def _check_topic(cluster: "Cluster", topic: str, partition: int | None, create: 
 class _Sender:
     """A producer that keeps count. `sent` records went to the client, `failed` of them were refused."""
 
-    def __init__(self, cluster: "Cluster", topic: str, options: dict[str, Any]) -> None:
+    def __init__(
+        self, cluster: "Cluster", topic: str, options: dict[str, Any], headers: list[tuple[str, bytes | None]]
+    ) -> None:
         self.cluster = cluster
         self.topic = topic
         self.partition: int = -1 if options["partition"] is None else options["partition"]
-        self.headers: list[tuple[str, bytes | None]] = [
-            (key, value.encode()) for key, value in key_values(options["headers"], "--header").items()
-        ]
+        self.headers = headers
         self.sent = 0
         self.sent_bytes = 0
         self.failed = 0
