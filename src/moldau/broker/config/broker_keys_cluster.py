@@ -217,4 +217,4 @@ log.remote.copy.lag.bytes                     long      -1          -1..      cl
     How many bytes stay local before the remote tier gets them.
 log.remote.copy.lag.ms                        long      0           -1..      cluster-wide  M  no_meaning:tiered
     How long data stay local before the remote tier gets them.
-"""  # noqa: E501  long names and defaults
+"""

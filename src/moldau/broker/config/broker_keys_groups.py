@@ -219,4 +219,4 @@ transaction.state.log.replication.factor      short     3           1..       re
     How many replicas the topic of transaction states has.
 transaction.state.log.segment.bytes           int       104857600   1..       read-only     H  no_meaning:txn_rows
     How large the segments of the topic of transaction states are.
-"""  # noqa: E501  long names and defaults
+"""

@@ -111,4 +111,4 @@ log.cleaner.min.compaction.lag.ms             long      0           0..       cl
     How long a record stays uncompacted at least.
 log.cleaner.max.compaction.lag.ms             long      9223372036854775807  1..       cluster-wide  M  no_meaning:compaction
     How long a record stays uncompacted at most.
-"""  # noqa: E501  long names and defaults
+"""

@@ -75,4 +75,4 @@ unstable.feature.versions.enable              boolean   false       =         re
     Whether feature levels that are still in development may be turned on.
 server.max.startup.time.ms                    long      9223372036854775807  0..       read-only     Mi  no_meaning:one_start
     How long a start may take before the broker gives up.
-"""  # noqa: E501  long names and defaults
+"""

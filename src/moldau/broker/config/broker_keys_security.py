@@ -171,4 +171,4 @@ sasl.oauthbearer.sub.claim.name               string    sub         -         re
     Which claim holds the subject.
 sasl.oauthbearer.token.endpoint.url           string    -           -         read-only   M  not_yet:security
     Where tokens are given out.
-"""  # noqa: E501  long names and defaults
+"""

@@ -59,7 +59,7 @@ streams.task.offset.interval.ms            int       60000       1..       group
     How often members report how far their tasks are.
 streams.rack.aware.assignment.tags         list      ""          -         group.streams.rack.aware.assignment.tags  L  not_yet:streams_groups
     Client tags across which standby copies are spread.
-"""  # noqa: E501  long names and defaults
+"""
 
 CLIENT_METRICS_TABLE: Final = """
 interval.ms  int       300000  -  -  M  not_yet:telemetry

@@ -110,7 +110,11 @@ def parse_table(text: str, scope: str) -> dict[str, ConfigKey]:
 
 
 CASCADES: dict[str, tuple[tuple[str, int], ...]] = {
-    "log.retention.ms": (("log.retention.ms", 1), ("log.retention.minutes", 60_000), ("log.retention.hours", 3_600_000)),
+    "log.retention.ms": (
+        ("log.retention.ms", 1),
+        ("log.retention.minutes", 60_000),
+        ("log.retention.hours", 3_600_000),
+    ),
     "log.roll.ms": (("log.roll.ms", 1), ("log.roll.hours", 3_600_000)),
     "log.roll.jitter.ms": (("log.roll.jitter.ms", 1), ("log.roll.jitter.hours", 3_600_000)),
     "log.flush.interval.ms": (("log.flush.interval.ms", 1), ("log.flush.scheduler.interval.ms", 1)),

@@ -81,4 +81,4 @@ local.retention.ms                       long      -2          -2..      log.loc
     How long data of a tiered partition stay local.
 errors.deadletterqueue.group.enable      boolean   false       -         -               M  not_yet:share_groups
     Whether share groups may use the topic for given-up records.
-"""  # noqa: E501  long names and defaults
+"""
