@@ -1,8 +1,8 @@
 """Named fault points: where a test may kill the process, fail a call, or slow it.
 
-`hit(name)` stands before and after every write, sync and commit. Outside tests it is one comparison. `MOLDAU_FAULTS` arms
-points: `name=kill`, `name=kill:17` (at the 17th pass), `name=fail` (OSError EIO), `name=full` (OSError ENOSPC), `name=sleep:0.2`,
-several separated by commas.
+`hit(name)` stands before and after every write, sync and commit. Outside tests it is one comparison. `MOLDAU_FAULTS`
+arms points: `name=kill`, `name=kill:17` (at the 17th pass), `name=fail` (OSError EIO), `name=full` (OSError ENOSPC),
+`name=sleep:0.2`, several separated by commas.
 """
 
 from __future__ import annotations
@@ -10,25 +10,35 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 
 POINTS: dict[str, str] = {
     "blobs.local.create": "before a write-ahead file is created",
     "blobs.local.created": "after the file and its directory entry are durable",
     "blobs.local.write": "before record bytes are written",
+    "blobs.local.grow": "before a write-ahead file is grown ahead",
     "blobs.local.written": "after the write, before the sync",
-    "blobs.local.synced": "after the sync, before anybody knows",
+    "blobs.local.sync": "before a write-ahead file is synced",
+    "blobs.local.synced": "after all are synced, before anybody knows",
+    "blobs.local.seal": "before a write-ahead file is cut to its end and synced for good",
+    "blobs.local.sync_folder": "before a directory entry is made durable",
     "blobs.local.put": "before an immutable blob is written",
+    "blobs.local.put_written": "after it is written and synced, before it gets its final name",
     "blobs.local.put_synced": "after it is durable under its final name",
     "blobs.local.delete": "before a blob is deleted",
+    "metadata.sqlite.migrate": "before a step of the schema is taken",
+    "metadata.sqlite.prime": "before the WAL is lengthened",
     "metadata.sqlite.begin": "before a write transaction begins",
     "metadata.sqlite.commit": "after its statements, before COMMIT",
     "metadata.sqlite.committed": "after COMMIT, before anybody knows",
-    "metadata.sqlite.checkpoint": "before the WAL is copied into the database",
+    "metadata.sqlite.checkpoint": "before the WAL is synced and copied into the database",
+    "metadata.sqlite.checkpointed": "after that",
 }
-"""Every point with what is about to happen or has just happened. A test fails when one is missing here or never passed."""
+"""Every point with what is about to happen or has just happened. A test fails when one is missing here or never passed.
+"""
 
 _armed: dict[str, tuple[str, float, list[int]]] = {}
-_seen: set[str] | None = None
+_watcher: Callable[[str], None] | None = None
 
 
 def arm(spec: str) -> None:
@@ -46,14 +56,19 @@ def arm(spec: str) -> None:
 
 def record(seen: set[str] | None) -> None:
     """Collect the names of all points that are passed, or stop doing so."""
-    global _seen
-    _seen = seen
+    watch(None if seen is None else seen.add)
+
+
+def watch(watcher: Callable[[str], None] | None) -> None:
+    """Call `watcher` with the name of each point that is passed, on the thread that passes it; None ends it."""
+    global _watcher
+    _watcher = watcher
 
 
 def hit(name: str) -> None:
     """Pass the point. May not return (kill), may raise OSError (fail, full)."""
-    if _seen is not None:
-        _seen.add(name)
+    if _watcher is not None:
+        _watcher(name)
     if _armed and name in _armed:
         _act(*_armed[name])
 

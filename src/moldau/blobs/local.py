@@ -1,17 +1,25 @@
 """Blobs as local files: write-ahead files appended by one thread with grouped syncs, immutable files put whole.
 
 Layout: `DIR/<16 hex digits of the id>.blob`. What is inside is the writer's business (`moldau.log.sections`,
-`moldau.log.segment`); here a file is bytes. An append is `writev` then `fdatasync`; appends that arrive while a sync runs share the
-next one. A put is written to `<name>.tmp`, synced, renamed, and the directory synced.
+`moldau.log.segment`); here a file is bytes. An append is `pwritev` then `fdatasync`; appends that arrive while a sync
+runs share the next one. A put is written to `<name>.tmp`, synced, renamed, and the directory synced; what a crash left
+under `.tmp` goes at the start.
 
-The file is grown ahead in steps with zeros allocated by the file system, so that a sync need not write the inode's size each time;
-the logical end is known to this process and, after a crash, to the metadata store. `seal` cuts the file to its logical end.
+A write-ahead file is grown ahead in steps of 16 MiB that the file system allocates (`posix_fallocate`), so that a sync
+need not write the inode's size and block map each time (measured on ext4: 1 MiB appends 5.7 -> 1.1 ms, 200 B 0.31 ->
+0.21 ms). The logical end is known to this process, and after a crash to the metadata store: `seal` and `recover` cut
+the file to it. Nobody may read beyond it.
+
+A failed write or sync ends the appends to that file. What a failed sync lost is unknown (Linux forgets the error and
+marks the pages clean), so the range since the last good sync is written again from the page cache before anybody calls
+it durable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import threading
 from collections import OrderedDict, deque
@@ -26,30 +34,41 @@ from .ports import AppendDone, BlobError, BlobMissing, Buffer
 
 T = TypeVar("T")
 
-_OPEN_MAX = 128
+log = logging.getLogger(__name__)
+
+OPEN_MAX = 128
 """Files open for reading at most."""
+GROW_BYTES = 16 << 20
+"""A write-ahead file is grown ahead by this much."""
 _IOV_MAX = 1024
-"""Buffers per writev: the limit of POSIX systems."""
+"""Buffers per pwritev: the limit of POSIX systems."""
+_REWRITE_BYTES = 1 << 20
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 """Make a file's bytes durable."""
+_allocate: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
 
 
 class _Appendable:
-    """An open write-ahead file; `end` is the logical end."""
+    """An open write-ahead file. `synced` <= `end` <= `allocated` in bytes; `end` is the logical end.
 
-    __slots__ = ("broken", "dirty", "end", "fd")
+    `broken`: takes no more appends. `suspect`: a sync failed, the bytes from `synced` on must be written again.
+    """
+
+    __slots__ = ("allocated", "broken", "end", "fd", "suspect", "synced")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.end = 0
-        self.dirty = False
+        self.synced = 0
+        self.allocated = 0
         self.broken = False
+        self.suspect = False
 
 
 class LocalBlobs:
-    """See `moldau.blobs.ports.BlobStore`."""
+    """See `moldau.blobs.ports.BlobStore`. `read_now` and `delete` are called on one thread, that of the loop."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,9 +80,19 @@ class LocalBlobs:
         self._queue: deque[tuple[int, Sequence[Buffer], bool, AppendDone]] = deque()
         self._wake = threading.Event()
         self._closing = False
+        self._clean()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="moldau-blob")
         self._thread = threading.Thread(target=self._run, name="moldau-wal", daemon=True)
         self._thread.start()
+
+    def _clean(self) -> None:
+        """Remove what interrupted puts left. Raises BlobError when the folder cannot be used."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for file in self.folder.glob("*.tmp"):
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            raise BlobError(f"cannot use the folder {self.folder}: {error}") from error
 
     def path(self, blob_id: int) -> Path:
         """Where the blob lies."""
@@ -76,14 +105,31 @@ class LocalBlobs:
 
     def _create(self, blob_id: int) -> None:
         faults.hit("blobs.local.create")
-        fd = os.open(self.path(blob_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        self._sync_folder()
-        faults.hit("blobs.local.created")
-        self._appendable[blob_id] = _Appendable(fd)
+        path = self.path(blob_id)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            self._sync_folder()
+            faults.hit("blobs.local.created")
+        except BaseException:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        with self._lock:
+            self._appendable[blob_id] = _Appendable(fd)
 
     def append(self, blob_id: int, buffers: Sequence[Buffer], durable: bool, done: AppendDone) -> None:
         self._queue.append((blob_id, buffers, durable, done))
         self._wake.set()
+        if self._closing and not self._thread.is_alive():
+            self._refuse_queue()
+
+    def _refuse_queue(self) -> None:
+        while self._queue:
+            try:
+                done = self._queue.popleft()[3]
+            except IndexError:  # another thread took the last one
+                return
+            _tell(done, -1, BlobError("the blob store is closed"))
 
     def _run(self) -> None:
         while True:
@@ -95,113 +141,180 @@ class LocalBlobs:
                 return
 
     def _write_group(self) -> None:
-        written: list[tuple[AppendDone, int]] = []
+        """Write what is queued now (not what comes meanwhile: nobody's sync waits for later appends), sync, tell."""
+        written: list[tuple[AppendDone, int, _Appendable]] = []
         failed: list[tuple[AppendDone, Exception]] = []
         durable = False
         with self._lock:
-            while self._queue:
+            for _ in range(len(self._queue)):
                 blob_id, buffers, sync, done = self._queue.popleft()
                 try:
-                    written.append((done, self._write(blob_id, buffers)))
+                    file, position = self._write(blob_id, buffers)
+                    written.append((done, position, file))
                     durable = durable or sync
-                except (OSError, BlobError) as error:
+                except Exception as error:
                     failed.append((done, BlobError(f"cannot append to {self.path(blob_id).name}: {error}")))
+            reason: Exception | None = None
             if durable:
                 try:
                     self._sync_dirty()
                 except OSError as error:
-                    # what a failed sync wrote or lost is unknown: these files take no more appends
-                    for file in self._appendable.values():
-                        file.broken = file.broken or file.dirty
-                    failed += [(done, BlobError(f"sync failed: {error}")) for done, _ in written]
-                    written = []
-        for done, position in written:
-            done(position, None)
-        for done, reason in failed:
-            done(-1, reason)
+                    reason = BlobError(f"sync failed: {error}")
+        for done, position, file in written:
+            if reason is None or (file.synced >= file.end and not file.broken):
+                _tell(done, position, None)
+            else:
+                _tell(done, -1, reason)
+        for done, why in failed:
+            _tell(done, -1, why)
 
-    def _write(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
+    def _write(self, blob_id: int, buffers: Sequence[Buffer]) -> tuple[_Appendable, int]:
         file = self._appendable.get(blob_id)
         if file is None or file.broken:
             raise BlobError("it is not open for appends")
-        faults.hit("blobs.local.write")
         position = file.end
         length = sum(len(buffer) for buffer in buffers)
         try:
+            faults.hit("blobs.local.write")
+            self._grow(file, position + length)
             write_all(file.fd, buffers, position, length)
-        except OSError:
+            faults.hit("blobs.local.written")
+        except BaseException:
             file.broken = True
             raise
         file.end = position + length
-        file.dirty = True
-        faults.hit("blobs.local.written")
-        return position
+        return file, position
+
+    def _grow(self, file: _Appendable, end: int) -> None:
+        if end <= file.allocated or _allocate is None:
+            return
+        step = max(GROW_BYTES, end - file.allocated)
+        try:
+            faults.hit("blobs.local.grow")
+            _allocate(file.fd, file.allocated, step)
+            file.allocated += step
+        except OSError:
+            file.allocated = 1 << 62  # not here, or no room for a whole step: the write itself will tell
 
     def _sync_dirty(self) -> None:
+        """Sync every file with unsynced bytes, all of them even when one fails. Raises the first OSError."""
+        failed: OSError | None = None
         for file in list(self._appendable.values()):
-            if file.dirty:
-                sync_data(file.fd)
-                self.syncs += 1
-                file.dirty = False
+            if file.synced < file.end:
+                try:
+                    self._sync_file(file)
+                except OSError as error:
+                    failed = failed or error
+        if failed is not None:
+            raise failed
         faults.hit("blobs.local.synced")
 
+    def _sync_file(self, file: _Appendable) -> None:
+        end = file.end
+        try:
+            faults.hit("blobs.local.sync")
+            if file.suspect:
+                _rewrite(file.fd, file.synced, end)
+            sync_data(file.fd)
+        except OSError:
+            file.broken = file.suspect = True
+            raise
+        self.syncs += 1
+        self.synced_bytes += end - file.synced
+        file.synced = end
+        file.suspect = False
+
     def sync(self) -> None:
-        with self._lock:
-            self._sync_dirty()
+        try:
+            with self._lock:
+                self._sync_dirty()
+        except OSError as error:
+            raise BlobError(f"sync failed: {error}") from error
 
     async def seal(self, blob_id: int) -> int:
-        def work() -> int:
-            with self._lock:
-                file = self._appendable.pop(blob_id, None)
-                if file is None:
-                    raise BlobMissing(f"blob {blob_id:016x} is not open for appends")
-                try:
-                    os.ftruncate(file.fd, file.end)
-                    os.fsync(file.fd)
-                finally:
-                    os.close(file.fd)
-                return file.end
+        return await self._in_pool(lambda: self._seal(blob_id))
 
-        return await self._in_pool(work)
+    def _seal(self, blob_id: int) -> int:
+        with self._lock:
+            file = self._appendable.get(blob_id)
+            if file is None:
+                raise BlobMissing(f"blob {blob_id:016x} is not open for appends")
+            file.broken = True
+            faults.hit("blobs.local.seal")
+            if file.synced < file.end:
+                self._sync_file(file)
+            # on failure the file stays as it is, and sealing may be tried again
+            os.ftruncate(file.fd, file.end)
+            os.fsync(file.fd)
+            del self._appendable[blob_id]
+        os.close(file.fd)
+        return file.end
+
+    async def recover(self, blob_id: int, size: int) -> None:
+        def work() -> None:
+            if blob_id in self._appendable:
+                raise BlobError(f"blob {blob_id:016x} is open for appends")
+            faults.hit("blobs.local.seal")
+            fd = os.open(self.path(blob_id), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                there = os.fstat(fd).st_size
+                if there < size:
+                    raise BlobMissing(f"blob {blob_id:016x} ends at {there}, {size} bytes were expected")
+                os.ftruncate(fd, size)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+        await self._in_pool(work)
 
     # -- whole blobs --------------------------------------------------------------------------------------------------
 
     async def put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
-        def work() -> int:
-            faults.hit("blobs.local.put")
-            final, temporary = self.path(blob_id), self.folder / f"{blob_id:016x}.tmp"
-            length = sum(len(buffer) for buffer in buffers)
+        return await self._in_pool(lambda: self._put(blob_id, buffers))
+
+    def _put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
+        if blob_id in self._appendable:
+            raise BlobError(f"blob {blob_id:016x} is open for appends")
+        faults.hit("blobs.local.put")
+        final, temporary = self.path(blob_id), self.folder / f"{blob_id:016x}.tmp"
+        length = sum(len(buffer) for buffer in buffers)
+        try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
                 write_all(fd, buffers, 0, length)
                 sync_data(fd)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
             finally:
                 os.close(fd)
+            faults.hit("blobs.local.put_written")
             os.replace(temporary, final)
-            self._sync_folder()
-            faults.hit("blobs.local.put_synced")
-            return length
-
-        return await self._in_pool(work)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self._sync_folder()
+        faults.hit("blobs.local.put_synced")
+        return length
 
     def _sync_folder(self) -> None:
         fd = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            faults.hit("blobs.local.sync_folder")
             os.fsync(fd)
         finally:
             os.close(fd)
 
     # -- reads --------------------------------------------------------------------------------------------------------
 
-    def read_now(self, blob_id: int, position: int, length: int) -> bytes | None:
+    def read_now(self, blob_id: int, position: int, length: int) -> bytes | bytearray | None:
         if not _RWF_NOWAIT:
             return None
+        file = self._appendable.get(blob_id)
+        if file is not None and position + length > file.end:
+            raise _too_short(blob_id, file.end, position, length)
         fd = self._readable.get(blob_id)
         if fd is None:
             fd = self._open(blob_id)
+        else:
+            self._readable.move_to_end(blob_id)
         buffer = bytearray(length)
         try:
             got = os.preadv(fd, [buffer], position, _RWF_NOWAIT)
@@ -210,19 +323,22 @@ class LocalBlobs:
                 return None
             raise BlobError(f"cannot read {self.path(blob_id).name}: {error}") from error
         # a short answer: part of it is not in the page cache, or the file ends; `read` finds out which
-        return buffer if got == length else None  # type: ignore[return-value]
+        return buffer if got == length else None
 
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
         return await self._in_pool(lambda: self._read(blob_id, position, length))
 
     def _read(self, blob_id: int, position: int, length: int) -> bytes:
+        file = self._appendable.get(blob_id)
+        if file is not None and position + length > file.end:
+            raise _too_short(blob_id, file.end, position, length)
         fd = os.open(self.path(blob_id), os.O_RDONLY | os.O_CLOEXEC)
         try:
             parts = []
             while length:
                 part = os.pread(fd, length, position)
                 if not part:
-                    raise BlobMissing(f"blob {blob_id:016x} ends at {position}, {length} more bytes were expected")
+                    raise _too_short(blob_id, os.fstat(fd).st_size, position, length)
                 parts.append(part)
                 position += len(part)
                 length -= len(part)
@@ -238,44 +354,61 @@ class LocalBlobs:
         except OSError as error:
             raise BlobError(f"cannot open {self.path(blob_id).name}: {error}") from error
         self._readable[blob_id] = fd
-        if len(self._readable) > _OPEN_MAX:
+        if len(self._readable) > OPEN_MAX:
             os.close(self._readable.popitem(last=False)[1])
         return fd
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
     async def delete(self, blob_id: int) -> None:
-        fd = self._readable.pop(blob_id, None)
-        if fd is not None:
-            os.close(fd)
-
         def work() -> None:
             faults.hit("blobs.local.delete")
+            with self._lock:
+                file = self._appendable.pop(blob_id, None)
+            if file is not None:
+                os.close(file.fd)
             self.path(blob_id).unlink(missing_ok=True)
 
-        await self._in_pool(work)
+        try:
+            await self._in_pool(work)
+        finally:
+            # after the unlink: a `read_now` meanwhile would have opened it again and kept its space taken
+            fd = self._readable.pop(blob_id, None)
+            if fd is not None:
+                os.close(fd)
 
     async def sizes(self) -> dict[int, int]:
-        def work() -> dict[int, int]:
-            return {int(file.stem, 16): file.stat().st_size for file in self.folder.glob("*.blob")}
+        return await self._in_pool(self._sizes)
 
-        return await self._in_pool(work)
+    def _sizes(self) -> dict[int, int]:
+        sizes: dict[int, int] = {}
+        for file in self.folder.glob("*.blob"):
+            try:
+                blob_id, size = int(file.stem, 16), file.stat().st_size
+            except (ValueError, FileNotFoundError):
+                continue  # not ours, or deleted meanwhile
+            growing = self._appendable.get(blob_id)
+            sizes[blob_id] = size if growing is None else growing.end
+        return sizes
 
     async def close(self) -> None:
-        def work() -> None:
-            self._closing = True
-            self._wake.set()
-            self._thread.join()
-            for file in self._appendable.values():
-                os.ftruncate(file.fd, file.end)
-                os.fsync(file.fd)
-                os.close(file.fd)
-            self._appendable.clear()
-
-        await self._in_pool(work)
+        await self._in_pool(self._close)
         self._pool.shutdown()
         while self._readable:
             os.close(self._readable.popitem()[1])
+
+    def _close(self) -> None:
+        """Write what is queued, seal what is open. A file that cannot be sealed is left to `recover`."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        self._refuse_queue()
+        for blob_id in list(self._appendable):
+            try:
+                self._seal(blob_id)
+            except OSError as error:
+                log.warning("event=blob_not_sealed blob=%016x error=%s", blob_id, error)
+                os.close(self._appendable.pop(blob_id).fd)
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         def guarded() -> T:
@@ -289,29 +422,46 @@ class LocalBlobs:
         return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
 
 
+def _tell(done: AppendDone, position: int, error: Exception | None) -> None:
+    try:
+        done(position, error)
+    except Exception:
+        # our fault, but the other appends and the thread must not suffer for it
+        log.exception("event=append_callback_failed position=%d", position)
+
+
+def _too_short(blob_id: int, end: int, position: int, length: int) -> BlobMissing:
+    return BlobMissing(f"blob {blob_id:016x} ends at {end}; asked for {length} bytes at {position}")
+
+
+def _rewrite(fd: int, start: int, end: int) -> None:
+    """Write a range again as it is in the page cache. Raises OSError."""
+    while start < end:
+        part = os.pread(fd, min(_REWRITE_BYTES, end - start), start)
+        if not part:
+            raise OSError(errno.EIO, f"the file ends at {start}, expected {end}")
+        faults.hit("blobs.local.write")
+        os.pwrite(fd, part, start)
+        start += len(part)
+
+
 def write_all(fd: int, buffers: Sequence[Buffer], position: int, length: int) -> None:
-    """Write all buffers at `position`, however short single writes turn out. Raises OSError."""
-    if len(buffers) <= _IOV_MAX:
-        written = os.pwritev(fd, buffers, position)
-        if written == length:
-            return
-        if written < 0:
-            raise OSError(errno.EIO, "pwritev wrote nothing")
-    else:
-        written = 0
-    # the slow way: find where it stopped and go on from there
-    for buffer in buffers:
-        view = memoryview(buffer)
-        if written >= len(view):
-            written -= len(view)
-            position += len(view)
-            continue
-        position += written
-        view = view[written:]
-        written = 0
-        while view:
-            done = os.pwrite(fd, view, position)
+    """Write all buffers at `position`, however short single writes turn out. Raises OSError. The caller has the fault
+    point.
+    """
+    if len(buffers) <= _IOV_MAX and os.pwritev(fd, buffers, position) == length:
+        return
+    # a short write, or many buffers: write all again in portions, each until nothing of it is left
+    for first in range(0, len(buffers), _IOV_MAX):
+        views = [memoryview(buffer) for buffer in buffers[first : first + _IOV_MAX]]
+        left = sum(len(view) for view in views)
+        while left:
+            done = os.pwritev(fd, views, position)
             if not done:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             position += done
-            view = view[done:]
+            left -= done
+            while views and done >= len(views[0]):
+                done -= len(views.pop(0))
+            if views:
+                views[0] = views[0][done:]

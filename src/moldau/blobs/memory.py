@@ -36,14 +36,24 @@ class MemoryBlobs:
         self._appendable.remove(blob_id)
         return len(self._blobs[blob_id])
 
+    async def recover(self, blob_id: int, size: int) -> None:
+        if blob_id in self._appendable:
+            raise BlobError(f"blob {blob_id:016x} is open for appends")
+        there = len(self._blobs.get(blob_id, b""))
+        if blob_id not in self._blobs or there < size:
+            raise BlobMissing(f"blob {blob_id:016x} ends at {there}, {size} bytes were expected")
+        del self._blobs[blob_id][size:]
+
     def sync(self) -> None:
         pass
 
     async def put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
+        if blob_id in self._appendable:
+            raise BlobError(f"blob {blob_id:016x} is open for appends")
         self._blobs[blob_id] = bytearray().join(buffers)
         return len(self._blobs[blob_id])
 
-    def read_now(self, blob_id: int, position: int, length: int) -> bytes | None:
+    def read_now(self, blob_id: int, position: int, length: int) -> bytes | bytearray | None:
         blob = self._blobs.get(blob_id)
         if blob is None or position + length > len(blob):
             size = "is not there" if blob is None else f"ends at {len(blob)}"
@@ -51,7 +61,7 @@ class MemoryBlobs:
         return bytes(memoryview(blob)[position : position + length])
 
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
-        return self.read_now(blob_id, position, length) or b""
+        return bytes(self.read_now(blob_id, position, length) or b"")
 
     async def delete(self, blob_id: int) -> None:
         self._blobs.pop(blob_id, None)

@@ -11,7 +11,8 @@ from typing import Protocol
 Buffer = bytes | bytearray | memoryview
 
 AppendDone = Callable[[int, Exception | None], None]
-"""Called once with the position of the first byte, or with (-1, error). May be called on a thread of the store's own."""
+"""Called once with the position of the first byte, or with (-1, error). May be called on a thread of the store's own.
+"""
 
 
 class BlobError(Exception):
@@ -30,30 +31,48 @@ class BlobStore(Protocol):
         ...
 
     def append(self, blob_id: int, buffers: Sequence[Buffer], durable: bool, done: AppendDone) -> None:
-        """Write the buffers one after the other at the end. `done` runs after the bytes can be read, and are durable if asked.
+        """Write the buffers one after the other at the end. `done` runs after the bytes can be read, and are durable if
+        asked.
 
-        Appends to one blob keep their order. After an error the blob takes no more appends: seal it and go on in a new one.
+        Appends to one blob keep their order. After an error the blob takes no more appends: seal it and go on in a new
+        one.
         """
         ...
 
     async def seal(self, blob_id: int) -> int:
-        """Make all of it durable, take no more appends; returns its size."""
+        """Make all of it durable, take no more appends; returns its size. After a BlobError it may be tried again.
+
+        Raises BlobMissing when the blob is not open for appends.
+        """
+        ...
+
+    async def recover(self, blob_id: int, size: int) -> None:
+        """Seal at `size` bytes a blob whose appends another process left off: what lies beyond was never committed.
+
+        Raises BlobMissing when fewer bytes are there.
+        """
         ...
 
     def sync(self) -> None:
-        """Make every append that was not durable durable now. Blocks; may be called on any thread."""
+        """Make every append that was not durable durable now. Blocks; may be called on any thread. Raises BlobError."""
         ...
 
     async def put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
         """A whole immutable blob, durable when this returns; returns its size. A retry may put the same again."""
         ...
 
-    def read_now(self, blob_id: int, position: int, length: int) -> bytes | None:
-        """The range if it can be had without waiting (page cache), else None: then use `read`. Raises BlobMissing."""
+    def read_now(self, blob_id: int, position: int, length: int) -> bytes | bytearray | None:
+        """The range if it can be had without waiting (page cache), else None: then use `read`, which finds out more.
+
+        The answer is the caller's own. Raises BlobMissing where it knows that the range is not there. On the loop's
+        thread only.
+        """
         ...
 
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
-        """Exactly the range. Raises BlobMissing when the blob is not there or too short, BlobError when it cannot be read."""
+        """Exactly the range. Raises BlobMissing when the blob is not there or too short, BlobError when it cannot be
+        read.
+        """
         ...
 
     async def delete(self, blob_id: int) -> None:

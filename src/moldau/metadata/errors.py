@@ -8,7 +8,10 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The store does not answer or refuses to write (disk full, I/O error, locked). Retry later; Kafka: KAFKA_STORAGE_ERROR."""
+    """The store does not answer or refuses to write (disk full, I/O error, locked, closed). Kafka: KAFKA_STORAGE_ERROR.
+
+    Whether a write happened is in doubt: read before trying it again.
+    """
 
 
 class StoreCorrupt(StoreError):

@@ -3,7 +3,8 @@
 Every implementation passes the suites in `tests/contract`. Rules that hold for all of them:
 
 - what a method wrote is durable when it returns (but for `AppendCommit.durable` False), and seen by every later read;
-- a method either did all it says or raised and did nothing; after a lost reply the caller asks again and finds out by reading;
+- a method either did all it says or raised and did nothing; after a lost reply the caller asks again and finds out by
+reading;
 - reads never wait for writes.
 """
 
@@ -63,7 +64,9 @@ class MaintenanceStore(Protocol):
     async def replace_extents(
         self, partition_id: int, old: list[Extent], new: list[Extent], blob: BlobRow | None
     ) -> None:
-        """Swap rows that were read for rows that hold the same batches. Raises Conflict when one of `old` is not there as read."""
+        """Swap rows that were read for rows that hold the same batches. Raises Conflict when one of `old` is not there
+        as read.
+        """
         ...
 
     async def delete_extents(self, partition_id: int, old: list[Extent]) -> None:
@@ -83,7 +86,9 @@ class MaintenanceStore(Protocol):
         ...
 
     async def doom_unreferenced(self, now: int, min_age_ms: int, limit: int) -> list[int]:
-        """Mark sealed blobs older than `min_age_ms` that no extent names; returns their ids. Inline blobs are simply deleted."""
+        """Mark sealed blobs older than `min_age_ms` that no extent names; returns their ids. Inline blobs are simply
+        deleted.
+        """
         ...
 
     async def doomed_blobs(self, before: int, limit: int) -> list[BlobRow]:

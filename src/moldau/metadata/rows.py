@@ -33,7 +33,8 @@ class Extent(_Row):
     """A run of consecutive batches of one partition inside one blob.
 
     `fold` says what the batches meant to producers (see `moldau.log.fold`); it is empty where no batch was idempotent.
-    `running_max_timestamp` is the largest timestamp of this and every earlier extent, which makes look-up by time a bisection.
+    `running_max_timestamp` is the largest timestamp of this and every earlier extent, which makes look-up by time a
+    bisection.
     """
 
     __slots__ = (
@@ -150,7 +151,9 @@ class BlobRow(_Row):
 
 
 class AppendEntry(_Row):
-    """One partition's part of an append commit. `expected_end` is both the guess of the base offset and the version read."""
+    """One partition's part of an append commit. `expected_end` is both the guess of the base offset and the version
+    read.
+    """
 
     __slots__ = ("expected_end", "fold", "length", "max_timestamp", "partition_id", "position", "records")
 

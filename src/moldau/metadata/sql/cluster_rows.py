@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from typing import Any
 
+from ..errors import StoreCorrupt
 from ..rows import ClusterRow
 from .tx import Engine, Tx
 
@@ -36,14 +38,14 @@ class SqlClusterStore:
 
     async def load_cluster(self) -> ClusterRow:
         async def body(tx: Tx) -> ClusterRow:
-            cluster_id, features, created_ms = (await tx.run("cluster_get"))[0]
+            cluster_id, features, created_ms = await _cluster_row(tx)
             return ClusterRow(cluster_id, self._format_version, json.loads(features), created_ms)
 
         return await self._engine.read(body)
 
     async def set_feature(self, name: str, level: int) -> None:
         async def body(tx: Tx) -> None:
-            features = json.loads((await tx.run("cluster_get"))[0][1])
+            features = json.loads((await _cluster_row(tx))[1])
             features[name] = level
             if not level:
                 del features[name]
@@ -86,3 +88,10 @@ class SqlClusterStore:
                 await tx.run("entity_delete", kind=kind, name=name)
 
         await self._engine.write(body)
+
+
+async def _cluster_row(tx: Tx) -> tuple[Any, ...]:
+    rows = await tx.run("cluster_get")
+    if not rows:
+        raise StoreCorrupt("the row that names the cluster is not there")
+    return rows[0]

@@ -65,11 +65,13 @@ async def extent_by_time(tx: Tx, partition_id: int, timestamp: int) -> Extent | 
         elif probe.last_offset < high.last_offset:
             high = probe
         else:
-            # middle fell into a gap right below high: look at the rows between, there are few
-            between = await extents_from(tx, partition_id, low.last_offset + 1, 2)
-            if between[0].running_max_timestamp >= timestamp:
-                return between[0]
-            low = between[0]
+            # nothing lies between middle and high: take the row right below high
+            below = extent_of(
+                (await tx.run("extents_before", partition_id=partition_id, from_offset=high.base_offset, limit=1))[0]
+            )
+            if below.running_max_timestamp < timestamp:
+                return high
+            high = below
     return high
 
 

@@ -49,6 +49,9 @@ class SqlMaintenanceStore:
 
     async def purge_partition(self, partition_id: int, limit: int) -> bool:
         async def body(tx: Tx) -> bool:
+            rows = await tx.run("partition_get", partition_id=partition_id)
+            if rows and rows[0][3]:
+                raise Conflict(f"partition {partition_id} is alive")
             if len(await tx.run("extents_purge", partition_id=partition_id, limit=limit)) == limit:
                 return False
             await tx.run("snapshot_delete", partition_id=partition_id)
@@ -65,7 +68,7 @@ class SqlMaintenanceStore:
             inline = await tx.run("inline_unreferenced", before=before, limit=limit)
             return [row[0] for row in blobs], [row[0] for row in inline]
 
-        blobs, inline = await self._engine.read(find)
+        blobs, inline = await self._engine.scan(find)
         if not blobs and not inline:
             return []
 
@@ -104,7 +107,7 @@ class SqlMaintenanceStore:
         async def body(tx: Tx) -> dict[int, int]:
             return {row[0]: row[1] for row in await tx.run("blob_ends")}
 
-        return await self._engine.read(body)
+        return await self._engine.scan(body)
 
 
 async def _delete_exactly(tx: Tx, old: list[Extent]) -> int:

@@ -74,7 +74,10 @@ async def _load_topics(tx: Tx) -> list[TopicRow]:
 
 
 async def _insert_partitions(tx: Tx, topic_id: bytes, start: int, end: int) -> list[PartitionRow]:
-    next_id = (await tx.run("partition_next_id"))[0][0]
+    count = end - start
+    if count <= 0:
+        return []
+    next_id = (await tx.run("partition_ids_reserve", count=count))[0][0] - count
     rows = [PartitionRow(next_id + index - start, topic_id, index) for index in range(start, end)]
     await tx.run_many(
         "partition_insert",

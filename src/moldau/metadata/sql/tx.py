@@ -17,8 +17,13 @@ class Tx(Protocol):
 
 
 class Engine(Protocol):
-    """Runs portable aggregates: `write` in a durable read-write transaction, `read` on a snapshot."""
+    """Runs portable aggregates: `write` in a durable read-write transaction, `read` on a snapshot.
+
+    `scan` is a `read` that may take long; those who call `read` do not wait for it. A body of `write` may run twice.
+    """
 
     async def write(self, body: Callable[[Any], Coroutine[Any, Any, T]]) -> T: ...
 
     async def read(self, body: Callable[[Any], Coroutine[Any, Any, T]]) -> T: ...
+
+    async def scan(self, body: Callable[[Any], Coroutine[Any, Any, T]]) -> T: ...

@@ -2,21 +2,30 @@
 
 Theory of operation
 -------------------
-The database runs in WAL mode. All writes go through `submit`: while one transaction commits, the next operations queue up and
-then share one `BEGIN IMMEDIATE ... COMMIT`, so one sync serves them all; there is no timer. A cheap operation that finds the
-writer idle runs at once on the caller's thread, which saves two thread switches where a sync is quick (measured, see `_INLINE_NS`).
+The database runs in WAL mode. All writes go through `submit`: while one transaction commits, the next operations queue
+up and then share one `BEGIN IMMEDIATE ... COMMIT`, so one sync serves them all; there is no timer. A cheap operation
+that finds the writer idle runs at once on the caller's thread, which saves two thread switches where a sync is quick
+(measured, see `_INLINE_NS`).
 
-Durability is `synchronous=FULL`; an operation with `durable=False` may share a commit with `synchronous=NORMAL`, which leaves the
-WAL unsynced. The next durable commit syncs the whole WAL and so everything before it. Checkpoints sync too, so before one the
-engine calls `before_sync` hooks: whoever holds unsynced record bytes makes them durable first (invariant 2: a power cut must never
-leave rows without bytes).
+Operations take effect, and are told, in the order in which they were submitted. One that raises is rolled back alone:
+then the transaction is rolled back and all of its operations run again, each under a savepoint (so an operation may run
+twice and must have no effect but its statements). What the world refuses (disk full, I/O error) fails all of them.
 
-Checkpoints are ours (`checkpoint()`, called by maintenance), never SQLite's automatic ones, which would fall on a commit.
+Durability is `synchronous=FULL`. A transaction whose operations all have `durable=False` commits with
+`synchronous=NORMAL`, which leaves the WAL unsynced. The next durable commit syncs the whole WAL and so everything
+before it; so does a checkpoint. Before either of them the engine calls `before_sync`: whoever holds unsynced record
+bytes makes them durable first (invariant 2: a power cut must never leave rows without bytes). While a checkpoint runs,
+every commit is a durable one, because the checkpoint's sync may come after it.
+
+Checkpoints are ours, never SQLite's automatic ones, which would fall on a commit. They run on a thread of their own:
+one pass beside the commits, then a short one that holds them up, without which a busy writer would never let the WAL
+begin anew. One is started after about `CHECKPOINT_BYTES` of WAL, or by `checkpoint()`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
@@ -29,63 +38,42 @@ from typing import Any, TypeVar
 
 from moldau import faults
 
-from ..errors import FormatTooNew, StoreError, StoreUnavailable
-from ..sql.named import load_migrations, load_queries
+from ..errors import StoreError, StoreUnavailable
+from ..sql.named import load_queries
+from .connection import connect, is_worlds_fault, migrate, prime_wal, store_error
+from .tx import SqliteTx, drive
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Cursor], Any]
 Done = Callable[[Any, Exception | None], None]
+Body = Callable[[SqliteTx], Coroutine[Any, Any, T]]
 
 _GROUP_MAX = 512
 """Operations in one transaction at most."""
 _INLINE_NS = 1_500_000
 """A cheap operation runs on the caller's thread while commits take less than this (a moving average)."""
-WAL_PRIME_BYTES = 4 << 20
-"""The WAL is grown to this size once: commits that overwrite it sync faster than commits that extend it."""
+CHECKPOINT_BYTES = 8 << 20
+"""A checkpoint is due when the WAL holds about this much."""
+_CHECKPOINT_PAGES = CHECKPOINT_BYTES // 4120
+_DUE_FIRST, _DUE_MIN, _DUE_MAX = 256, 16, 4096
+"""Commits between checkpoints: before it is known how many pages a commit writes, and the bounds of the guess then."""
 
 
 class _Job:
-    __slots__ = ("done", "durable", "error", "operation", "result", "savepoint")
+    __slots__ = ("done", "durable", "error", "operation", "result")
 
-    def __init__(self, operation: Operation, done: Done, durable: bool, savepoint: bool) -> None:
+    def __init__(self, operation: Operation, done: Done, durable: bool) -> None:
         self.operation = operation
         self.done = done
         self.durable = durable
-        self.savepoint = savepoint
         self.result: Any = None
         self.error: Exception | None = None
 
 
-class SqliteTx:
-    """The transaction handle of the portable aggregates: named queries, awaited, though nothing here ever suspends."""
-
-    __slots__ = ("_cursor", "_queries")
-
-    def __init__(self, cursor: sqlite3.Cursor, queries: dict[str, str]) -> None:
-        self._cursor = cursor
-        self._queries = queries
-
-    async def run(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """All rows of the named query."""
-        return self._cursor.execute(self._queries[query], parameters).fetchall()
-
-    async def run_many(self, query: str, parameters: list[dict[str, Any]]) -> None:
-        """The named query once for each set of parameters; no rows are returned."""
-        self._cursor.executemany(self._queries[query], parameters)
-
-
-def _drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise AssertionError("a transaction on SQLite must not wait for anything but its queries")
-
-
 class SqliteEngine:
-    """See the module's text. `open` may block and is called before serving; the rest never blocks the loop for long."""
+    """See the module's text. `open` and `close` may block; the rest never blocks the loop for long."""
 
     def __init__(self, path: Path, loop: AbstractEventLoop) -> None:
         self.path = path
@@ -93,92 +81,104 @@ class SqliteEngine:
         self.before_sync: Callable[[], None] = lambda: None
         self.commits = 0
         self.commit_ns_total = 0
+        self.checkpoints = 0
         self._commit_ns = 0.0
         self._loop = loop
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # the writer's connection, and everything below up to _queue
+        self._full = True
+        self._unsynced = False
+        self._checkpointing = False
+        self._taken = 0
+        self._told = 0  # changed on the loop's thread only
         self._queue: deque[_Job] = deque()
         self._wake = threading.Event()
         self._closing = False
+        self._due = _DUE_FIRST
+        self._since = 0
+        self._checkpointed = 0  # commits at the last checkpoint
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        self._full = True
-        self._unsynced = False
+        self._aside: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="moldau-commit", daemon=True)
         self._read_pool = ThreadPoolExecutor(1, thread_name_prefix="moldau-read")
+        self._aside_pool = ThreadPoolExecutor(1, thread_name_prefix="moldau-aside")
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Open or create, migrate, prime the WAL. Raises StoreUnavailable, StoreCorrupt (as StoreError) or FormatTooNew."""
-        fresh = not self.path.exists()
+        """Open or create, migrate, prime the WAL. Raises StoreUnavailable, StoreCorrupt or FormatTooNew."""
         try:
-            self._writer = self._connect()
+            self._writer = connect(self.path)
             migrate(self._writer)
-            self._reader = self._connect()
-            if fresh:
-                self._prime()
-        except sqlite3.DatabaseError as error:
-            raise StoreUnavailable(f"cannot open the metadata file {self.path}: {error}") from error
+            with contextlib.suppress(
+                sqlite3.OperationalError, OSError
+            ):  # a full disk is told when something is written
+                prime_wal(self._writer, self.path)
+            self._reader = connect(self.path)
+            self._aside = connect(self.path, cache_kib=1024)
+        except BaseException as error:
+            self._disconnect()
+            if isinstance(error, (sqlite3.Error, OSError)):
+                raise store_error(error, f"cannot open the metadata file {self.path}") from error
+            raise
         self._thread.start()
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute("PRAGMA busy_timeout=10000")
-        connection.execute("PRAGMA cache_size=-8192")
-        connection.execute("PRAGMA temp_store=MEMORY")
-        return connection
-
-    def _prime(self) -> None:
-        assert self._writer is not None
-        with contextlib.suppress(sqlite3.OperationalError):  # a full disk is told when something is written
-            self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.execute("CREATE TABLE prime (filler BLOB)")
-            self._writer.execute("INSERT INTO prime VALUES (zeroblob(?))", (WAL_PRIME_BYTES,))
-            self._writer.execute("DROP TABLE prime")
-            self._writer.execute("COMMIT")
-            self._writer.execute("PRAGMA wal_checkpoint(RESTART)")
-
     def close(self) -> None:
-        """Commit what is queued, checkpoint, close. Blocks."""
+        """Commit what is queued, checkpoint, close. Blocks. What is submitted from now on is refused.
+
+        Those who sync record bytes (`before_sync`) must still be able to.
+        """
         self._closing = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._refuse_queue()
         self._read_pool.shutdown()
-        for connection in (self._reader, self._writer):
+        self._aside_pool.shutdown()
+        if self._writer is not None:
+            try:
+                self.before_sync()
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except Exception as error:
+                log.warning("event=last_checkpoint_failed error=%s", error)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        for connection in (self._aside, self._reader, self._writer):
             if connection is not None:
-                if connection is self._writer:
-                    with contextlib.suppress(sqlite3.OperationalError, OSError):
-                        self.before_sync()
-                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.close()
-        self._reader = self._writer = None
+        self._aside = self._reader = self._writer = None
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
-    def submit(
-        self, operation: Operation, done: Done, *, durable: bool = True, cheap: bool = False, savepoint: bool = True
-    ) -> None:
+    def submit(self, operation: Operation, done: Done, *, durable: bool = True, cheap: bool = False) -> None:
         """Run `operation` in a transaction and tell `done` on the loop's thread, after the commit.
 
-        An operation that raises is rolled back alone (if it has a savepoint). `cheap` allows it to run right here.
+        May be called on any thread, with `cheap` on the loop's only; `cheap` allows it to run, and `done` to be called,
+        right here. The error is a StoreError, or what the operation raised.
         """
-        job = _Job(operation, done, durable, savepoint)
-        if cheap and not self._queue and self._commit_ns < _INLINE_NS and self._lock.acquire(blocking=False):
-            try:
-                self._commit([job])
-            finally:
-                self._lock.release()
-            done(job.result, job.error)
+        job = _Job(operation, done, durable)
+        if cheap and self._commit_ns < _INLINE_NS and self._try_at_once(job):
             return
         self._queue.append(job)
         self._wake.set()
+        if self._closing and not self._thread.is_alive():
+            self._refuse_queue()
 
-    async def write(self, body: Callable[[SqliteTx], Coroutine[Any, Any, T]]) -> T:
-        """A durable transaction of a portable aggregate."""
+    def _try_at_once(self, job: _Job) -> bool:
+        if self._queue or self._closing or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._queue or self._taken != self._told or self._writer is None:
+                return False  # an earlier one has not been told yet
+            self._commit([job])
+        finally:
+            self._lock.release()
+        self._tell(job)
+        return True
+
+    async def write(self, body: Body[T]) -> T:
+        """A durable transaction of a portable aggregate. Raises StoreError."""
         future: Future[T] = self._loop.create_future()
 
         def done(result: Any, error: Exception | None) -> None:
@@ -189,7 +189,7 @@ class SqliteEngine:
             else:
                 future.set_result(result)
 
-        self.submit(lambda cursor: _drive(body(SqliteTx(cursor, self.queries))), done)
+        self.submit(lambda cursor: drive(body(SqliteTx(cursor, self.queries))), done)
         return await future
 
     def _run(self) -> None:
@@ -201,109 +201,187 @@ class SqliteEngine:
                 with self._lock:
                     while self._queue and len(jobs) < _GROUP_MAX:
                         jobs.append(self._queue.popleft())
+                    self._taken += len(jobs)
                     self._commit(jobs)
-                self._loop.call_soon_threadsafe(_tell, jobs)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to be told
+                    self._loop.call_soon_threadsafe(self._tell_all, jobs)
             if self._closing:
                 return
 
+    def _tell_all(self, jobs: list[_Job]) -> None:
+        self._told += len(jobs)
+        for job in jobs:
+            self._tell(job)
+
+    def _tell(self, job: _Job) -> None:
+        try:
+            job.done(job.result, job.error)
+        except Exception as error:
+            # our fault, but the other operations must still be told
+            context = {"message": "a callback of the metadata store failed", "exception": error}
+            self._loop.call_exception_handler(context)
+
+    def _refuse_queue(self) -> None:
+        closed = StoreUnavailable("the metadata store is closed")
+        while self._queue:
+            try:
+                job = self._queue.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            job.error = closed
+            try:
+                self._loop.call_soon_threadsafe(self._tell, job)
+            except RuntimeError:
+                self._tell(job)
+
     def _commit(self, jobs: list[_Job]) -> None:
-        """One transaction for all jobs. On failure of the commit itself every job gets the error."""
+        """One transaction for all jobs; afterwards each has its result or its error. The caller holds the lock."""
         started = time.perf_counter_ns()
         assert self._writer is not None
         cursor = self._writer.cursor()
         try:
-            faults.hit("metadata.sqlite.begin")
-            self._set_durable(cursor, any(job.durable for job in jobs))
-            cursor.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                self._apply(cursor, job)
-            faults.hit("metadata.sqlite.commit")
-            cursor.execute("COMMIT")
-            faults.hit("metadata.sqlite.committed")
-        except (sqlite3.Error, OSError) as error:
+            if not self._attempt(cursor, jobs):
+                self._attempt(cursor, jobs, isolated=True)
+        except BaseException as error:
             self._rollback(cursor)
-            refused = StoreUnavailable(f"the metadata store refused a commit: {error}")
+            refused = store_error(error, "the metadata store refused a commit")
             for job in jobs:
-                job.error = refused
+                job.result, job.error = None, refused
+            if not isinstance(error, Exception):
+                raise
         took = time.perf_counter_ns() - started
         self.commits += 1
         self.commit_ns_total += took
         self._commit_ns += (took - self._commit_ns) * 0.1
+        self._since += 1
+        if self._since >= self._due:
+            self._start_checkpoint()
 
-    def _apply(self, cursor: sqlite3.Cursor, job: _Job) -> None:
-        if not job.savepoint:
-            job.result = job.operation(cursor)
-            return
-        cursor.execute("SAVEPOINT job")
-        try:
-            job.result = job.operation(cursor)
-        except StoreError as error:
-            cursor.execute("ROLLBACK TO job")
-            job.error = error
-        cursor.execute("RELEASE job")
+    def _attempt(self, cursor: sqlite3.Cursor, jobs: list[_Job], isolated: bool = False) -> bool:
+        """Begin, apply, commit. False: an operation raised, nothing was committed, try again with each one isolated."""
+        faults.hit("metadata.sqlite.begin")
+        self._set_durable(cursor, jobs)
+        cursor.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            if isolated:
+                cursor.execute("SAVEPOINT job")
+            try:
+                job.result = job.operation(cursor)
+            except Exception as error:
+                if is_worlds_fault(error):
+                    raise
+                job.result = None
+                job.error = store_error(error, "refused by the rows") if isinstance(error, sqlite3.Error) else error
+                if isolated:
+                    cursor.execute("ROLLBACK TO job")
+                else:
+                    self._rollback(cursor)
+                    if len(jobs) == 1:
+                        return True
+                    job.error = None
+                    return False
+            if isolated:
+                cursor.execute("RELEASE job")
+        faults.hit("metadata.sqlite.commit")
+        cursor.execute("COMMIT")
+        faults.hit("metadata.sqlite.committed")
+        return True
 
     def _rollback(self, cursor: sqlite3.Cursor) -> None:
         with contextlib.suppress(sqlite3.Error):
             if self._writer is not None and self._writer.in_transaction:
                 cursor.execute("ROLLBACK")
 
-    def _set_durable(self, cursor: sqlite3.Cursor, durable: bool) -> None:
-        if durable and self._unsynced:
+    def _set_durable(self, cursor: sqlite3.Cursor, jobs: list[_Job]) -> None:
+        all_durable = all(job.durable for job in jobs)
+        durable = self._checkpointing or any(job.durable for job in jobs)
+        if durable and (self._unsynced or not all_durable):
+            # this commit's sync makes rows durable whose bytes may be in no synced file yet: earlier ones, or its own
             self.before_sync()
-            self._unsynced = False
         if durable != self._full:
             cursor.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
             self._full = durable
-        if not durable:
-            self._unsynced = True
+        self._unsynced = not durable
+
+    @property
+    def synced(self) -> bool:
+        """Whether every commit so far was a durable one or came before one."""
+        return not self._unsynced
 
     # -- reads --------------------------------------------------------------------------------------------------------
 
-    async def read(self, body: Callable[[SqliteTx], Coroutine[Any, Any, T]]) -> T:
-        """A read transaction on the reader's connection, in its thread: one snapshot, no waiting for writers."""
-        return await self._loop.run_in_executor(self._read_pool, self._read, body)
+    async def read(self, body: Body[T]) -> T:
+        """A read transaction in the reader's thread: one snapshot, no waiting for writers. Raises StoreError."""
+        return await self._submit_read(self._read_pool, lambda: self._read(self._reader, body))
 
-    def _read(self, body: Callable[[SqliteTx], Coroutine[Any, Any, T]]) -> T:
-        assert self._reader is not None
-        cursor = self._reader.cursor()
+    async def scan(self, body: Body[T]) -> T:
+        """As `read`, for long reads: `read` does not wait for it."""
+        return await self._submit_read(self._aside_pool, lambda: self._read(self._aside, body))
+
+    async def _submit_read(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
+            future = self._loop.run_in_executor(pool, work)
+        except RuntimeError as error:  # shut down
+            raise StoreUnavailable("the metadata store is closed") from error
+        return await future
+
+    def _read(self, connection: sqlite3.Connection | None, body: Body[T]) -> T:
+        if connection is None:
+            raise StoreUnavailable("the metadata store is closed")
+        try:
+            cursor = connection.cursor()
             cursor.execute("BEGIN")
             try:
-                return _drive(body(SqliteTx(cursor, self.queries)))
+                return drive(body(SqliteTx(cursor, self.queries)))
             finally:
-                cursor.execute("COMMIT")
+                cursor.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"the metadata store refused a read: {error}") from error
+            raise store_error(error, "the metadata store refused a read") from error
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
 
     async def checkpoint(self) -> int:
-        """Copy the WAL into the database so that it does not grow; returns the WAL's size in pages before."""
+        """Copy the WAL into the database so that it begins anew; returns the pages it held. Raises StoreError.
 
-        def work() -> int:
-            assert self._reader is not None
-            faults.hit("metadata.sqlite.checkpoint")
-            self.before_sync()
-            row = self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            return int(row[1])
+        Costs nothing when there was no commit since the last one.
+        """
+        return await self._submit_read(self._aside_pool, self._checkpoint)
 
-        return await self._loop.run_in_executor(self._read_pool, work)
+    def _start_checkpoint(self) -> None:
+        self._since = 0
 
+        def work() -> None:
+            try:
+                self._checkpoint()
+            except StoreError as error:
+                log.warning("event=checkpoint_failed error=%s", error)
 
-def _tell(jobs: list[_Job]) -> None:
-    for job in jobs:
-        job.done(job.result, job.error)
+        with contextlib.suppress(RuntimeError):  # closing: it does one itself
+            self._aside_pool.submit(work)
 
-
-def migrate(connection: sqlite3.Connection) -> int:
-    """Bring the schema up to date; returns its version. Each step is one transaction; a newer schema is refused."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    steps = load_migrations()
-    newest = steps[-1][0]
-    if version > newest:
-        raise FormatTooNew(
-            f"the metadata file has schema {version}, this release knows up to {newest}: start it with the release that wrote it, or a newer one"
-        )
-    for number, script in steps:
-        if number > version:
-            statements = script.replace("{without_rowid}", "WITHOUT ROWID")
-            connection.executescript(f"BEGIN IMMEDIATE;{statements};PRAGMA user_version={number};COMMIT;")
-    return newest
+    def _checkpoint(self) -> int:
+        if self._aside is None:
+            raise StoreUnavailable("the metadata store is closed")
+        commits = self.commits
+        if commits == self._checkpointed:
+            return 0
+        try:
+            with self._lock:
+                self._checkpointing = True
+            try:
+                faults.hit("metadata.sqlite.checkpoint")
+                self.before_sync()
+                self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                with self._lock:
+                    pages = self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+                faults.hit("metadata.sqlite.checkpointed")
+            finally:
+                with self._lock:
+                    self._checkpointing = False
+        except Exception as error:
+            raise store_error(error, "the metadata store refused a checkpoint") from error
+        self.checkpoints += 1
+        made, self._checkpointed = commits - self._checkpointed, commits
+        if made > 0 and pages > 0:
+            self._due = min(max(_CHECKPOINT_PAGES * made // pages, _DUE_MIN), _DUE_MAX)
+        return int(pages)

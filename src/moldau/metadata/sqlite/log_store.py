@@ -19,7 +19,8 @@ from ..rows import (
     PartitionState,
 )
 from ..sql import log_rows
-from .engine import SqliteEngine, SqliteTx
+from .engine import SqliteEngine
+from .tx import SqliteTx
 
 _ADVANCE = (
     "UPDATE partition SET end_offset = end_offset + ?, bytes_total = bytes_total + ?, max_timestamp = max(max_timestamp, ?)"
@@ -35,7 +36,9 @@ _CHEAP_ENTRIES = 16
 
 
 def append(cursor: sqlite3.Cursor, commit: AppendCommit) -> list[AppendResult]:
-    """The steps of one append commit inside the caller's transaction (the statement on PostgreSQL does the same at once)."""
+    """The steps of one append commit inside the caller's transaction (the statement on PostgreSQL does the same at
+    once).
+    """
     results: list[AppendResult] = []
     extents: list[tuple[Any, ...]] = []
     kind = KIND_WAL if commit.inline is None else KIND_INLINE
@@ -87,7 +90,6 @@ class SqliteLogStore:
             done,
             durable=commit.durable,
             cheap=commit.inline is not None and len(commit.entries) <= _CHEAP_ENTRIES,
-            savepoint=False,
         )
 
     async def load_partition(self, partition_id: int) -> PartitionState | None:

@@ -1,4 +1,5 @@
 -- The first shape of the store. Written once for SQLite and PostgreSQL: {without_rowid} is empty on PostgreSQL.
+-- {id} is INTEGER on SQLite, whose own row number that is (one page less to write than with an index), BIGINT on PostgreSQL.
 
 CREATE TABLE cluster (
   one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -8,6 +9,13 @@ CREATE TABLE cluster (
   next_blob_block BIGINT NOT NULL,
   created_ms BIGINT NOT NULL
 );
+
+-- The next number of things that are numbered once and for all.
+CREATE TABLE sequence (
+  name TEXT PRIMARY KEY,
+  next_value BIGINT NOT NULL
+) {without_rowid};
+INSERT INTO sequence (name, next_value) VALUES ('partition_id', 1);
 
 CREATE TABLE broker (
   node_id INTEGER PRIMARY KEY,
@@ -72,7 +80,7 @@ CREATE TABLE blob (
 ) {without_rowid};
 
 CREATE TABLE inline_blob (
-  blob_id BIGINT PRIMARY KEY,
+  blob_id {id} PRIMARY KEY,
   created_ms BIGINT NOT NULL,
   data BYTEA NOT NULL
 );

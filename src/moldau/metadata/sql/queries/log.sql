@@ -23,10 +23,6 @@ FROM extent WHERE partition_id = :partition_id AND last_offset < :from_offset OR
 -- The bytes of a small flush.
 SELECT data FROM inline_blob WHERE blob_id = :blob_id;
 
--- name: inline_insert
--- The bytes of a small flush.
-INSERT INTO inline_blob (blob_id, created_ms, data) VALUES (:blob_id, :now, :data);
-
 -- name: log_start_raise
 -- Only upwards, and not beyond the end; -1 means the end.
 UPDATE partition SET log_start_offset = CASE

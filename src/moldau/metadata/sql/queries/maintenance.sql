@@ -15,8 +15,8 @@ DELETE FROM extent WHERE partition_id = :partition_id AND last_offset = :last_of
 UPDATE partition SET bytes_total = bytes_total + :bytes WHERE partition_id = :partition_id;
 
 -- name: snapshot_put
--- The newest fold replaces the one before.
-INSERT INTO view_snapshot (partition_id, at_offset, packed) VALUES (:partition_id, :at_offset, :packed)
+-- The newest fold replaces the one before, unless the partition is dead.
+INSERT INTO view_snapshot (partition_id, at_offset, packed) SELECT partition_id, :at_offset, :packed FROM partition WHERE partition_id = :partition_id AND alive = 1
 ON CONFLICT (partition_id) DO UPDATE SET at_offset = excluded.at_offset, packed = excluded.packed
 WHERE view_snapshot.at_offset <= excluded.at_offset;
 
@@ -34,8 +34,8 @@ DELETE FROM extent WHERE partition_id = :partition_id AND last_offset IN
   (SELECT last_offset FROM extent WHERE partition_id = :partition_id ORDER BY last_offset LIMIT :limit) RETURNING last_offset;
 
 -- name: partition_delete
--- The last row of a dead partition; the row with the largest id stays, so that no id is given twice.
-DELETE FROM partition WHERE partition_id = :partition_id AND alive = 0 AND partition_id < (SELECT max(partition_id) FROM partition);
+-- The last row of a dead partition.
+DELETE FROM partition WHERE partition_id = :partition_id AND alive = 0;
 
 -- name: topic_purge
 -- Deleted topics without partitions.
@@ -48,7 +48,7 @@ SELECT blob_id FROM blob WHERE size >= 0 AND doomed_ms < 0 AND created_ms < :bef
 
 -- name: blob_doom
 -- No commit may name it any more.
-UPDATE blob SET doomed_ms = :now WHERE blob_id = :blob_id;
+UPDATE blob SET doomed_ms = :now WHERE blob_id = :blob_id AND doomed_ms < 0;
 
 -- name: inline_unreferenced
 -- Inline bytes that were moved or whose extents are gone.

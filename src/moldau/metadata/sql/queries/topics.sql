@@ -32,9 +32,9 @@ FROM partition WHERE alive = 1 ORDER BY topic_id, partition_index;
 SELECT partition_id, topic_id, partition_index, alive, end_offset, log_start_offset, leader_epoch, max_timestamp, bytes_total
 FROM partition WHERE topic_id = :topic_id ORDER BY partition_index;
 
--- name: partition_next_id
--- Ids of partitions are small and never used again: rows of dead partitions go only after a larger id was given.
-SELECT coalesce(max(partition_id), 0) + 1 FROM partition;
+-- name: partition_ids_reserve
+-- Ids of partitions are small and never given twice; the answer is the first one after the block.
+UPDATE sequence SET next_value = next_value + :count WHERE name = 'partition_id' RETURNING next_value;
 
 -- name: partition_insert
 -- A new, empty partition.
