@@ -28,6 +28,9 @@ with warnings.catch_warnings():
     from kafka.record.default_records import DefaultRecordBatch as KafkaBatch
     from kafka.record.default_records import DefaultRecordBatchBuilder as KafkaBuilder
 
+pytestmark = pytest.mark.slow
+relaxed = settings(deadline=None)
+
 NOW = 1_700_000_000_000
 RULES = Rules(timestamp_after_max_ms=2**62)
 DEEP = Rules(timestamp_after_max_ms=2**62, timestamp_before_max_ms=2**62)
@@ -53,6 +56,7 @@ def as_tuples(batch: object) -> list[tuple[object, ...]]:
     return [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in batch]  # type: ignore[attr-defined]
 
 
+@relaxed
 @given(record_lists(), codecs, producers)
 def test_aiokafka_reads_ours(records: list[Record], codec: int, producer: tuple[int, int, int, bool]) -> None:
     batch = build_batch(
@@ -74,6 +78,7 @@ def test_aiokafka_reads_ours(records: list[Record], codec: int, producer: tuple[
     ]
 
 
+@relaxed
 @given(record_lists(), st.sampled_from([0, 1]))
 def test_kafka_python_reads_ours(records: list[Record], codec: int) -> None:
     theirs = KafkaBatch(bytes(build_batch(records, codec=codec)))
@@ -82,6 +87,7 @@ def test_kafka_python_reads_ours(records: list[Record], codec: int) -> None:
 
 
 @pytest.mark.parametrize("builder", [AioBuilder, AioPythonBuilder, KafkaBuilder])
+@relaxed
 @given(records=record_lists(), codec=codecs, producer=producers)
 def test_we_read_theirs(builder: type, records: list[Record], codec: int, producer: tuple[int, int, int, bool]) -> None:
     codec = min(codec, 1) if builder is KafkaBuilder else codec  # it has no library for the others here
@@ -115,6 +121,7 @@ def test_we_read_theirs(builder: type, records: list[Record], codec: int, produc
         assert ours == batch
 
 
+@relaxed
 @given(record_lists())
 def test_kio_reads_and_writes_the_same_bytes(records: list[Record]) -> None:
     # kio keeps whole seconds only, and takes no record later than the batch's max timestamp
@@ -139,6 +146,7 @@ def test_kio_reads_and_writes_the_same_bytes(records: list[Record]) -> None:
     assert out.getvalue() == batch
 
 
+@relaxed
 @given(record_lists(), codecs, codecs, st.none() | st.integers(1, 9))
 def test_recompression_keeps_the_records(records: list[Record], source: int, target: int, level: int | None) -> None:
     batch = recompress(build_batch(records, codec=source), target, None if target in (0, 2) else level)
@@ -146,6 +154,7 @@ def test_recompression_keeps_the_records(records: list[Record], source: int, tar
     assert validate(memoryview(batch), DEEP, NOW).codec == target
 
 
+@relaxed
 @given(st.integers(1, 4), st.binary(max_size=3000), st.integers(0, 3000))
 def test_codecs_round_trip_within_their_bound(codec: int, data: bytes, bound: int) -> None:
     packed = compress(codec, data)
@@ -156,6 +165,7 @@ def test_codecs_round_trip_within_their_bound(codec: int, data: bytes, bound: in
             decompress(codec, packed, bound)
 
 
+@relaxed
 @given(st.integers(0, 7), st.binary(max_size=300))
 def test_any_bytes_as_a_stream(codec: int, data: bytes) -> None:
     try:
@@ -164,6 +174,7 @@ def test_any_bytes_as_a_stream(codec: int, data: bytes) -> None:
         pass
 
 
+@relaxed
 @given(st.binary(max_size=200), st.integers(1, 20), codecs)
 def test_any_bytes_as_records(raw: bytes, count: int, codec: int) -> None:
     batch = bytearray(build_batch([Record(0, NOW, b"", b"")])[:61]) + compress(codec, raw)
@@ -187,6 +198,7 @@ def test_any_bytes_as_records(raw: bytes, count: int, codec: int) -> None:
     assert outcomes[0] == outcomes[1]  # strict heads refuse exactly what full decoding refuses
 
 
+@relaxed
 @given(st.binary(max_size=200))
 def test_any_bytes_as_a_batch(data: bytes) -> None:
     with pytest.raises(InvalidBatch):
@@ -198,7 +210,7 @@ def test_any_bytes_as_a_batch(data: bytes) -> None:
         pass
 
 
-@settings(max_examples=200)
+@relaxed
 @given(record_lists(), codecs, st.data())
 def test_any_damage_is_noticed(records: list[Record], codec: int, data: st.DataObject) -> None:
     batch = build_batch(records, codec=codec)
@@ -208,6 +220,7 @@ def test_any_damage_is_noticed(records: list[Record], codec: int, data: st.DataO
         validate(memoryview(batch), RULES, NOW)
 
 
+@relaxed
 @given(record_lists(), codecs, codecs, st.integers(0, 1))
 def test_prepared_batches_are_valid_again(records: list[Record], source: int, target: int, timestamp_type: int) -> None:
     rules = Rules(codec=target, timestamp_type=timestamp_type, timestamp_after_max_ms=2**62)
@@ -219,6 +232,7 @@ def test_prepared_batches_are_valid_again(records: list[Record], source: int, ta
     assert [r.timestamp for r in stored] == [NOW if timestamp_type else r.timestamp for r in records]
 
 
+@relaxed
 @given(record_lists(), codecs, timestamps, st.integers(0, 12))
 def test_lookup_is_what_a_plain_search_finds(records: list[Record], codec: int, target: int, least: int) -> None:
     batch = build_batch(records, codec=codec)

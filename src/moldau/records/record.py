@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from moldau.records.batch import HEADER_BYTES, LENGTH_MIN, LOG_APPEND_TIME_BIT, BatchHeader, Buffer
 from moldau.records.compression import DECOMPRESSED_BYTES_MAX, decompress
-from moldau.records.errors import corrupt, invalid
+from moldau.records.errors import InvalidBatch, corrupt, invalid
 
 Header: TypeAlias = tuple[str, bytes | None]
 
@@ -128,12 +128,16 @@ def iter_record_heads(
     """
     header = batch_header(batch)
     raw = bytes(raw_records(batch, header, max_bytes))  # indexing is half again as quick as in a view
+    total = len(raw)
     pos = 0
+    # Numbers below 64 take one byte: those are read here, and only the longer ones by the functions.
     try:
         for index in range(_record_count(header)):
-            start, end = _record_bounds(raw, pos, index)
+            size, start = read_varint(raw, pos)
+            end = start + size
+            if size < 1 or end > total:
+                raise _bad_size(size, total - start, index)
             pos = start + 1
-            # Small numbers take one byte: read those here and leave the rest to the function.
             timestamp_delta = raw[pos]
             if timestamp_delta < 0x80:
                 timestamp_delta = (timestamp_delta >> 1) ^ -(timestamp_delta & 1)
@@ -146,17 +150,33 @@ def iter_record_heads(
                 pos += 1
             else:
                 offset_delta, pos = read_varint(raw, pos)
-            key_size, pos = read_varint(raw, pos)
+            key_size = raw[pos]
+            if key_size < 0x80:
+                key_size = (key_size >> 1) ^ -(key_size & 1)
+                pos += 1
+            else:
+                key_size, pos = read_varint(raw, pos)
             if strict:
-                _walk_rest(raw, pos, end, key_size, index)
+                if key_size > 0:
+                    pos += key_size
+                value_size = raw[pos]
+                if value_size < 0x80:
+                    value_size = (value_size >> 1) ^ -(value_size & 1)
+                    pos += 1
+                else:
+                    value_size, pos = read_varint(raw, pos)
+                if value_size > 0:
+                    pos += value_size
+                if raw[pos] or pos + 1 != end:
+                    _walk_headers(raw, pos, end, index)
             elif pos > end:
                 raise invalid(f"record {index} takes more than the {end - start} bytes it says")
             pos = end
             yield offset_delta, timestamp_delta, key_size >= 0
     except IndexError:
         raise invalid("the records end inside a record") from None
-    if pos != len(raw):
-        raise invalid(f"{len(raw) - pos} bytes follow the last of {header.record_count} records")
+    if pos != total:
+        raise invalid(f"{total - pos} bytes follow the last of {header.record_count} records")
 
 
 def _record_count(header: BatchHeader) -> int:
@@ -170,14 +190,15 @@ def _record_bounds(raw: Buffer, pos: int, index: int) -> tuple[int, int]:
     size, start = read_varint(raw, pos)
     end = start + size
     if size < 1 or end > len(raw):
-        raise invalid(f"record {index} says it takes {size} bytes, and {len(raw) - start} are left")
+        raise _bad_size(size, len(raw) - start, index)
     return start, end
 
 
-def _walk_rest(raw: Buffer, pos: int, end: int, key_size: int, index: int) -> None:
-    pos += max(key_size, 0)
-    size, pos = read_varint(raw, pos)
-    pos += max(size, 0)
+def _bad_size(size: int, left: int, index: int) -> InvalidBatch:
+    return invalid(f"record {index} says it takes {size} bytes, and {left} are left")
+
+
+def _walk_headers(raw: Buffer, pos: int, end: int, index: int) -> None:
     count, pos = read_varint(raw, pos)
     if not 0 <= count <= max(end - pos, 0):
         raise invalid(f"record {index} says it has {count} headers")

@@ -1,5 +1,10 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 
+from moldau.records import crc
 from moldau.records.crc import crc32c
 
 
@@ -22,3 +27,14 @@ def test_known_checksums(data: bytes, checksum: int) -> None:
 def test_goes_on_from_a_checksum() -> None:
     data = bytes(range(256)) * 300
     assert crc32c(data[1000:], crc32c(data[:1000])) == crc32c(data)
+
+
+def test_loads_without_the_package_around_it() -> None:
+    program = "import sys, moldau.records.validate; print('crc32c' in sys.modules, 'cramjam' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_falls_back_to_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crc, "PathFinder", SimpleNamespace(find_spec=lambda *_: None))
+    assert crc._load()(b"123456789") == 0xE3069283
