@@ -134,6 +134,11 @@ class Cluster:
         self._errors = [error for error in self._errors if error.name() != "_ALL_BROKERS_DOWN"][-20:]
         return lost
 
+    def probe(self) -> None:
+        """CliError where no broker answers now, whatever was reported before."""
+        self._errors.clear()
+        self.wait(self.admin.describe_cluster(request_timeout=self.timeout_s), "reach the cluster")
+
     def unreachable(self, doing: str) -> CliError:
         """The error for a cluster that does not answer: what was tried, why it failed, what to do next."""
         if self._admin is not None:

@@ -279,14 +279,14 @@ class _Reader:
     def _idle(self) -> None:
         """Nothing came: see whether the connection is gone, and whether the time of the stop has come."""
         self.cluster.poll_errors()
-        if self.cluster.connection_lost():
-            now = time.monotonic()
-            if self.lost_since is None:
-                self.lost_since = now
-                if self.until is None:
-                    note(f"Lost the connection to {self.cluster.bootstrap}; trying again until Ctrl-C.")
-            elif self.until is not None and now - self.lost_since > self.cluster.timeout_s:
-                raise self.cluster.unreachable("read")
+        now = time.monotonic()
+        if self.cluster.connection_lost() and self.lost_since is None:
+            self.lost_since = now
+            if self.until is None:
+                note(f"Lost the connection to {self.cluster.bootstrap}; trying again until Ctrl-C.")
+        if self.until is not None and self.lost_since is not None and now - self.lost_since > self.cluster.timeout_s:
+            self.cluster.probe()
+            self.lost_since = None
         stop_ms = self.stops.time_ms
         if stop_ms is not None and time.time_ns() // 1_000_000 >= stop_ms:
             self.stops.time_ms = None

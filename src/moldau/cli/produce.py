@@ -1,5 +1,6 @@
 """``moldau produce``: records from stdin or files into a topic."""
 
+import contextlib
 import io
 import os
 import sys
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
     from moldau.cli.client import Cluster
+
+# Name, stream, and its size in bytes where that is known.
+Source = tuple[str, IO[bytes], int | None]
 
 _CHUNK_BYTES = 1 << 18
 # How many records go to the client before its callbacks are served.
@@ -74,8 +78,22 @@ def produce(cluster: "Cluster", topic: str, files: tuple[str, ...], **options: A
     headers: list[tuple[str, bytes | None]] = [
         (key, value.encode()) for key, value in (_header(text) for text in options["headers"])
     ]
-    sources = _open_all(files)
-    _check_topic(cluster, topic, options["partition"], options["create"])
+    with contextlib.ExitStack() as files_open:
+        sources = _open_all(files, files_open)
+        _check_topic(cluster, topic, options["partition"], options["create"])
+        _run(cluster, topic, sources, parse, delimiter, headers, options)
+
+
+def _run(
+    cluster: "Cluster",
+    topic: str,
+    sources: list[Source],
+    parse: Callable[[bytes], NewRecord],
+    delimiter: bytes,
+    headers: list[tuple[str, bytes | None]],
+    options: dict[str, Any],
+) -> None:
+    """Send everything, wait for the acknowledgements, tell how many there were."""
     sender = _Sender(cluster, topic, options, headers)
     started = time.monotonic()
     finished = False
@@ -268,9 +286,9 @@ def _tell(sender: _Sender, topic: str, elapsed_s: float) -> None:
 # -- input -------------------------------------------------------------------------------------------------------------
 
 
-def _open_all(files: tuple[str, ...]) -> list[tuple[str, IO[bytes], int | None]]:
-    """(name, stream, size in bytes where it is known) of each source. CliError for a file that cannot be read."""
-    sources: list[tuple[str, IO[bytes], int | None]] = []
+def _open_all(files: tuple[str, ...], stack: contextlib.ExitStack) -> list[Source]:
+    """Every source, closed by `stack`. CliError for a file that cannot be read."""
+    sources: list[Source] = []
     for name in files or ("-",):
         if name == "-":
             if sys.stdin.isatty():
@@ -278,7 +296,7 @@ def _open_all(files: tuple[str, ...]) -> list[tuple[str, IO[bytes], int | None]]
             sources.append(("stdin", sys.stdin.buffer, None))
             continue
         try:
-            stream = open(name, "rb")  # noqa: SIM115  (closed by the end of the process)
+            stream = stack.enter_context(open(name, "rb"))  # noqa: SIM115  (the stack closes it)
             status = os.fstat(stream.fileno())
             if os.path.isdir(name):
                 raise IsADirectoryError(21, "is a directory")
@@ -309,7 +327,7 @@ def _all_of(stream: IO[bytes]) -> bytes:
 class _progress:
     """A progress bar on stderr, where stderr is a terminal and the size of the input is known."""
 
-    def __init__(self, sources: list[tuple[str, IO[bytes], int | None]], quiet: bool) -> None:
+    def __init__(self, sources: list[Source], quiet: bool) -> None:
         self.total = sum(size or 0 for _, _, size in sources)
         self.shown = (
             not quiet and self.total > 0 and sys.stderr.isatty() and all(size is not None for _, _, size in sources)
