@@ -6,7 +6,7 @@ Precedence, the strongest first: command-line flag, `--set`, environment, file, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,9 +110,14 @@ class Settings:
             entry = Entry(config_key.default_value(), config_key.default, DEFAULT)
         return entry
 
-    def given(self) -> Iterable[tuple[str, Entry]]:
+    def default_text(self, key: str) -> str | None:
+        """The key's default; of `log.dir` the platform's folder."""
+        entry = self._given.get(key)
+        return entry.text if entry is not None and entry.source == DEFAULT else broker_keys()[key].default
+
+    def given(self) -> list[tuple[str, Entry]]:
         """Everything that is not a default."""
-        return self._given.items()
+        return [(key, entry) for key, entry in self._given.items() if entry.source != DEFAULT]
 
     def __getitem__(self, key: str) -> Any:
         for name, factor in CASCADES.get(key, ((key, 1),)):
@@ -234,11 +239,11 @@ def _consistent(settings: Settings, problems: list[str]) -> None:
         value = settings.entry(key).value
         if isinstance(value, int) and (value == 0 or value < -1):
             problems.append(f"{settings.entry(key).source}: {key}: {value} came, expected -1 or a number above 0")
-    for key in ("socket.send.buffer.bytes", "socket.receive.buffer.bytes"):
-        if settings[key] != -1 and settings[key] < 1:
-            problems.append(
-                f"{settings.entry(key).source}: {key}: {settings[key]} came, expected -1 or a number above 0"
-            )
+    problems += [
+        f"{settings.entry(key).source}: {key}: {settings[key]} came, expected -1 or a number above 0"
+        for key in ("socket.send.buffer.bytes", "socket.receive.buffer.bytes")
+        if settings[key] != -1 and settings[key] < 1
+    ]
     limit = settings["queued.max.request.bytes"]
     if 0 < limit < settings["socket.request.max.bytes"]:
         problems.append(

@@ -1,0 +1,67 @@
+"""From settings to the typed values that the broker's parts act on."""
+
+from __future__ import annotations
+
+from moldau.broker import topic_configs
+from moldau.broker.options import Options
+
+from .settings import Settings
+from .values import Value
+
+_ATTRIBUTES: dict[str, str] = {
+    "auto.create.topics.enable": "auto_create_topics",
+    "connections.max.idle.ms": "idle_max_ms",
+    "group.initial.rebalance.delay.ms": "group_initial_rebalance_delay_ms",
+    "group.max.session.timeout.ms": "group_max_session_timeout_ms",
+    "group.max.size": "group_max_size",
+    "group.min.session.timeout.ms": "group_min_session_timeout_ms",
+    "log.retention.check.interval.ms": "retention_check_ms",
+    "max.connections": "connections_max",
+    "max.incremental.fetch.session.cache.slots": "fetch_session_slots",
+    "moldau.cache.view.max.entries": "views_max",
+    "moldau.flush.max.bytes": "flush_max_bytes",
+    "moldau.inline.max.bytes": "inline_max_bytes",
+    "moldau.tail.cache.bytes": "tail_cache_bytes",
+    "node.id": "node_id",
+    "num.partitions": "num_partitions",
+    "offset.metadata.max.bytes": "offset_metadata_max_bytes",
+    "offsets.retention.check.interval.ms": "offsets_retention_check_interval_ms",
+    "socket.request.max.bytes": "request_max_bytes",
+}
+
+
+def options_of(settings: Settings) -> Options:
+    """The options that these settings ask for."""
+    options = Options()
+    for key, attribute in _ATTRIBUTES.items():
+        setattr(options, attribute, settings[key])
+    options.rack = settings.get_str("broker.rack") or None
+    options.offsets_retention_ms = settings.get_int("offsets.retention.minutes") * 60_000
+    queued = settings.get_int("queued.max.request.bytes")
+    if queued > 0:
+        options.pending_max_bytes = queued
+    address = settings.get_str("moldau.http.listener")
+    if address:
+        host, _, port = address.rpartition(":")
+        options.http_host, options.http_port = host.strip("[]"), int(port)
+    options.topic_defaults = topic_defaults(settings)
+    return options
+
+
+def topic_defaults(settings: Settings) -> dict[str, str]:
+    """What topics inherit from the broker's own settings, where those were given."""
+    defaults = {}
+    for key in topic_configs.KEYS.values():
+        if key.broker_key:
+            value = settings[key.broker_key]
+            if value is not None and _text(value) != key.default:
+                defaults[key.name] = _text(value)
+    return defaults
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
