@@ -78,7 +78,7 @@ async def _partition(
             offset, at = await broker.lookup.by_timestamp(view, timestamp) or (-1, -1)
             if offset >= end:
                 offset, at = -1, -1
-        epoch = view.leader_epoch if offset >= 0 else -1
+        epoch = view.leader_epoch if offset >= 0 and version >= 4 else -1
         return ListOffsetsPartitionResponse(partition_index=index, offset=offset, timestamp=at, leader_epoch=epoch)
     except (StoreError, DamagedLog):
         return _error(partition, error_codes.KAFKA_STORAGE_ERROR)
