@@ -154,3 +154,12 @@ def test_dynamic_and_static_members_mix() -> None:
     play.said(
         "join a: generation 2 range id=a-1 leader=a-1 members=a-1,s-1", "join s: generation 2 range id=s-1 leader=a-1"
     )
+
+
+def test_coming_back_before_it_fetched_its_assignment_is_no_reason_to_be_removed() -> None:
+    play = Playbook(group_initial_rebalance_delay_ms=0).join("a", instance_id="i-a").join("b", instance_id="i-b")
+    play.after(1).sync("a-1", 1, {"a-1": b"A", "b-1": b"B"}).join("b", instance_id="i-b").forget()
+    play.sync("b-2", 1, instance_id="i-b").said("sync b: assigned 'B'")
+    for _ in range(25):
+        play.after(3_000).beat("a-1", 1).beat("b-2", 1)
+    assert set(play.lines) == {"heartbeat a: NONE", "heartbeat b: NONE"}

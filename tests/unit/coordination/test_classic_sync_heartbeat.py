@@ -156,6 +156,28 @@ def test_members_parked_in_join_are_excused_from_their_session() -> None:
     )
 
 
+def test_the_sync_timeout_of_a_generation_that_was_given_up_means_nothing() -> None:
+    play = joined("a", "b").after(1_000).come("c")
+    for _ in range(19):
+        play.after(3_000).beat("a-1", 1).beat("b-1", 1)
+    play.forget().after(2_500).beat("a-1", 1).said("heartbeat a: REBALANCE_IN_PROGRESS")
+    play.join("b", "b-1").join("a", "a-1").said(
+        "join a: generation 2 range id=a-1 leader=a-1 members=a-1,b-1,c-1",
+        "join b: generation 2 range id=b-1 leader=a-1",
+        "join c: generation 2 range id=c-1 leader=a-1",
+    )
+
+
+def test_a_member_sent_back_from_sync_to_join_has_a_session_again() -> None:
+    play = joined("a", "b").sync("b-1", 1)
+    for _ in range(5):  # longer than b's session, but b is parked
+        play.after(3_000).beat("a-1", 1)
+    play.forget().come("c").said("sync b: REBALANCE_IN_PROGRESS").after(9_000).beat("a-1", 1).forget()
+    assert play.state == "PreparingRebalance 1 leader=a-1 members=a-1,b-1,c-1"
+    play.after(1_000)
+    assert play.state == "PreparingRebalance 1 leader=a-1 members=a-1,c-1"
+
+
 # -- the store fails
 
 

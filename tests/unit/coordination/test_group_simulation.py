@@ -80,9 +80,18 @@ class Client:
             self.state = "joining"
 
     def leave(self) -> None:
-        if self.alive and self.member_id and not self.busy and self.instance_id is None:
+        if self.alive and self.member_id and self.instance_id is None:
             self.alive = False
             self._send(LeaveGroup(GROUP, [LeavingMember(self.member_id)]), self._left)
+
+    def lose_patience(self) -> None:
+        """The connection broke: the answer to what was asked is lost, and it is asked again."""
+        if self.alive and self.busy:
+            self.life = self.world.next_number()
+            self.busy = False
+            if self.state == "syncing":
+                generation = self.generation
+                self.world.later(lambda: self._sync(generation, {}), self.life, self)
 
     def _send(self, event: Any, then: Any) -> None:
         self.busy = True
@@ -146,7 +155,7 @@ class Client:
             self.alive = False
 
     def _left(self, reply: LeaveReply) -> None:
-        raise AssertionError("a member that has left hears nothing")
+        raise AssertionError("a client that has left does not listen")
 
 
 class World(Playbook):
@@ -227,7 +236,7 @@ class World(Playbook):
 
     def disturb(self) -> None:
         client = self.dice.choice(self.clients)
-        match self.dice.randint(0, 9):
+        match self.dice.randint(0, 12):
             case 0 | 1:
                 client.alive = False
             case 2 | 3 | 4:
@@ -243,6 +252,13 @@ class World(Playbook):
                 self.store_fails = True
             case 9 if self.dice.random() < 0.5:
                 self.restart()
+            case 10 | 11:
+                client.lose_patience()
+            case 12 if client.instance_id is not None:
+                self.send_away(client.instance_id)
+
+    def send_away(self, instance_id: str) -> None:
+        self.hand_in(LeaveGroup(GROUP, [LeavingMember("", instance_id)]), lambda reply: None)
 
     # -- invariants
 

@@ -346,9 +346,9 @@ class ClassicGroup:
                     self.pending_sync.remove(before)
                     self.pending_sync.add(member.member_id)
             else:
-                member.join_ticket, member.sync_ticket = known.join_ticket, known.sync_ticket
+                if known.join_ticket is not None or known.sync_ticket is not None:
+                    raise self.broken(f"{known!r} is parked while a record is applied")
                 member.is_new, member.session_deadline = known.is_new, known.session_deadline
-                self.awaiting_join += known.join_ticket is not None
             self.members[member.member_id] = member
             self._count_protocols(member, 1)
             if member.instance_id is not None:
