@@ -1,0 +1,121 @@
+"""`LogStore` in memory: the reference that the others are compared with."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from ..errors import StoreCorrupt
+from ..ports import AppendDone
+from ..rows import (
+    APPENDED,
+    GONE,
+    KIND_INLINE,
+    KIND_WAL,
+    MOVED,
+    AppendCommit,
+    AppendEntry,
+    AppendResult,
+    BlobRow,
+    Extent,
+    PartitionRow,
+    PartitionState,
+)
+from .state import MemoryState, copy_partition
+
+
+class MemoryLogStore:
+    """See `moldau.metadata.ports.LogStore`. `append` answers before it returns."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    def append(self, commit: AppendCommit, done: AppendDone) -> None:
+        state = self._state
+        if commit.inline is not None and commit.blob_id in state.inline:
+            done(None, StoreCorrupt(f"inline blob {commit.blob_id:016x} exists"))
+            return
+        results = [self._append(commit, entry) for entry in commit.entries]
+        if commit.inline is not None and any(result.status == APPENDED for result in results):
+            state.inline[commit.blob_id] = (commit.now, bytes(commit.inline))
+        done(results, None)
+
+    def _append(self, commit: AppendCommit, entry: AppendEntry) -> AppendResult:
+        row = self._alive(entry.partition_id)
+        if row is None:
+            return AppendResult(GONE, -1)
+        if row.end_offset != entry.expected_end:
+            return AppendResult(MOVED, row.end_offset)
+        base = row.end_offset
+        row.end_offset += entry.records
+        row.bytes_total += entry.length
+        row.max_timestamp = max(row.max_timestamp, entry.max_timestamp)
+        self._state.extents.setdefault(entry.partition_id, []).append(
+            Extent(
+                partition_id=entry.partition_id,
+                base_offset=base,
+                last_offset=row.end_offset - 1,
+                blob_id=commit.blob_id,
+                position=entry.position,
+                length=entry.length,
+                max_timestamp=entry.max_timestamp,
+                running_max_timestamp=row.max_timestamp,
+                records=entry.records,
+                leader_epoch=row.leader_epoch,
+                kind=KIND_WAL if commit.inline is None else KIND_INLINE,
+                appended_at=commit.now,
+                fold=entry.fold,
+            )
+        )
+        return AppendResult(APPENDED, base, row.leader_epoch, row.max_timestamp)
+
+    def _alive(self, partition_id: int) -> PartitionRow | None:
+        row = self._state.partitions.get(partition_id)
+        return row if row is not None and row.alive else None
+
+    def _split(self, partition_id: int, offset: int) -> tuple[list[Extent], int]:
+        """The partition's extents, and how many of them end below `offset`."""
+        extents = self._state.extents.get(partition_id, [])
+        return extents, bisect_left(extents, offset, key=lambda extent: extent.last_offset)
+
+    async def load_partition(self, partition_id: int) -> PartitionState | None:
+        row = self._alive(partition_id)
+        if row is None:
+            return None
+        at_offset, packed = self._state.snapshots.get(partition_id, (0, b""))
+        extents, start = self._split(partition_id, at_offset)
+        return PartitionState(copy_partition(row), at_offset, packed, extents[start:])
+
+    async def extents_from(self, partition_id: int, offset: int, limit: int) -> list[Extent]:
+        extents, start = self._split(partition_id, offset)
+        return extents[start : start + limit]
+
+    async def extents_before(self, partition_id: int, offset: int, limit: int) -> list[Extent]:
+        extents, end = self._split(partition_id, offset)
+        return extents[max(0, end - limit) : end]
+
+    async def extent_by_time(self, partition_id: int, timestamp: int) -> Extent | None:
+        for extent in self._state.extents.get(partition_id, []):
+            if extent.running_max_timestamp >= timestamp:
+                return extent
+        return None
+
+    async def read_inline(self, blob_id: int) -> bytes | None:
+        return self._state.inline.get(blob_id, (0, None))[1]
+
+    async def raise_log_start(self, partition_id: int, offset: int) -> tuple[int, int] | None:
+        row = self._alive(partition_id)
+        if row is None:
+            return None
+        wanted = row.end_offset if offset == -1 else min(offset, row.end_offset)
+        row.log_start_offset = max(row.log_start_offset, wanted)
+        return row.log_start_offset, row.end_offset
+
+    async def register_blob(self, blob: BlobRow) -> None:
+        insert_blob(self._state, blob)
+
+
+def insert_blob(state: MemoryState, blob: BlobRow) -> None:
+    """Raises StoreCorrupt when the id is taken."""
+    if blob.blob_id in state.blobs:
+        raise StoreCorrupt(f"blob {blob.blob_id:016x} exists")
+    state.blobs[blob.blob_id] = BlobRow(blob.blob_id, blob.kind, blob.size, blob.created_ms)

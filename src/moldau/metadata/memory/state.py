@@ -1,0 +1,75 @@
+"""What the in-memory stores share: the tables, as dicts. Everything happens on one thread, so a method is a transaction."""
+
+from __future__ import annotations
+
+from ..rows import BlobRow, Extent, PartitionRow
+
+
+class MemoryTopic:
+    """A topic, alive or dead; its partitions lie in `MemoryState.partitions`."""
+
+    __slots__ = ("alive", "configs", "created_ms", "name", "partition_ids", "topic_id")
+
+    def __init__(self, topic_id: bytes, name: str, configs: dict[str, str], created_ms: int) -> None:
+        self.topic_id = topic_id
+        self.name = name
+        self.configs = configs
+        self.created_ms = created_ms
+        self.alive = True
+        self.partition_ids: list[int] = []
+
+
+class MemoryState:
+    """One store's rows. `extents` of a partition are sorted by `last_offset`."""
+
+    __slots__ = (
+        "blobs",
+        "cluster_id",
+        "created_ms",
+        "entities",
+        "extents",
+        "features",
+        "incarnations",
+        "inline",
+        "next_blob_block",
+        "next_partition_id",
+        "next_producer_id",
+        "partitions",
+        "snapshots",
+        "topics",
+    )
+
+    def __init__(self, cluster_id: str = "", created_ms: int = 0) -> None:
+        self.cluster_id = cluster_id
+        self.created_ms = created_ms
+        self.features: dict[str, int] = {}
+        self.incarnations: dict[int, int] = {}
+        self.entities: dict[tuple[str, str], dict[str, str]] = {}
+        self.next_producer_id = 0
+        self.next_blob_block = 1
+        self.next_partition_id = 1
+        self.topics: dict[bytes, MemoryTopic] = {}
+        self.partitions: dict[int, PartitionRow] = {}
+        self.extents: dict[int, list[Extent]] = {}
+        self.snapshots: dict[int, tuple[int, bytes]] = {}
+        self.blobs: dict[int, BlobRow] = {}
+        self.inline: dict[int, tuple[int, bytes]] = {}
+
+
+def copy_partition(row: PartitionRow) -> PartitionRow:
+    """A partition's row changes with each append; who reads it gets a copy."""
+    return PartitionRow(*(getattr(row, name) for name in PARTITION_FIELDS))
+
+
+PARTITION_FIELDS = (
+    "partition_id",
+    "topic_id",
+    "partition_index",
+    "alive",
+    "end_offset",
+    "log_start_offset",
+    "leader_epoch",
+    "max_timestamp",
+    "bytes_total",
+)
+"""In the order of `PartitionRow.__init__`."""
