@@ -107,11 +107,11 @@ replica.socket.timeout.ms                     int       30000       -         re
     How long replication waits for an answer.
 follower.fetch.last.tiered.offset.enable      boolean   false       -         cluster-wide  M  no_meaning:tiered
     Whether an empty replica starts at the last offset of the remote tier.
-leader.replication.throttled.rate             long      9223372036854775807  0..       cluster-wide  M  no_meaning:replication
+leader.replication.throttled.rate             long      9223372036854775807  0..       cluster-wide  Mi  no_meaning:replication
     How many bytes a second leaders send to throttled replicas.
-follower.replication.throttled.rate           long      9223372036854775807  0..       cluster-wide  M  no_meaning:replication
+follower.replication.throttled.rate           long      9223372036854775807  0..       cluster-wide  Mi  no_meaning:replication
     How many bytes a second throttled replicas fetch.
-replica.alter.log.dirs.io.max.bytes.per.second  long      9223372036854775807  0..       cluster-wide  M  no_meaning:one_dir
+replica.alter.log.dirs.io.max.bytes.per.second  long      9223372036854775807  0..       cluster-wide  Mi  no_meaning:one_dir
     How many bytes a second are moved between folders.
 alter.log.dirs.replication.quota.window.num   int       11          1..       read-only     L  no_meaning:one_dir
     How many samples limit moves between folders.

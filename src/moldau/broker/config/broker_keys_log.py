@@ -43,11 +43,11 @@ log.message.timestamp.after.max.ms            long      3600000     0..       cl
     How far after the broker's clock a record's timestamp may lie.
 log.cleanup.policy                            list      delete      delete    cluster-wide  M  acts
     What becomes of old data: `delete` drops it by time and size. `compact` is refused until compaction works.
-log.retention.ms                              long      -           -         cluster-wide  H  acts
+log.retention.ms                              long      -           nonzero   cluster-wide  H  acts
     How long data are kept, in milliseconds; -1 is for ever. Unset, `log.retention.minutes` counts.
-log.retention.minutes                         int       -           -         read-only     H  acts
+log.retention.minutes                         int       -           nonzero   read-only     H  acts
     How long data are kept, in minutes. Unset, `log.retention.hours` counts.
-log.retention.hours                           int       168         -         read-only     H  acts
+log.retention.hours                           int       168         nonzero   read-only     H  acts
     How long data are kept, in hours; -1 is for ever.
 log.retention.bytes                           long      -1          -         cluster-wide  H  acts
     How many bytes a partition keeps before its oldest data go; -1 is no limit.

@@ -41,9 +41,9 @@ request.timeout.ms                            int       30000       -         re
     How long a broker waits for another broker's answer.
 socket.listen.backlog.size                    int       50          1..       read-only     M  acts
     How many connections may wait to be accepted by a listener.
-socket.receive.buffer.bytes                   int       102400      -         read-only     H  acts
+socket.receive.buffer.bytes                   int       102400      1..|-1    read-only     H  acts
     The receive buffer of each connection's socket; -1 leaves it to the system.
-socket.send.buffer.bytes                      int       102400      -         read-only     H  acts
+socket.send.buffer.bytes                      int       102400      1..|-1    read-only     H  acts
     The send buffer of each connection's socket; -1 leaves it to the system.
 socket.request.max.bytes                      int       104857600   1..       read-only     H  acts
     A larger request closes the connection.

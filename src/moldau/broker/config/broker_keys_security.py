@@ -7,9 +7,9 @@ from typing import Final
 TABLE: Final = """
 authorizer.class.name                         string    ""          -         read-only   L  not_yet:security
     Who decides what each user may do; empty is nobody, everything is allowed.
-super.users                                   string    ""          -         read-only   M  not_yet:security
+super.users                                   string    ""          -         read-only   Mi  not_yet:security
     Users who may do everything, separated by semicolons.
-allow.everyone.if.no.acl.found                boolean   false       -         read-only   M  not_yet:security
+allow.everyone.if.no.acl.found                boolean   false       -         read-only   Mi  not_yet:security
     Whether a resource without any ACL is open to everybody.
 principal.builder.class                       class     org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder  -         per-broker  M  not_yet:security
     The class that derives a user's name from a connection.

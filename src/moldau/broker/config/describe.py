@@ -110,9 +110,11 @@ def describe_group(
             continue
         inherited = None if key.synonym is None else broker.value(key.synonym)
         shown = own if own is not None else values.render(inherited) if inherited is not None else key.default
-        synonyms: list[Synonym] = [(key.name, shown, SOURCE_DEFAULT if own is None else SOURCE_GROUP)]
+        synonyms: list[Synonym] = [] if own is None else [(key.name, shown, SOURCE_GROUP)]
         if key.synonym is not None:
             synonyms += broker.layers(key.synonym)
+        elif own is None and shown is not None:
+            synonyms.append((key.name, shown, SOURCE_DEFAULT))
         found.append(_described(key, shown, synonyms))
     return found
 

@@ -49,14 +49,20 @@ class BrokerConfig:
 
     def __getitem__(self, name: str) -> Any:
         """The value that counts, cascades followed: `log.retention.ms` also where only the hours are set."""
-        for each, factor in CASCADES.get(name, ((name, 1),)):
+        if name not in CASCADES:
+            return self.value(name)
+        for each, factor in CASCADES[name]:
             value = self.value(each)
             if value is not None:
                 return scaled(value, factor)
         return None
 
     def layers(self, name: str) -> list[tuple[str, str | None, int]]:
-        """(key, text, ConfigSource) of every place that gives the key or a synonym a value, the strongest first."""
+        """(key, text, ConfigSource) of every place that gives the key or a synonym a value, the strongest first.
+
+        As Kafka does (ConfigHelper.configSynonyms), those stronger than the first place that names the key itself are left
+        out: `log.roll.ms` says nothing of `log.roll.hours` unless it is set.
+        """
         synonyms = broker_synonyms(name)
         found: list[tuple[str, str | None, int]] = []
         for overrides, source in ((self.own, SOURCE_BROKER), (self.cluster, SOURCE_CLUSTER)):
@@ -69,6 +75,8 @@ class BrokerConfig:
             text = self.settings.default_text(each)
             if text is not None:
                 found.append((each, text, SOURCE_DEFAULT))
+        while found and found[0][0] != name:
+            del found[0]
         return found
 
 

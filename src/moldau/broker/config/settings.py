@@ -120,7 +120,9 @@ class Settings:
         return [(key, entry) for key, entry in self._given.items() if entry.source != DEFAULT]
 
     def __getitem__(self, key: str) -> Any:
-        for name, factor in CASCADES.get(key, ((key, 1),)):
+        if key not in CASCADES:
+            return self.entry(key).value
+        for name, factor in CASCADES[key]:
             value = self.entry(name).value
             if value is not None:
                 return scaled(value, factor)
@@ -170,7 +172,7 @@ class Settings:
 
 def scaled(value: Value, factor: int) -> Value:
     """A value of a cascade in the first key's unit; below 0 is no limit in any unit."""
-    if factor == 1 or not isinstance(value, int):
+    if type(value) is not int:
         return value
     return -1 if value < 0 else value * factor
 
@@ -235,15 +237,6 @@ def _consistent(settings: Settings, problems: list[str]) -> None:
             problems.append(f"{low}={settings[low]} is above {high}={settings[high]}")
 
     at_most("group.min.session.timeout.ms", "group.max.session.timeout.ms")
-    for key in ("log.retention.ms", "log.retention.minutes", "log.retention.hours"):
-        value = settings.entry(key).value
-        if isinstance(value, int) and (value == 0 or value < -1):
-            problems.append(f"{settings.entry(key).source}: {key}: {value} came, expected -1 or a number above 0")
-    problems += [
-        f"{settings.entry(key).source}: {key}: {settings[key]} came, expected -1 or a number above 0"
-        for key in ("socket.send.buffer.bytes", "socket.receive.buffer.bytes")
-        if settings[key] != -1 and settings[key] < 1
-    ]
     limit = settings["queued.max.request.bytes"]
     if 0 < limit < settings["socket.request.max.bytes"]:
         problems.append(

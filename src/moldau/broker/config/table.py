@@ -5,9 +5,10 @@ A key is two or more lines: its facts in columns, then, indented, what it is:
     name  type  default  valid  mode-or-synonym  importance  standing[:reason]
         Documentation, in one sentence or two.
 
-In the columns `-` stands for nothing (no default means null), `""` for the empty string. The fifth column is the update mode of a broker key
-(read-only, per-broker, cluster-wide) and the broker key that a topic's or group's key inherits from. Importance is H, M
-or L, with an `i` after it for Kafka's internal keys. `valid` is explained in `values`, standings in `key`.
+In the columns `-` stands for nothing (no default means null), `""` for the empty string. The fifth column is the update
+mode of a broker key (read-only, per-broker, cluster-wide), or the broker key that a topic's or group's key inherits from.
+Importance is H, M or L, with an `i` after it for keys that are shown only where they are set (Kafka's internal ones among
+them). `valid` is explained in `values`, standings in `key`.
 """
 
 from __future__ import annotations
@@ -123,9 +124,10 @@ CASCADES: dict[str, tuple[tuple[str, int], ...]] = {
 """A key, and the keys that stand in for it in this order, each with the factor from its unit to the first one's."""
 
 _SYNONYMS = {name: tuple(n for n, _ in chain) for chain in CASCADES.values() for name, _ in chain}
-_SYNONYMS["log.flush.scheduler.interval.ms"] = ("log.flush.scheduler.interval.ms",)
+for _name in ("log.dirs", "log.dir", "log.flush.scheduler.interval.ms"):
+    del _SYNONYMS[_name]
 
 
 def broker_synonyms(name: str) -> tuple[str, ...]:
-    """The broker keys that DescribeConfigs lists for one of them, the strongest first (DynamicBrokerConfig)."""
+    """The broker keys that DescribeConfigs looks at for one of them, the strongest first (DynamicBrokerConfig)."""
     return _SYNONYMS.get(name) or (name,)

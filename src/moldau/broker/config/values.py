@@ -8,6 +8,7 @@ The `valid` column:
     1..9       from 1 to 9        1..    at least 1       1..9|-1   from 1 to 9, or -1
     a,b,c      one of these; of a list, each element      ~a,b      the same, in any case
     !          not empty          =      the default only replicas  PARTITION:BROKER pairs, or *
+    nonzero    anything but 0
 """
 
 from __future__ import annotations
@@ -107,6 +108,9 @@ def check(type: str, valid: str, value: Value) -> None:
     if valid == "!":
         if not value:
             raise InvalidValue("expected something, not the empty string")
+    elif valid == "nonzero":
+        if value == 0:
+            raise InvalidValue("expected a number above 0, or -1 for no limit")
     elif ".." in valid:
         _check_range(valid, value)
     elif valid == "replicas":

@@ -1,0 +1,12 @@
+"""The generated pages: where each goes, and what makes its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tools.docs import configuration
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/configuration.md": configuration.page,
+}
+"""Path from the root of the project, and a function without arguments that gives the whole text."""
