@@ -68,6 +68,7 @@ from moldau.records.batch import (
     clear_log_append_time,
     set_log_append_time,
 )
+from moldau.records.compression import DECOMPRESSED_BYTES_MAX, ZSTD
 from moldau.records.crc import crc32c
 from moldau.records.errors import InvalidBatch, corrupt, invalid
 
@@ -92,7 +93,6 @@ UNLIMITED_MS: Final = 2**63 - 1
 RECORD_ERRORS_MAX: Final = 1000
 """Kafka names every bad record of a batch; here the answer stays bounded."""
 
-_ZSTD: Final = 4
 _MAGIC_0_LENGTH_MIN: Final = 14
 _REFUSED_BITS: Final = CONTROL_BIT | DELETE_HORIZON_BIT
 
@@ -126,7 +126,7 @@ class Rules:
         codec: int = PRODUCER_CODEC,
         level: int | None = None,
         require_keys: bool = False,
-        decompressed_bytes_max: int = 256 * 1024 * 1024,
+        decompressed_bytes_max: int = DECOMPRESSED_BYTES_MAX,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.timestamp_type = timestamp_type
@@ -154,7 +154,7 @@ def validate(data: memoryview, rules: Rules, now: int, *, zstd_allowed: bool = T
     codec = attributes & CODEC_MASK
     if header.length != size - LENGTH_END or header.magic != MAGIC_V2:
         _refuse_frame(data)
-    if codec == _ZSTD and not zstd_allowed:
+    if codec == ZSTD and not zstd_allowed:
         raise InvalidBatch(error_codes.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 or above")
     if header.base_offset != 0:
         raise invalid(f"the base offset of a produced batch must be 0, not {header.base_offset}")
@@ -166,7 +166,7 @@ def validate(data: memoryview, rules: Rules, now: int, *, zstd_allowed: bool = T
     crc = crc32c(data[ATTRIBUTES_AT:])
     if crc != header.crc:
         raise corrupt(f"the batch has checksum {crc:08x}, and says {header.crc:08x}")
-    if codec > _ZSTD:
+    if codec > ZSTD:
         raise InvalidBatch(error_codes.UNSUPPORTED_COMPRESSION_TYPE, f"unknown compression codec {codec}")
     if header.record_count < 1 or header.last_offset_delta != header.record_count - 1:
         raise invalid(f"{header.record_count} records, but the last offset delta is {header.last_offset_delta}")

@@ -126,6 +126,9 @@ def test_varlongs(value: int) -> None:
 
 
 def test_varints_are_bounded() -> None:
+    # bits beyond the type's are dropped, as Java drops them
+    assert read_varint(b"\xff\xff\xff\xff\x7f", 0) == (-(2**31), 5)
+    assert read_varlong(b"\xff" * 9 + b"\x7f", 0) == (-(2**63), 10)
     for read, most in ((read_varint, 5), (read_varlong, 10)):
         assert read(b"\xff" * (most - 1) + b"\x01", 0)[1] == most
         with pytest.raises(InvalidBatch):
@@ -160,6 +163,13 @@ def test_records_that_do_not_parse(name: str, codec: int) -> None:
         batch = batch_of(compress(codec, raw), count, codec)
         assert refused(iter_records(batch)).error_code == error_codes.INVALID_RECORD
         assert refused(iter_record_heads(batch, strict=True)).error_code == error_codes.INVALID_RECORD
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_a_record_that_ends_elsewhere_than_it_says(wrong: int) -> None:
+    batch = batch_of(bytes([GOOD[0] + 2 * wrong]) + GOOD[1:] + GOOD, 2)
+    for walk in (iter_records(batch), iter_record_heads(batch), iter_record_heads(batch, strict=True)):
+        assert refused(walk).error_code == error_codes.INVALID_RECORD
 
 
 @pytest.mark.parametrize("count", [-1, 1, 3])

@@ -331,8 +331,10 @@ def test_prepare_recompresses(source: int, target: int) -> None:
 
 def test_prepare_asks_for_the_size_again() -> None:
     batch = build_batch([Record(0, NOW, b"", bytes(5000))], codec=4)
+    size = prepare(memoryview(batch), Rules(codec=0), NOW)[0].size
+    assert prepare(memoryview(batch), Rules(codec=0, max_message_bytes=size), NOW)[0].size == size
     with pytest.raises(InvalidBatch) as caught:
-        prepare(memoryview(batch), Rules(codec=0, max_message_bytes=1000), NOW)
+        prepare(memoryview(batch), Rules(codec=0, max_message_bytes=size - 1), NOW)
     assert caught.value.error_code == codes.MESSAGE_TOO_LARGE
     with pytest.raises(InvalidBatch) as caught:
         prepare(memoryview(around(b"garbage", 1, codec=4)), Rules(codec=1), NOW)
