@@ -83,15 +83,19 @@ class GroupRuntime:
     def every(self, interval_ms: Callable[[], int], job: Callable[[], Awaitable[None]]) -> None:
         """Run `job` again and again until the runtime is closed. What it raises is logged, and it is run again."""
 
+        name = getattr(job, "__qualname__", repr(job))
+
         async def run() -> None:
             while True:
                 await asyncio.sleep(interval_ms() / 1000)
                 try:
                     await job()
+                except StoreError as error:
+                    log.warning("%s failed error=%s", name, error)
                 except Exception:
-                    log.exception("periodic job failed job=%s", getattr(job, "__qualname__", job))
+                    log.exception("%s failed", name)
 
-        self._spawn(run(), name=f"every {getattr(job, '__qualname__', job)}")
+        self._spawn(run(), name=f"every {name}")
 
     # -- events
 
