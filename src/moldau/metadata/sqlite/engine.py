@@ -40,7 +40,7 @@ from moldau import faults
 
 from ..errors import StoreError, StoreUnavailable
 from ..sql.named import load_queries
-from .connection import connect, is_worlds_fault, migrate, prime_wal, store_error
+from .connection import WalIndex, connect, is_worlds_fault, migrate, prime_wal, store_error
 from .tx import SqliteTx, drive
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,6 @@ _INLINE_NS = 1_500_000
 CHECKPOINT_BYTES = 8 << 20
 """A checkpoint is due when the WAL holds about this much."""
 _CHECKPOINT_PAGES = CHECKPOINT_BYTES // 4120
-_DUE_FIRST, _DUE_MIN, _DUE_MAX = 256, 16, 4096
-"""Commits between checkpoints: before it is known how many pages a commit writes, and the bounds of the guess then."""
 
 
 class _Job:
@@ -93,9 +91,10 @@ class SqliteEngine:
         self._queue: deque[_Job] = deque()
         self._wake = threading.Event()
         self._closing = False
-        self._due = _DUE_FIRST
-        self._since = 0
+        self._checkpoint_asked = False
+        self._ask_above = _CHECKPOINT_PAGES
         self._checkpointed = 0  # commits at the last checkpoint
+        self._wal: WalIndex | None = None
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._aside: sqlite3.Connection | None = None
@@ -116,6 +115,7 @@ class SqliteEngine:
                 prime_wal(self._writer, self.path)
             self._reader = connect(self.path)
             self._aside = connect(self.path, cache_kib=1024)
+            self._wal = WalIndex(self.path)
         except BaseException as error:
             self._disconnect()
             if isinstance(error, (sqlite3.Error, OSError)):
@@ -148,6 +148,9 @@ class SqliteEngine:
             if connection is not None:
                 connection.close()
         self._aside = self._reader = self._writer = None
+        if self._wal is not None:
+            self._wal.close()
+            self._wal = None
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
@@ -253,9 +256,8 @@ class SqliteEngine:
         self.commits += 1
         self.commit_ns_total += took
         self._commit_ns += (took - self._commit_ns) * 0.1
-        self._since += 1
-        if self._since >= self._due:
-            self._start_checkpoint()
+        if self._wal is not None and not self._checkpoint_asked and self._wal.backlog() > self._ask_above:
+            self._ask_checkpoint()
 
     def _attempt(self, cursor: sqlite3.Cursor, jobs: list[_Job], isolated: bool = False) -> bool:
         """Begin, apply, commit. False: an operation raised, nothing was committed, try again with each one isolated."""
@@ -347,14 +349,18 @@ class SqliteEngine:
         """
         return await self._submit_read(self._aside_pool, self._checkpoint)
 
-    def _start_checkpoint(self) -> None:
-        self._since = 0
+    def _ask_checkpoint(self) -> None:
+        self._checkpoint_asked = True
 
         def work() -> None:
             try:
                 self._checkpoint()
+                self._ask_above = _CHECKPOINT_PAGES
             except StoreError as error:
+                self._ask_above += _CHECKPOINT_PAGES  # a full disk: not again after each commit
                 log.warning("event=checkpoint_failed error=%s", error)
+            finally:
+                self._checkpoint_asked = False
 
         with contextlib.suppress(RuntimeError):  # closing: it does one itself
             self._aside_pool.submit(work)
@@ -362,11 +368,11 @@ class SqliteEngine:
     def _checkpoint(self) -> int:
         if self._aside is None:
             raise StoreUnavailable("the metadata store is closed")
-        commits = self.commits
-        if commits == self._checkpointed:
-            return 0
         try:
             with self._lock:
+                if self.commits == self._checkpointed:
+                    return 0
+                commits = self.commits
                 self._checkpointing = True
             try:
                 faults.hit("metadata.sqlite.checkpoint")
@@ -381,7 +387,5 @@ class SqliteEngine:
         except Exception as error:
             raise store_error(error, "the metadata store refused a checkpoint") from error
         self.checkpoints += 1
-        made, self._checkpointed = commits - self._checkpointed, commits
-        if made > 0 and pages > 0:
-            self._due = min(max(_CHECKPOINT_PAGES * made // pages, _DUE_MIN), _DUE_MAX)
+        self._checkpointed = commits
         return int(pages)

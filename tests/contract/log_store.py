@@ -1,0 +1,331 @@
+"""The contract of `LogStore`: derive a test class from this one beside a fixture `opener` of `support.stores`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.aio import Opener, opened, reopened
+from support.stores import Stores, entry, submit
+
+from moldau.metadata.errors import StoreCorrupt
+from moldau.metadata.rows import (
+    APPENDED,
+    GONE,
+    KIND_INLINE,
+    KIND_SEGMENT,
+    KIND_WAL,
+    MOVED,
+    AppendResult,
+    BlobRow,
+    Extent,
+)
+
+
+def numbers(extents: list[Extent]) -> list[tuple[int, int]]:
+    return [(extent.base_offset, extent.last_offset) for extent in extents]
+
+
+class LogStoreContract:
+    # -- append -------------------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_an_append_moves_the_end_and_leaves_an_extent(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        flush = it.flush(entry(p, 0, 3, position=7, length=50, max_timestamp=90, fold=b"f"), blob_id=5, now=1234)
+        assert await submit(it.log, flush) == [AppendResult(APPENDED, 0, 0, 90)]
+        assert await it.extents(p) == [
+            Extent(
+                partition_id=p,
+                base_offset=0,
+                last_offset=2,
+                blob_id=5,
+                position=7,
+                length=50,
+                max_timestamp=90,
+                running_max_timestamp=90,
+                records=3,
+                leader_epoch=0,
+                kind=KIND_INLINE,
+                appended_at=1234,
+                fold=b"f",
+            )
+        ]
+        row = await it.row(p)
+        assert (row.end_offset, row.log_start_offset, row.max_timestamp, row.bytes_total) == (3, 0, 90, 50)
+        assert (row.partition_id, row.partition_index, row.alive, row.leader_epoch) == (p, 0, True, 0)
+
+    @opened
+    async def test_offsets_go_on_and_the_running_maximum_never_falls(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        answers = []
+        for end, records, timestamp in ((0, 2, 50), (2, 1, 40), (3, 5, -1), (8, 1, 60)):
+            answers += await it.append(entry(p, end, records, max_timestamp=timestamp))
+        assert [(a.status, a.offset, a.running_max_timestamp) for a in answers] == [
+            (APPENDED, 0, 50),
+            (APPENDED, 2, 50),
+            (APPENDED, 3, 50),
+            (APPENDED, 8, 60),
+        ]
+        extents = await it.extents(p)
+        assert numbers(extents) == [(0, 1), (2, 2), (3, 7), (8, 8)]
+        assert [(e.max_timestamp, e.running_max_timestamp) for e in extents] == [(50, 50), (40, 50), (-1, 50), (60, 60)]
+        assert (await it.row(p)).bytes_total == 90
+
+    @opened
+    async def test_a_stale_end_is_told_the_true_one_and_nothing_is_written(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.append(entry(p, 0, 4))
+        for stale in (0, 3, 5, 1 << 40):
+            assert await it.append(entry(p, stale)) == [AppendResult(MOVED, 4)]
+        assert numbers(await it.extents(p)) == [(0, 3)]
+        assert (await it.row(p)).bytes_total == 40
+
+    @opened
+    async def test_unknown_and_deleted_partitions_are_gone(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.append(entry(p, 0))
+        await it.topics.delete_topic((await it.row(p)).topic_id, 5)
+        assert await it.append(entry(p, 1), entry(999, 0)) == [AppendResult(GONE, -1), AppendResult(GONE, -1)]
+        assert await it.log.load_partition(p) is None
+        assert await it.log.load_partition(999) is None
+
+    @opened
+    async def test_partitions_of_one_flush_are_decided_one_by_one(self, it: Stores) -> None:
+        a, b, c = await it.topic(partitions=3)
+        (dead,) = await it.topic("dead")
+        await it.append(entry(b, 0, 2))
+        await it.topics.delete_topic((await it.row(dead)).topic_id, 5)
+        answers = await it.append(entry(c, 0, 1), entry(b, 1), entry(dead, 0), entry(a, 0, 6), entry(b, 2))
+        assert [(r.status, r.offset) for r in answers] == [
+            (APPENDED, 0),
+            (MOVED, 2),
+            (GONE, -1),
+            (APPENDED, 0),
+            (APPENDED, 2),
+        ]
+        assert [(await it.row(p)).end_offset for p in (a, b, c)] == [6, 3, 1]
+
+    @opened
+    async def test_a_partition_may_come_twice_in_one_flush(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        answers = await it.append(entry(p, 0, 2), entry(p, 2, 1), entry(p, 2, 1))
+        assert [(r.status, r.offset) for r in answers] == [(APPENDED, 0), (APPENDED, 2), (MOVED, 3)]
+
+    @opened
+    async def test_two_hundred_partitions_in_one_flush(self, it: Stores) -> None:
+        ids = await it.topic(partitions=200)
+        answers = await it.append(*[entry(p, 0, n + 1) for n, p in enumerate(ids)])
+        assert {(r.status, r.offset) for r in answers} == {(APPENDED, 0)}
+        assert [(await it.row(p)).end_offset for p in ids] == list(range(1, 201))
+
+    @opened
+    async def test_bytes_that_rode_along_are_kept(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        data = bytes(range(256)) * 300
+        await it.append(entry(p, 0), blob_id=8, inline=data)
+        assert await it.log.read_inline(8) == data
+        assert await it.log.read_inline(9) is None
+
+    @opened
+    async def test_a_flush_whose_bytes_lie_in_a_blob(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.log.register_blob(BlobRow(8, KIND_WAL, -1, 5))
+        await it.append(entry(p, 0, position=70, length=30), blob_id=8, inline=None)
+        (extent,) = await it.extents(p)
+        assert (extent.kind, extent.blob_id, extent.position, extent.length) == (KIND_WAL, 8, 70, 30)
+        assert await it.log.read_inline(8) is None
+        assert await it.maintenance.blob_ends() == {8: 100}
+
+    @opened
+    async def test_nothing_is_kept_of_a_flush_that_lost_everywhere(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.append(entry(p, 9), blob_id=8)
+        assert await it.log.read_inline(8) is None
+
+    @opened
+    async def test_an_inline_id_given_twice_is_refused_whole(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.append(entry(p, 0), blob_id=8, inline=b"first")
+        with pytest.raises(StoreCorrupt):
+            await it.append(entry(p, 1), blob_id=8, inline=b"second")
+        assert await it.log.read_inline(8) == b"first"
+        assert (await it.row(p)).end_offset == 1
+        assert numbers(await it.extents(p)) == [(0, 0)]
+
+    @opened
+    async def test_offsets_and_times_of_64_bits(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        far = 1 << 61
+        assert (await it.append(entry(p, 0, far, length=10)))[0].status == APPENDED
+        large = (1 << 62) + 5
+        await it.append(entry(p, far, 1, max_timestamp=large, position=large), blob_id=large, now=large)
+        (extent,) = await it.log.extents_from(p, far, 5)
+        assert extent.last_offset == far
+        assert extent.max_timestamp == extent.position == extent.blob_id == extent.appended_at == large
+
+    @opened
+    async def test_many_at_once_are_answered_once_each_and_in_order(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        order: list[int] = []
+        futures = []
+        for n in range(200):
+            future = submit(it.log, it.flush(entry(p, n)))
+            future.add_done_callback(lambda _, n=n: order.append(n))
+            futures.append(future)
+        answers = await asyncio.gather(*futures)
+        assert [(a.status, a.offset) for (a,) in answers] == [(APPENDED, n) for n in range(200)]
+        assert order == list(range(200))
+        assert numbers(await it.extents(p)) == [(n, n) for n in range(200)]
+
+    @opened
+    async def test_reads_meanwhile_see_whole_commits(self, it: Stores) -> None:
+        a, b = await it.topic(partitions=2)
+        futures = []
+        for n in range(60):
+            futures.append(submit(it.log, it.flush(entry(a, n * 2, 2), entry(b, n, 1))))
+            if n % 10 == 0:
+                state = await it.log.load_partition(a)
+                assert state is not None
+                ends = [extent.last_offset + 1 for extent in state.extents]
+                assert ends == [2 * (k + 1) for k in range(len(ends))]
+                assert state.row.end_offset == (ends[-1] if ends else 0)
+        await asyncio.gather(*futures)
+        assert (await it.row(b)).end_offset == 60
+
+    @opened
+    async def test_what_is_answered_is_seen_by_the_next_read(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        for n in range(20):
+            await it.append(entry(p, n), durable=n % 3 != 0)
+            assert numbers(await it.log.extents_from(p, n, 5)) == [(n, n)]
+
+    @reopened
+    async def test_what_was_answered_is_there_after_a_reopen(self, opener: Opener) -> None:
+        async with opener() as it:
+            (p,) = await it.topic()
+            await it.append(entry(p, 0, 2), blob_id=1, inline=b"one")
+            await it.append(entry(p, 2, 2), blob_id=2, inline=b"two", durable=False)
+            before = await it.log.load_partition(p)
+        async with opener() as it:
+            assert await it.log.load_partition(p) == before
+            assert await it.log.read_inline(2) == b"two"
+
+    # -- look-up ------------------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_extents_from_an_offset(self, it: Stores) -> None:
+        (p, other) = await it.topic(partitions=2)
+        await it.append(entry(other, 0, 100))
+        for n in range(5):
+            await it.append(entry(p, n * 10, 10))
+        assert numbers(await it.log.extents_from(p, 0, 2)) == [(0, 9), (10, 19)]
+        assert numbers(await it.log.extents_from(p, 9, 1)) == [(0, 9)]
+        assert numbers(await it.log.extents_from(p, 10, 1)) == [(10, 19)]
+        assert numbers(await it.log.extents_from(p, 35, 9)) == [(30, 39), (40, 49)]
+        assert await it.log.extents_from(p, 50, 9) == []
+        assert await it.log.extents_from(p, 0, 0) == []
+        assert await it.log.extents_from(999, 0, 9) == []
+
+    @opened
+    async def test_extents_before_an_offset_are_the_nearest_in_order(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        for n in range(5):
+            await it.append(entry(p, n * 10, 10))
+        assert numbers(await it.log.extents_before(p, 50, 2)) == [(30, 39), (40, 49)]
+        assert numbers(await it.log.extents_before(p, 49, 2)) == [(20, 29), (30, 39)]
+        assert numbers(await it.log.extents_before(p, 10, 9)) == [(0, 9)]
+        assert await it.log.extents_before(p, 9, 9) == []
+        assert await it.log.extents_before(p, 0, 9) == []
+
+    @opened
+    async def test_look_up_across_a_gap(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        for n in range(5):
+            await it.append(entry(p, n * 10, 10, max_timestamp=n))
+        extents = await it.extents(p)
+        await it.maintenance.delete_extents(p, [extents[0], extents[2]])
+        assert numbers(await it.log.extents_from(p, 0, 1)) == [(10, 19)]
+        assert numbers(await it.log.extents_from(p, 25, 1)) == [(30, 39)]
+        assert numbers(await it.log.extents_before(p, 30, 1)) == [(10, 19)]
+        assert [(await it.log.extent_by_time(p, t) or extents[0]).base_offset for t in (-1, 0, 1, 2, 3, 4)] == [
+            10,
+            10,
+            10,
+            30,
+            30,
+            40,
+        ]
+
+    @opened
+    async def test_by_time_finds_the_first_that_reaches_it(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        assert await it.log.extent_by_time(p, 0) is None
+        end = 0
+        for records, timestamp in ((1, 10), (50, 10), (3, 7), (1, 20), (200, 20), (1, 15), (7, 30)):
+            await it.append(entry(p, end, records, max_timestamp=timestamp))
+            end += records
+        extents = await it.extents(p)
+        for timestamp in range(-1, 33):
+            expected = next((e for e in extents if e.running_max_timestamp >= timestamp), None)
+            assert await it.log.extent_by_time(p, timestamp) == expected
+
+    @opened
+    async def test_by_time_with_wide_gaps(self, it: Stores) -> None:
+        """As compaction leaves them: few extents, far apart."""
+        (p,) = await it.topic()
+        for n in range(40):
+            await it.append(entry(p, n * 1000, 1000, max_timestamp=n * 10))
+        extents = await it.extents(p)
+        for gone in (extents[1:30], extents[31:39]):
+            await it.maintenance.delete_extents(p, gone)
+        left = [extents[0], extents[30], extents[39]]
+        for timestamp in (-5, 0, 1, 299, 300, 301, 390, 391):
+            expected = next((e for e in left if e.running_max_timestamp >= timestamp), None)
+            assert await it.log.extent_by_time(p, timestamp) == expected
+
+    @opened
+    async def test_a_view_is_loaded_from_its_snapshot_on(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        state = await it.log.load_partition(p)
+        assert state is not None
+        assert (state.snapshot_offset, state.snapshot, state.extents) == (0, b"", [])
+        for n in range(4):
+            await it.append(entry(p, n * 5, 5))
+        await it.maintenance.write_snapshot(p, 10, b"packed")
+        state = await it.log.load_partition(p)
+        assert state is not None
+        assert (state.snapshot_offset, state.snapshot) == (10, b"packed")
+        assert numbers(state.extents) == [(10, 14), (15, 19)]
+        assert state.row.end_offset == 20
+
+    # -- the rest -----------------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_the_log_start_only_rises_and_stays_within_the_log(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        assert await it.log.raise_log_start(p, -1) == (0, 0)
+        await it.append(entry(p, 0, 10))
+        for offset, start in ((0, 0), (4, 4), (2, 4), (0, 4), (4, 4), (11, 10), (5, 10), (-1, 10)):
+            assert await it.log.raise_log_start(p, offset) == (start, 10)
+        await it.append(entry(p, 10, 5))
+        assert await it.log.raise_log_start(p, 3) == (10, 15)
+        assert await it.log.raise_log_start(p, -1) == (15, 15)
+        row = await it.row(p)
+        assert (row.log_start_offset, row.end_offset) == (15, 15)
+        assert numbers(await it.extents(p)) == [(0, 9), (10, 14)]
+
+    @opened
+    async def test_a_partition_that_is_gone_has_no_log_start(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.topics.delete_topic((await it.row(p)).topic_id, 5)
+        assert await it.log.raise_log_start(p, 0) is None
+        assert await it.log.raise_log_start(999, 0) is None
+
+    @opened
+    async def test_a_blob_is_registered_once(self, it: Stores) -> None:
+        blob = BlobRow(3, KIND_SEGMENT, 77, 5)
+        await it.log.register_blob(blob)
+        with pytest.raises(StoreCorrupt):
+            await it.log.register_blob(BlobRow(3, KIND_WAL, -1, 6))
+        assert await it.maintenance.blobs() == [blob]

@@ -1,0 +1,253 @@
+"""The contract of `MaintenanceStore`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.aio import opened
+from support.stores import Stores, entry, submit, topic_id
+
+from moldau.metadata.errors import Conflict, StoreCorrupt
+from moldau.metadata.rows import APPENDED, KIND_SEGMENT, KIND_WAL, BlobRow, Extent
+
+
+def merged(extents: list[Extent], blob_id: int) -> Extent:
+    first, last = extents[0], extents[-1]
+    return Extent(
+        partition_id=first.partition_id,
+        base_offset=first.base_offset,
+        last_offset=last.last_offset,
+        blob_id=blob_id,
+        position=0,
+        length=sum(e.length for e in extents),
+        max_timestamp=max(e.max_timestamp for e in extents),
+        running_max_timestamp=last.running_max_timestamp,
+        records=sum(e.records for e in extents),
+        leader_epoch=last.leader_epoch,
+        kind=KIND_SEGMENT,
+        appended_at=last.appended_at,
+    )
+
+
+async def log_of(it: Stores, count: int = 4) -> tuple[int, list[Extent]]:
+    (p,) = await it.topic()
+    for n in range(count):
+        await it.append(entry(p, n * 10, 10, max_timestamp=n))
+    return p, await it.extents(p)
+
+
+class MaintenanceStoreContract:
+    # -- extents ------------------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_extents_become_one_segment(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        segment, blob = merged(extents[:3], 50), BlobRow(50, KIND_SEGMENT, 300, 5)
+        segment.length = 290
+        await it.maintenance.replace_extents(p, extents[:3], [segment], blob)
+        assert await it.extents(p) == [segment, extents[3]]
+        assert await it.maintenance.blobs() == [blob]
+        row = await it.row(p)
+        assert (row.end_offset, row.bytes_total) == (40, 390)
+
+    @opened
+    async def test_a_replacement_of_rows_that_changed_changes_nothing(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        await it.maintenance.delete_extents(p, extents[:1])
+        with pytest.raises(Conflict):
+            await it.maintenance.replace_extents(
+                p, extents[:3], [merged(extents[:3], 50)], BlobRow(50, KIND_SEGMENT, 300, 5)
+            )
+        assert await it.extents(p) == extents[1:]
+        assert await it.maintenance.blobs() == []
+        assert (await it.row(p)).bytes_total == 300
+
+    @opened
+    async def test_a_row_that_only_looks_alike_is_not_the_one_read(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        for change in ({"blob_id": 999}, {"position": 3}, {"base_offset": 1}, {"last_offset": 8}):
+            other = merged(extents[:1], extents[0].blob_id)
+            for name, value in change.items():
+                setattr(other, name, value)
+            with pytest.raises(Conflict):
+                await it.maintenance.delete_extents(p, [extents[1], other])
+        assert await it.extents(p) == extents
+
+    @opened
+    async def test_a_row_named_twice_is_a_conflict(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        with pytest.raises(Conflict):
+            await it.maintenance.delete_extents(p, [extents[0], extents[0]])
+        assert await it.extents(p) == extents
+
+    @opened
+    async def test_new_rows_on_top_of_others_are_refused(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        with pytest.raises(StoreCorrupt):
+            await it.maintenance.replace_extents(
+                p, extents[:1], [merged(extents[:2], 50)], BlobRow(50, KIND_SEGMENT, 300, 5)
+            )
+        assert await it.extents(p) == extents
+        assert await it.maintenance.blobs() == []
+
+    @opened
+    async def test_exactly_the_given_rows_are_deleted(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        await it.maintenance.delete_extents(p, extents[:2])
+        assert await it.extents(p) == extents[2:]
+        assert (await it.row(p)).bytes_total == 200
+        await it.maintenance.delete_extents(p, extents[2:])
+        row = await it.row(p)
+        assert (row.bytes_total, row.end_offset, row.max_timestamp) == (0, 40, 3)
+        assert (await it.append(entry(p, 40)))[0].running_max_timestamp == 100
+
+    @opened
+    async def test_of_two_that_replace_the_same_rows_one_wins(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+
+        async def replace(blob_id: int) -> bool:
+            try:
+                await it.maintenance.replace_extents(
+                    p, extents[:3], [merged(extents[:3], blob_id)], BlobRow(blob_id, KIND_SEGMENT, 300, 5)
+                )
+            except Conflict:
+                return False
+            return True
+
+        won = await asyncio.gather(replace(50), replace(51))
+        assert sorted(won) == [False, True]
+        winner = 50 + won.index(True)
+        assert [blob.blob_id for blob in await it.maintenance.blobs()] == [winner]
+        assert [extent.blob_id for extent in await it.extents(p)] == [winner, extents[3].blob_id]
+
+    @opened
+    async def test_appends_go_on_while_rows_are_replaced(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        appends = [submit(it.log, it.flush(entry(p, 40 + n))) for n in range(20)]
+        await it.maintenance.replace_extents(p, extents, [merged(extents, 50)], None)
+        answers = await asyncio.gather(*appends)
+        assert {a.status for (a,) in answers} == {APPENDED}
+        left = await it.extents(p)
+        assert [e.base_offset for e in left] == [0, *range(40, 60)]
+        assert (await it.row(p)).bytes_total == sum(e.length for e in left)
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_snapshots_only_move_forward(self, it: Stores) -> None:
+        p, _ = await log_of(it)
+        for offset, packed, now_at in ((10, b"a", 10), (30, b"b", 30), (20, b"c", 30), (30, b"d", 30)):
+            await it.maintenance.write_snapshot(p, offset, packed)
+            state = await it.log.load_partition(p)
+            assert state is not None
+            assert state.snapshot_offset == now_at
+        assert state.snapshot == b"d"
+
+    @opened
+    async def test_the_dead_get_no_snapshot(self, it: Stores) -> None:
+        p, _ = await log_of(it, 1)
+        await it.topics.delete_topic(topic_id("t"), 5)
+        assert await it.maintenance.purge_partition(p, 10)
+        await it.maintenance.write_snapshot(p, 10, b"late")
+        await it.maintenance.write_snapshot(999, 10, b"never was")
+        assert await it.maintenance.dead_partitions(9) == []
+
+    # -- deleted topics -----------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_dead_partitions_are_purged_in_capped_chunks(self, it: Stores) -> None:
+        p, _ = await log_of(it, 25)
+        (alive,) = await it.topic("alive")
+        await it.append(entry(alive, 0))
+        await it.maintenance.write_snapshot(p, 10, b"x")
+        assert await it.maintenance.dead_partitions(9) == []
+        await it.topics.delete_topic(topic_id("t"), 5)
+        assert await it.maintenance.dead_partitions(9) == [p]
+        left = []
+        while not await it.maintenance.purge_partition(p, 10):
+            left.append(len(await it.extents(p)))
+            assert await it.maintenance.dead_partitions(9) == [p]
+        assert left == [15, 5]
+        assert await it.extents(p) == []
+        assert await it.maintenance.dead_partitions(9) == []
+        assert len(await it.extents(alive)) == 1
+        assert await it.maintenance.purge_partition(p, 10)
+
+    @opened
+    async def test_dead_partitions_come_in_chunks(self, it: Stores) -> None:
+        ids = await it.topic("t", 7)
+        await it.topics.delete_topic(topic_id("t"), 5)
+        assert await it.maintenance.dead_partitions(3) == ids[:3]
+        assert await it.maintenance.dead_partitions(99) == ids
+
+    @opened
+    async def test_a_living_partition_is_not_purged(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        with pytest.raises(Conflict):
+            await it.maintenance.purge_partition(p, 2)
+        assert await it.extents(p) == extents
+
+    # -- blobs --------------------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_only_old_sealed_blobs_that_nobody_names_are_doomed(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        for blob_id, size, created in ((1, 100, 10), (2, -1, 10), (3, 100, 10), (4, 100, 900), (5, 0, 10)):
+            await it.log.register_blob(BlobRow(blob_id, KIND_WAL, size, created))
+        await it.append(entry(p, 0), blob_id=3, inline=None)
+        assert await it.maintenance.doom_unreferenced(1000, 500, 9) == [1, 5]
+        assert await it.maintenance.doom_unreferenced(1200, 500, 9) == []
+        doomed = [BlobRow(1, KIND_WAL, 100, 10, 1000), BlobRow(5, KIND_WAL, 0, 10, 1000)]
+        assert await it.maintenance.doomed_blobs(1000, 9) == []
+        assert await it.maintenance.doomed_blobs(1001, 1) == doomed[:1]
+        assert await it.maintenance.doomed_blobs(1001, 9) == doomed
+        await it.maintenance.forget_blobs([1, 5, 77])
+        assert [blob.blob_id for blob in await it.maintenance.blobs()] == [2, 3, 4]
+        assert await it.maintenance.doom_unreferenced(2000, 500, 9) == [4]
+
+    @opened
+    async def test_blobs_are_doomed_in_capped_chunks(self, it: Stores) -> None:
+        for blob_id in range(1, 8):
+            await it.log.register_blob(BlobRow(blob_id, KIND_WAL, 0, 0))
+        chunks = [await it.maintenance.doom_unreferenced(1000, 0, 3) for _ in range(4)]
+        assert chunks == [[1, 2, 3], [4, 5, 6], [7], []]
+
+    @opened
+    async def test_inline_bytes_go_when_their_rows_are_gone(self, it: Stores) -> None:
+        p, extents = await log_of(it, 3)
+        await it.maintenance.delete_extents(p, extents[:1])
+        await it.maintenance.replace_extents(
+            p, extents[1:2], [merged(extents[1:2], 50)], BlobRow(50, KIND_SEGMENT, 100, 1000)
+        )
+        assert await it.maintenance.doom_unreferenced(1500, 600, 9) == []
+        assert await it.log.read_inline(extents[0].blob_id) is not None
+        assert await it.maintenance.doom_unreferenced(2000, 600, 9) == []
+        assert [await it.log.read_inline(extent.blob_id) for extent in extents] == [None, None, b"bytes"]
+
+    @opened
+    async def test_an_inline_id_does_not_hold_a_blob_of_the_same_number(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.append(entry(p, 0), blob_id=1)
+        await it.log.register_blob(BlobRow(1, KIND_WAL, 0, 0))
+        assert await it.maintenance.blob_ends() == {}
+        assert await it.maintenance.doom_unreferenced(5000, 0, 9) == [1]
+        assert await it.log.read_inline(1) == b"bytes"
+
+    @opened
+    async def test_a_blob_is_sealed_once(self, it: Stores) -> None:
+        await it.log.register_blob(BlobRow(1, KIND_WAL, -1, 0))
+        await it.maintenance.seal_blob(1, 300)
+        await it.maintenance.seal_blob(1, 200)
+        await it.maintenance.seal_blob(77, 200)
+        assert [(blob.blob_id, blob.size) for blob in await it.maintenance.blobs()] == [(1, 300)]
+
+    @opened
+    async def test_how_far_extents_reach_into_blobs(self, it: Stores) -> None:
+        a, b = await it.topic(partitions=2)
+        await it.append(
+            entry(a, 0, position=100, length=20), entry(b, 0, position=120, length=5), blob_id=7, inline=None
+        )
+        await it.append(entry(a, 1, position=0, length=9), blob_id=8, inline=None)
+        await it.append(entry(a, 2, position=500))
+        assert await it.maintenance.blob_ends() == {7: 125, 8: 9}

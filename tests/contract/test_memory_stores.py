@@ -1,0 +1,33 @@
+"""The stores in memory keep the contracts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cluster_store import ClusterStoreContract
+from log_store import LogStoreContract
+from maintenance_store import MaintenanceStoreContract
+from support.stores import memory_opener
+from topic_store import TopicStoreContract
+
+
+@pytest.fixture
+def opener() -> Any:
+    return memory_opener()
+
+
+class TestLogStore(LogStoreContract):
+    pass
+
+
+class TestMaintenanceStore(MaintenanceStoreContract):
+    pass
+
+
+class TestTopicStore(TopicStoreContract):
+    pass
+
+
+class TestClusterStore(ClusterStoreContract):
+    pass

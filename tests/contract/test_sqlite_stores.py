@@ -1,0 +1,34 @@
+"""The stores on SQLite keep the contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_store import ClusterStoreContract
+from log_store import LogStoreContract
+from maintenance_store import MaintenanceStoreContract
+from support.stores import sqlite_opener
+from topic_store import TopicStoreContract
+
+
+@pytest.fixture
+def opener(tmp_path: Path) -> Any:
+    return sqlite_opener(tmp_path)
+
+
+class TestLogStore(LogStoreContract):
+    pass
+
+
+class TestMaintenanceStore(MaintenanceStoreContract):
+    pass
+
+
+class TestTopicStore(TopicStoreContract):
+    pass
+
+
+class TestClusterStore(ClusterStoreContract):
+    pass
