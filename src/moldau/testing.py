@@ -120,6 +120,7 @@ class BrokerProcess:
     def start(self) -> BrokerProcess:
         """Ready when it returns. Raises RuntimeError with what the broker said when it did not start."""
         command = [sys.executable, "-m", "moldau", "serve", "--data", str(self.data)]
+        command += ["--set", "moldau.http.listener="]
         for each in (f"listeners=PLAINTEXT://127.0.0.1:{self._port}", *self._sets):
             command += ["--set", each]
         with open(self.data.with_suffix(".log"), "a") as log:

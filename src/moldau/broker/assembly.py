@@ -25,6 +25,8 @@ from moldau.version import VERSION
 
 from .broker import Broker, Endpoint
 from .catalog import Catalog
+from .config.settings import Settings
+from .configs import Configs
 from .fetch_sessions import FetchSessions
 from .metrics import Metrics
 from .options import Options
@@ -93,7 +95,10 @@ class Node:
         broker.log_store = log_store
         broker.cluster = await cluster_store.load_cluster()
         await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
-        broker.catalog = Catalog(broker.topic_store)
+        settings = options.settings or Settings.load(env={})
+        broker.configs = Configs(settings, options.node_id, cluster_store, broker.topic_store)
+        await broker.configs.load()
+        broker.catalog = broker.configs.catalog = Catalog(broker.topic_store, broker.configs)
         await broker.catalog.load()
         broker.views = Views(log_store, cache, options.views_max)
         broker.reader = Reader(log_store, self.blobs, cache)

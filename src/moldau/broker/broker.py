@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from moldau.metadata.rows import ClusterRow
 
     from .catalog import Catalog
+    from .configs import Configs
     from .fetch_sessions import FetchSessions
     from .metrics import Metrics
     from .producer_ids import ProducerIds
@@ -55,6 +56,7 @@ class Broker:
     steady_clock: Clock
     loop: asyncio.AbstractEventLoop
     catalog: Catalog
+    configs: Configs
     views: Views
     appender: Appender
     reader: Reader

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
+from moldau.log.maintenance import Retention
 from moldau.metadata.ports import TopicStore
 from moldau.metadata.rows import TopicRow
 
-from . import topic_configs
+if TYPE_CHECKING:
+    from .config.topic import TopicConfigs
+    from .configs import Configs
 
 
 class Topic:
@@ -15,24 +19,26 @@ class Topic:
 
     __slots__ = ("configs", "created_ms", "name", "partition_ids", "retention", "rules", "topic_id")
 
-    def __init__(self, row: TopicRow) -> None:
+    def __init__(self, row: TopicRow, configs: TopicConfigs) -> None:
         self.topic_id = row.topic_id
         self.name = row.name
         self.created_ms = row.created_ms
         self.partition_ids = [partition.partition_id for partition in row.partitions]
-        self.set_configs(row.configs)
+        self.set_configs(row.configs, configs)
 
-    def set_configs(self, configs: dict[str, str]) -> None:
-        """Take overrides, which were validated."""
-        self.configs = configs
-        self.rules = topic_configs.rules_of(configs)
-        self.retention = topic_configs.retention_of(configs)
+    def set_configs(self, overrides: dict[str, str], configs: TopicConfigs) -> None:
+        """Take overrides, which were validated, over what the broker has."""
+        self.configs = overrides
+        config = configs.of(overrides)
+        self.rules = config.rules()
+        self.retention = Retention(config.retention_ms, config.retention_bytes) if config.deletes else Retention(-1, -1)
 
 
 class Catalog:
     """Changes go through the store first, then into the cache."""
 
-    def __init__(self, store: TopicStore) -> None:
+    def __init__(self, store: TopicStore, configs: Configs) -> None:
+        self._configs = configs
         self._store = store
         self.by_name: dict[str, Topic] = {}
         self.by_id: dict[bytes, Topic] = {}
@@ -50,7 +56,7 @@ class Catalog:
 
     def put(self, row: TopicRow) -> Topic:
         """A topic was created or has grown."""
-        topic = Topic(row)
+        topic = Topic(row, self._configs.topics)
         self.by_name[row.name] = self.by_id[row.topic_id] = topic
         return topic
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config.settings import Settings
+
 
 class Options:
     """One attribute for each setting; names follow the keys they come from."""
@@ -15,6 +20,8 @@ class Options:
         "group_max_session_timeout_ms",
         "group_max_size",
         "group_min_session_timeout_ms",
+        "http_host",
+        "http_port",
         "idle_max_ms",
         "inline_max_bytes",
         "node_id",
@@ -26,6 +33,7 @@ class Options:
         "rack",
         "request_max_bytes",
         "retention_check_ms",
+        "settings",
         "tail_cache_bytes",
         "views_max",
     )
@@ -35,6 +43,8 @@ class Options:
         self.rack: str | None = None
         self.auto_create_topics = True
         self.connections_max = 2**31 - 1
+        self.http_host = ""
+        self.http_port = 0
         self.idle_max_ms = 600_000
         self.num_partitions = 1
         self.inline_max_bytes = 65536
@@ -42,6 +52,7 @@ class Options:
         self.pending_max_bytes = 32 << 20
         self.request_max_bytes = 100 << 20
         self.tail_cache_bytes = 32 << 20
+        self.settings: Settings | None = None
         self.views_max = 20_000
         self.fetch_session_slots = 1000
         self.retention_check_ms = 300_000

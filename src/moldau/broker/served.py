@@ -36,6 +36,10 @@ _SERVED: dict[int, tuple[str, int, int]] = {
     k.DESCRIBE_CLUSTER: ("describe_cluster", 0, 2),
     k.DESCRIBE_PRODUCERS: ("describe_producers", 0, 0),
     k.DESCRIBE_TOPIC_PARTITIONS: ("describe_topic_partitions", 0, 0),
+    k.DESCRIBE_CONFIGS: ("describe_configs", 1, 4),
+    k.ALTER_CONFIGS: ("alter_configs", 0, 2),
+    k.INCREMENTAL_ALTER_CONFIGS: ("incremental_alter_configs", 0, 1),
+    k.LIST_CONFIG_RESOURCES: ("list_config_resources", 0, 1),
     k.CREATE_TOPICS: ("create_topics", 2, 7),
     k.INIT_PRODUCER_ID: ("init_producer_id", 0, 5),
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from moldau.metadata.errors import StoreError, TopicExists, TopicMissing
 from moldau.protocol import error_codes
 from moldau.protocol.uuid import random
 
-from . import topic_configs
+from .config.errors import InvalidConfig
+from .config.topic import validate_topic_configs
 
 if TYPE_CHECKING:
     from .broker import Broker
@@ -53,7 +55,7 @@ def name_error(name: str) -> str | None:
 
 
 async def create(
-    broker: Broker, name: str, partitions: int, configs: dict[str, str], *, validate_only: bool
+    broker: Broker, name: str, partitions: int, configs: Mapping[str, str | None], *, validate_only: bool
 ) -> Topic | None:
     """A new topic, or None when it was only validated. Raises TopicError."""
     problem = name_error(name)
@@ -68,9 +70,10 @@ async def create(
             error_codes.INVALID_PARTITIONS, f"{partitions} partitions asked for, at most {PARTITIONS_MAX} are allowed"
         )
     try:
-        topic_configs.validate(configs)
-    except topic_configs.InvalidConfig as error:
-        raise TopicError(error_codes.INVALID_CONFIG, str(error)) from error
+        validate_topic_configs(configs)
+    except InvalidConfig as error:
+        raise TopicError(error.error_code, error.message) from error
+    taken = {key: value for key, value in configs.items() if value is not None}
     async with broker.catalog.changing:
         if name in broker.catalog.by_name:
             raise TopicError(error_codes.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
@@ -82,7 +85,7 @@ async def create(
         if validate_only:
             return None
         try:
-            row = await broker.topic_store.create_topic(random(), name, partitions, configs, broker.clock())
+            row = await broker.topic_store.create_topic(random(), name, partitions, taken, broker.clock())
         except TopicExists as error:
             raise TopicError(error_codes.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.") from error
         except StoreError as error:

@@ -33,25 +33,34 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
 
     import uvloop
 
-    from moldau.broker.settings import SettingsError, load
+    from moldau.broker.config.acting import options_of
+    from moldau.broker.config.errors import ConfigError
+    from moldau.broker.config.settings import Settings
     from moldau.metadata.errors import StoreError
     from moldau.server.data_dir import DataDirError
     from moldau.server.lifecycle import Lifecycle
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        settings = load(config, sets, dict(os.environ), data)
-    except SettingsError as error:
+        settings = Settings.load(config, sets, flags={"log.dirs": str(data)} if data else None)
+    except ConfigError as error:
         raise click.ClickException(str(error)) from error
-    folder = None if ephemeral else settings.data
-    lifecycle = Lifecycle(settings.options, folder, settings.host, settings.port, settings.advertised)
+    if len(settings.listeners.bound) > 1:
+        raise click.ClickException("listeners: this release serves one listener; several came")
+    bound = settings.listeners.bound[0]
+    told = settings.listeners.advertised.get(bound.name, bound)
+    folder = None if ephemeral else settings.data_dir
+    advertised = (told.host, told.port) if (told.host, told.port) != (bound.host, bound.port) else None
+    lifecycle = Lifecycle(options_of(settings), folder, bound.host, bound.port, advertised)
+    if not bound.is_loopback:
+        click.echo(f"warning: {bound} is reachable from other machines, and nobody is asked who they are", err=True)
     try:
         uvloop.run(lifecycle.run(banner))
     except (DataDirError, StoreError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}."
+            f"cannot listen on {bound}: {error.strerror or error}."
             " Choose another address with --set listeners=PLAINTEXT://HOST:PORT."
         ) from error
 

@@ -9,12 +9,16 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moldau.broker.assembly import Node
 from moldau.broker.options import Options
 
 from .data_dir import DataDir
 from .server import Server
+
+if TYPE_CHECKING:
+    from .http import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +36,15 @@ class Lifecycle:
         self.host = host
         self.port = port
         self.advertised = advertised
+        self._stopping = False
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if data is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="moldau-")
             data = Path(self._temporary.name)
         self.data = DataDir(data)
         self.node = Node(options)
+        self.http: HttpServer | None = None
+        self.http_address: tuple[str, int] | None = None
         self.server = Server(self.node, options.idle_max_ms / 1000, options.connections_max)
 
     @property
@@ -52,7 +59,10 @@ class Lifecycle:
         try:
             await self.node.start(self.data.path)
             self.host, self.port = await self.server.listen(self.host, self.port)
+            if self.options.http_host:
+                await self._listen_http()
         except BaseException:
+            await self.server.close(0)
             await self.node.abort()
             self.data.close()
             raise
@@ -61,8 +71,27 @@ class Lifecycle:
         if endpoint.port == 0:
             endpoint.port = self.port
 
+    async def _listen_http(self) -> None:
+        from .exposition import CONTENT_TYPE, BrokerCollector, render
+        from .http import HttpServer
+
+        collector = BrokerCollector(self.node, self.server)
+        self.http = HttpServer(
+            {
+                "/metrics": lambda: (200, CONTENT_TYPE, render([collector])),
+                "/healthz": lambda: (200, "text/plain", b"ok\n"),
+                "/readyz": lambda: (
+                    (503, "text/plain", b"stopping\n") if self._stopping else (200, "text/plain", b"ok\n")
+                ),
+            }
+        )
+        self.http_address = await self.http.listen(self.options.http_host, self.options.http_port)
+
     async def stop(self) -> None:
         """Take no more requests, finish what is under way, commit, close."""
+        self._stopping = True
+        if self.http is not None:
+            await self.http.close()
         await self.server.close()
         await self.node.stop()
         self.data.close()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moldau.broker import topics
+from moldau.broker.config.describe import describe_topic
 from moldau.protocol import error_codes
 from moldau.protocol.messages.create_topics import (
     CreatableTopic,
+    CreatableTopicConfigs,
     CreatableTopicResult,
     CreateTopicsRequest,
     CreateTopicsResponse,
@@ -44,7 +46,7 @@ async def handle(broker: Broker, request: Request) -> CreateTopicsResponse:
 async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) -> CreatableTopicResult:
     try:
         partitions = _partitions(broker, topic)
-        configs = {config.name: config.value for config in topic.configs if config.value is not None}
+        configs = {config.name: config.value for config in topic.configs}
         created = await topics.create(broker, topic.name, partitions, configs, validate_only=validate_only)
     except topics.TopicError as error:
         return CreatableTopicResult(
@@ -55,7 +57,16 @@ async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) ->
         topic_id=created.topic_id if created else ZERO_UUID,
         num_partitions=partitions,
         replication_factor=1,
-        configs=[],
+        configs=[
+            CreatableTopicConfigs(
+                name=entry.name,
+                value=entry.value,
+                read_only=entry.read_only,
+                config_source=entry.source,
+                is_sensitive=entry.is_sensitive,
+            )
+            for entry in describe_topic({name: value or "" for name, value in configs.items()}, broker.configs.broker)
+        ],
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from moldau.broker import topic_configs
 from moldau.broker.options import Options
 
 from .settings import Settings
-from .values import Value
 
 _ATTRIBUTES: dict[str, str] = {
     "auto.create.topics.enable": "auto_create_topics",
@@ -33,6 +31,7 @@ _ATTRIBUTES: dict[str, str] = {
 def options_of(settings: Settings) -> Options:
     """The options that these settings ask for."""
     options = Options()
+    options.settings = settings
     for key, attribute in _ATTRIBUTES.items():
         setattr(options, attribute, settings[key])
     options.rack = settings.get_str("broker.rack") or None
@@ -44,24 +43,4 @@ def options_of(settings: Settings) -> Options:
     if address:
         host, _, port = address.rpartition(":")
         options.http_host, options.http_port = host.strip("[]"), int(port)
-    options.topic_defaults = topic_defaults(settings)
     return options
-
-
-def topic_defaults(settings: Settings) -> dict[str, str]:
-    """What topics inherit from the broker's own settings, where those were given."""
-    defaults = {}
-    for key in topic_configs.KEYS.values():
-        if key.broker_key:
-            value = settings[key.broker_key]
-            if value is not None and _text(value) != key.default:
-                defaults[key.name] = _text(value)
-    return defaults
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value)

@@ -1,0 +1,130 @@
+"""The configuration as it is now, and its changes: the store first, then what the broker goes by.
+
+Topic overrides live in the topic's row; those of brokers, groups and client-metrics are entities (kind, name). What a client asks is
+decided by the pure code in `moldau.broker.config`; here it is stored and put into force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
+
+from moldau.metadata.errors import StoreError, TopicMissing
+from moldau.protocol import error_codes
+
+from .config import describe, dynamic, loggers
+from .config.effective import BrokerConfig
+from .config.errors import InvalidConfig
+from .config.settings import Settings
+from .config.topic import TopicConfigs
+
+if TYPE_CHECKING:
+    from moldau.metadata.ports import ClusterStore, TopicStore
+
+    from .catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+KINDS = {dynamic.BROKER: "broker", dynamic.GROUP: "group", dynamic.CLIENT_METRICS: "client-metrics"}
+"""Entity kinds of the store by ConfigResource type."""
+
+Change = Callable[[Mapping[str, str]], dict[str, str]]
+"""Overrides as they are to overrides as they shall be. Raises InvalidConfig."""
+
+
+class Configs:
+    """See the module's text."""
+
+    def __init__(self, settings: Settings, node_id: int, store: ClusterStore, topic_store: TopicStore) -> None:
+        self.node_id = node_id
+        self._settings = settings
+        self._store = store
+        self._topic_store = topic_store
+        self._entities: dict[tuple[str, str], dict[str, str]] = {}
+        self._changing = asyncio.Lock()
+        self.broker = BrokerConfig(settings)
+        self.topics = TopicConfigs(self.broker)
+        self.catalog: Catalog
+
+    async def load(self) -> None:
+        """Take the entities from the store."""
+        for kind, name, configs in await self._store.load_entities():
+            self._entities[kind, name] = configs
+        self._refresh()
+
+    def _refresh(self) -> None:
+        own = self._entities.get(("broker", str(self.node_id)))
+        self.broker = BrokerConfig(self._settings, self._entities.get(("broker", "")), own)
+        self.topics = TopicConfigs(self.broker)
+
+    def names(self, kind: str) -> list[str]:
+        """Entities of that kind that have configs."""
+        return sorted(name for each, name in self._entities if each == kind)
+
+    def described(self, resource_type: int, name: str, keys: Collection[str] | None) -> list[describe.Described]:
+        """What DescribeConfigs answers for a resource. Raises InvalidConfig."""
+        if resource_type == dynamic.TOPIC:
+            topic = self.catalog.by_name.get(name)
+            if topic is None:
+                raise InvalidConfig(f"there is no topic {name!r}", error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+            return describe.describe_topic(topic.configs, self.broker, keys)
+        if resource_type == dynamic.BROKER:
+            if not name:
+                return describe.describe_cluster_default(self.broker, keys)
+            dynamic.check_node_id(name, self.node_id)
+            return describe.describe_broker(self.broker, keys)
+        if resource_type == dynamic.BROKER_LOGGER:
+            dynamic.check_node_id(name, self.node_id)
+            return describe.describe_loggers(loggers.levels_now(logger_levels()), keys)
+        if resource_type == dynamic.GROUP:
+            return describe.describe_group(self._entities.get(("group", name), {}), self.broker, keys)
+        raise InvalidConfig(f"resource type {resource_type} is not served", error_codes.INVALID_REQUEST)
+
+    async def alter(self, resource_type: int, name: str, change: Change, *, validate_only: bool) -> None:
+        """Decide, store, put into force. Raises InvalidConfig, whose error code is the answer's."""
+        async with self._changing:
+            try:
+                if resource_type == dynamic.TOPIC:
+                    await self._alter_topic(name, change, validate_only)
+                elif resource_type in (dynamic.BROKER, dynamic.GROUP):
+                    await self._alter_entity(KINDS[resource_type], name, change, validate_only)
+                else:
+                    raise InvalidConfig(f"resource type {resource_type} is not served", error_codes.INVALID_REQUEST)
+            except StoreError as error:
+                raise InvalidConfig(str(error), error_codes.KAFKA_STORAGE_ERROR) from error
+
+    async def _alter_topic(self, name: str, change: Change, validate_only: bool) -> None:
+        topic = self.catalog.by_name.get(name)
+        if topic is None:
+            raise InvalidConfig(f"there is no topic {name!r}", error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+        changed = change(topic.configs)
+        if not validate_only:
+            try:
+                await self._topic_store.set_topic_configs(topic.topic_id, changed)
+            except TopicMissing as error:
+                raise InvalidConfig(str(error), error_codes.UNKNOWN_TOPIC_OR_PARTITION) from error
+            topic.set_configs(changed, self.topics)
+
+    async def _alter_entity(self, kind: str, name: str, change: Change, validate_only: bool) -> None:
+        changed = change(self._entities.get((kind, name), {}))
+        if validate_only:
+            return
+        await self._store.set_entity(kind, name, changed)
+        if changed:
+            self._entities[kind, name] = changed
+        else:
+            self._entities.pop((kind, name), None)
+        self._refresh()
+        for topic in self.catalog.by_id.values():
+            topic.set_configs(topic.configs, self.topics)
+
+
+def logger_levels() -> dict[str, int]:
+    """Every logger of this package, and the root, with its effective level."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("moldau")]
+    return {
+        "root": logging.root.getEffectiveLevel(),
+        **{name: logging.getLogger(name).level or logging.getLogger(name).getEffectiveLevel() for name in names},
+    }
