@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from moldau.metadata.rows_groups import OffsetKey, OffsetRow
 
 from .events import ExpireOffsets
 from .groups import Groups
 from .offsets import is_expired
-from .ports import GroupStore
 from .runtime import GroupRuntime
+
+if TYPE_CHECKING:
+    from .ports import GroupStore
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from moldau.metadata.errors import StoreError
 from moldau.metadata.rows_groups import OffsetRow
@@ -19,9 +20,11 @@ from .config import GroupConfig
 from .events import DeleteGroup, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, OffsetDelete, SyncGroup
 from .groups import Groups
 from .listing import DescribedGroup, ListedGroup
-from .ports import GroupStore
 from .replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply
 from .runtime import GroupRuntime
+
+if TYPE_CHECKING:
+    from .ports import GroupStore
 
 
 class GroupCoordinator:

@@ -7,7 +7,7 @@ of requests, offsets, deletion, lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moldau.metadata.rows_groups import GroupRecord
 from moldau.protocol.error_codes import (
@@ -36,10 +36,12 @@ from .events import (
     SyncGroup,
     Tick,
 )
-from .group_type import Group, GroupType
 from .listing import DescribedGroup, ListedGroup, unknown_group
 from .records import RecordFormatError
 from .replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply
+
+if TYPE_CHECKING:
+    from .group_type import Group, GroupType
 
 
 class Groups:

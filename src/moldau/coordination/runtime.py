@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from moldau.metadata.errors import StoreError
 from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, UNKNOWN_SERVER_ERROR
@@ -20,9 +20,11 @@ from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, UNKNOWN_SERVE
 from .decision import NEVER, Decision
 from .events import Event, Heartbeat, OffsetCommit, Tick
 from .groups import WRITE_FAILED, Groups
-from .ports import GroupStore
 from .replies import failed, refusal
 from .timers import Deadlines
+
+if TYPE_CHECKING:
+    from .ports import GroupStore
 
 log = logging.getLogger(__name__)
 

@@ -348,4 +348,4 @@ def test_a_short_life(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(100, 140))
 def test_a_long_life(seed: int) -> None:
     world = simulate(seed, 120)
-    assert world.asked > 200
+    assert world.asked > 100
