@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from moldau.testing import BrokerThread
+from moldau.testing import BrokerProcess, BrokerThread
 
 pytestmark = pytest.mark.slow
 
@@ -179,18 +179,18 @@ def test_the_group_stays_where_the_count_ended(moldau_broker: BrokerThread) -> N
     assert first + rest == [str(number) for number in range(5000)]
 
 
-def test_a_broker_that_stops_meanwhile(moldau_broker_process: object) -> None:
-    broker = moldau_broker_process
-    bootstrap = broker.bootstrap  # type: ignore[attr-defined]
-    run(bootstrap, "topic", "create", "t")
+def test_a_broker_that_stops_meanwhile(moldau_broker_process: BrokerProcess) -> None:
+    bootstrap = moldau_broker_process.bootstrap
+    run(bootstrap, "produce", "t", "--create", stdin="x\n")
     reader = subprocess.Popen(
         command(bootstrap, "consume", "t", "--until", "99", "--timeout", "2"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.5)  # a process of its own: it must be reading before the broker goes
-    broker.kill()  # type: ignore[attr-defined]
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "x\n"
+    moldau_broker_process.kill()
     _, err = reader.communicate(timeout=30)
     assert reader.returncode == 1
     assert err.startswith(f"error: no broker at {bootstrap}")

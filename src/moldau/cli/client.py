@@ -5,6 +5,7 @@ Everything goes through ``confluent-kafka``, imported when the first command nee
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -35,7 +36,8 @@ class Cluster:
         self.properties = dict(properties)
         self.timeout_s = timeout_s
         self._admin: AdminClient | None = None
-        self._errors: list[KafkaError] = []
+        self._errors: deque[KafkaError] = deque(maxlen=50)
+        self._lost = False
 
     @property
     def bootstrap(self) -> str:
@@ -73,7 +75,7 @@ class Cluster:
         if "debug" not in config and "log_level" not in config:
             config["log_level"] = "0"
         config.setdefault("socket.connection.setup.timeout.ms", str(max(1000, round(self.timeout_s * 1000))))
-        config["error_cb"] = self._errors.append
+        config["error_cb"] = self._on_error
         if "delivery.report.only.error" in config:  # the one property the Python client reads itself
             config["delivery.report.only.error"] = config["delivery.report.only.error"] == "true"
         try:
@@ -119,7 +121,7 @@ class Cluster:
         if self._admin is not None:
             self._admin.poll(0)
         names = {error.name() for error in self._errors}
-        if names & _HOPELESS or ("_ALL_BROKERS_DOWN" in names and names & {"_RESOLVE", "_TRANSPORT"}):
+        if names & _HOPELESS or (self._lost and names & {"_RESOLVE", "_TRANSPORT"}):
             raise self.unreachable(doing)
 
     def poll_errors(self) -> None:
@@ -128,22 +130,29 @@ class Cluster:
             if error.fatal() or error.name() in _HOPELESS:
                 raise CliError(self._why(error))
 
+    def _on_error(self, error: "KafkaError") -> None:
+        """A client's report about its connections; repeated for each attempt, except that all brokers are down."""
+        if error.name() == "_ALL_BROKERS_DOWN":
+            self._lost = True
+        else:
+            self._errors.append(error)
+
     def connection_lost(self) -> bool:
         """Whether a client reported since the last call that no broker can be reached."""
-        lost = any(error.name() == "_ALL_BROKERS_DOWN" for error in self._errors)
-        self._errors = [error for error in self._errors if error.name() != "_ALL_BROKERS_DOWN"][-20:]
+        lost, self._lost = self._lost, False
         return lost
 
     def probe(self) -> None:
         """CliError where no broker answers now, whatever was reported before."""
         self._errors.clear()
+        self._lost = False
         self.wait(self.admin.describe_cluster(request_timeout=self.timeout_s), "reach the cluster")
 
     def unreachable(self, doing: str) -> CliError:
         """The error for a cluster that does not answer: what was tried, why it failed, what to do next."""
         if self._admin is not None:
             self._admin.poll(0)
-        causes = [error for error in self._errors if error.name() not in ("_ALL_BROKERS_DOWN", "_TIMED_OUT")]
+        causes = [error for error in self._errors if error.name() != "_TIMED_OUT"]
         hopeless = [error for error in causes if error.name() in _HOPELESS]
         if hopeless:
             return CliError(f"{self.bootstrap}: {self._why(hopeless[-1])}")
