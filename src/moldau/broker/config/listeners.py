@@ -15,8 +15,7 @@ from .errors import ConfigError
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SERVED_PROTOCOLS: Final = ("PLAINTEXT",)
 
-_ENDPOINT = re.compile(r"([^:/]+)://(\[[0-9a-fA-F:.%a-zA-Z]*\]|[^:/\[\]]*):(-?[0-9]+)")
-_NAME = re.compile(r"[A-Za-z0-9_\-]+")
+_ENDPOINT = re.compile(r"([A-Za-z0-9_\-]+)://(\[[0-9a-zA-Z:.%]*\]|[^:/\[\]]*):(-?[0-9]+)")
 
 
 class Listener:
@@ -142,7 +141,7 @@ def _parse(key: str, texts: Sequence[str], protocols: dict[str, str], problems: 
         match = _ENDPOINT.fullmatch(text)
         name = match[1].upper() if match else ""
         port = int(match[3]) if match else -1
-        if match is None or not _NAME.fullmatch(name) or not 0 <= port <= 65535:
+        if match is None or not 0 <= port <= 65535:
             problems.append(f"{key}: {text} came, expected NAME://HOST:PORT with a port from 0 to 65535")
         elif name not in protocols:
             problems.append(f"{key}: listener.security.protocol.map does not name {name}")

@@ -47,10 +47,9 @@ type_codes: Final = {
 Value = bool | int | float | str | tuple[str, ...] | None
 
 _BITS = {SHORT: 16, INT: 32, LONG: 64}
-_WHOLE = re.compile(r"[+-]?[0-9]+")
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_COMMA = re.compile(r"\s*,\s*")
-_REPLICA = re.compile(r"[0-9]+:[0-9]+")
+# Compiled when they are first needed: most starts need none of them.
+_DECIMAL = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+_REPLICA = r"[0-9]+:[0-9]+"
 
 
 def parse(type: str, text: str) -> Value:
@@ -58,7 +57,9 @@ def parse(type: str, text: str) -> Value:
     text = text.strip()
     bits = _BITS.get(type)
     if bits is not None:
-        if not _WHOLE.fullmatch(text) or len(text) > 20 or not -(1 << bits - 1) <= int(text) < 1 << bits - 1:
+        digits = text[1:] if text[:1] in ("+", "-") else text
+        whole = digits.isascii() and digits.isdigit() and len(text) <= 20
+        if not whole or not -(1 << bits - 1) <= int(text) < 1 << bits - 1:
             raise InvalidValue(f"expected a whole number of {bits} bits")
         return int(text)
     if type == BOOLEAN:
@@ -69,12 +70,12 @@ def parse(type: str, text: str) -> Value:
     if type == LIST:
         if not text:
             return ()
-        elements = tuple(_COMMA.split(text))
+        elements = tuple([each.strip() for each in text.split(",")])
         if "" in elements:
             raise InvalidValue("expected a comma-separated list without empty elements")
         return elements
     if type == DOUBLE:
-        if not _DECIMAL.fullmatch(text):
+        if not re.fullmatch(_DECIMAL, text):
             raise InvalidValue("expected a decimal number")
         return float(text)
     return text
@@ -114,7 +115,7 @@ def check(type: str, valid: str, value: Value) -> None:
     elif ".." in valid:
         _check_range(valid, value)
     elif valid == "replicas":
-        if value != ("*",) and not all(_REPLICA.fullmatch(each) for each in _elements(value)):
+        if value != ("*",) and not all(re.fullmatch(_REPLICA, each) for each in _elements(value)):
             raise InvalidValue("expected PARTITION:BROKER,PARTITION:BROKER,... or *")
     else:
         any_case = valid.startswith("~")
