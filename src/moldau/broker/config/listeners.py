@@ -6,7 +6,6 @@ quorum here, and stock server.properties files name one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,8 +13,6 @@ from .errors import ConfigError
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SERVED_PROTOCOLS: Final = ("PLAINTEXT",)
-
-_ENDPOINT = re.compile(r"([A-Za-z0-9_\-]+)://(\[[0-9a-zA-Z:.%]*\]|[^:/\[\]]*):(-?[0-9]+)")
 
 
 class Listener:
@@ -138,15 +135,26 @@ def _protocols(text: str, problems: list[str]) -> dict[str, str]:
 def _parse(key: str, texts: Sequence[str], protocols: dict[str, str], problems: list[str]) -> list[Listener]:
     found: list[Listener] = []
     for text in texts:
-        match = _ENDPOINT.fullmatch(text)
-        name = match[1].upper() if match else ""
-        port = int(match[3]) if match else -1
-        if match is None or not 0 <= port <= 65535:
+        name, separator, address = text.partition("://")
+        name = name.upper()
+        host, colon, port = address.rpartition(":")
+        in_brackets = host.startswith("[") and host.endswith("]")
+        if not (
+            separator
+            and colon
+            and name.isascii()
+            and name.replace("_", "").replace("-", "").isalnum()
+            and (in_brackets or not any(each in ":/[]" for each in host))
+            and port.isascii()
+            and port.isdigit()
+            and len(port) <= 5
+            and int(port) <= 65535
+        ):
             problems.append(f"{key}: {text} came, expected NAME://HOST:PORT with a port from 0 to 65535")
         elif name not in protocols:
             problems.append(f"{key}: listener.security.protocol.map does not name {name}")
         else:
-            found.append(Listener(name, match[2].strip("[]"), port, protocols[name]))
+            found.append(Listener(name, host[1:-1] if in_brackets else host, int(port), protocols[name]))
     return found
 
 
