@@ -30,6 +30,7 @@ from typing import TypeVar
 
 from moldau import faults
 
+from .appendable import Appendable, sync_data, write_all
 from .ports import AppendDone, BlobError, BlobMissing, Buffer
 
 T = TypeVar("T")
@@ -38,33 +39,7 @@ log = logging.getLogger(__name__)
 
 OPEN_MAX = 128
 """Files open for reading at most."""
-GROW_BYTES = 16 << 20
-"""A write-ahead file is grown ahead by this much."""
-_IOV_MAX = 1024
-"""Buffers per pwritev: the limit of POSIX systems."""
-_REWRITE_BYTES = 1 << 20
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
-
-sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-"""Make a file's bytes durable."""
-_allocate: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
-
-
-class _Appendable:
-    """An open write-ahead file. `synced` <= `end` <= `allocated` in bytes; `end` is the logical end.
-
-    `broken`: takes no more appends. `suspect`: a sync failed, the bytes from `synced` on must be written again.
-    """
-
-    __slots__ = ("allocated", "broken", "end", "fd", "suspect", "synced")
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.end = 0
-        self.synced = 0
-        self.allocated = 0
-        self.broken = False
-        self.suspect = False
 
 
 class LocalBlobs:
@@ -74,7 +49,7 @@ class LocalBlobs:
         self.folder = folder
         self.synced_bytes = 0
         self.syncs = 0
-        self._appendable: dict[int, _Appendable] = {}
+        self._appendable: dict[int, Appendable] = {}
         self._readable: OrderedDict[int, int] = OrderedDict()
         self._lock = threading.Lock()
         self._queue: deque[tuple[int, Sequence[Buffer], bool, AppendDone]] = deque()
@@ -115,7 +90,7 @@ class LocalBlobs:
             path.unlink(missing_ok=True)
             raise
         with self._lock:
-            self._appendable[blob_id] = _Appendable(fd)
+            self._appendable[blob_id] = Appendable(fd)
 
     def append(self, blob_id: int, buffers: Sequence[Buffer], durable: bool, done: AppendDone) -> None:
         self._queue.append((blob_id, buffers, durable, done))
@@ -142,7 +117,7 @@ class LocalBlobs:
 
     def _write_group(self) -> None:
         """Write what is queued now (not what comes meanwhile: nobody's sync waits for later appends), sync, tell."""
-        written: list[tuple[AppendDone, int, _Appendable]] = []
+        written: list[tuple[AppendDone, int, Appendable]] = []
         failed: list[tuple[AppendDone, Exception]] = []
         durable = False
         with self._lock:
@@ -161,68 +136,32 @@ class LocalBlobs:
                 except OSError as error:
                     reason = BlobError(f"sync failed: {error}")
         for done, position, file in written:
-            if reason is None or (file.synced >= file.end and not file.broken):
+            if reason is None or not (file.dirty or file.broken):
                 _tell(done, position, None)
             else:
                 _tell(done, -1, reason)
         for done, why in failed:
             _tell(done, -1, why)
 
-    def _write(self, blob_id: int, buffers: Sequence[Buffer]) -> tuple[_Appendable, int]:
+    def _write(self, blob_id: int, buffers: Sequence[Buffer]) -> tuple[Appendable, int]:
         file = self._appendable.get(blob_id)
-        if file is None or file.broken:
+        if file is None:
             raise BlobError("it is not open for appends")
-        position = file.end
-        length = sum(len(buffer) for buffer in buffers)
-        try:
-            faults.hit("blobs.local.write")
-            self._grow(file, position + length)
-            write_all(file.fd, buffers, position, length)
-            faults.hit("blobs.local.written")
-        except BaseException:
-            file.broken = True
-            raise
-        file.end = position + length
-        return file, position
-
-    def _grow(self, file: _Appendable, end: int) -> None:
-        if end <= file.allocated or _allocate is None:
-            return
-        step = max(GROW_BYTES, end - file.allocated)
-        try:
-            faults.hit("blobs.local.grow")
-            _allocate(file.fd, file.allocated, step)
-            file.allocated += step
-        except OSError:
-            file.allocated = 1 << 62  # not here, or no room for a whole step: the write itself will tell
+        return file, file.write(buffers)
 
     def _sync_dirty(self) -> None:
         """Sync every file with unsynced bytes, all of them even when one fails. Raises the first OSError."""
         failed: OSError | None = None
         for file in list(self._appendable.values()):
-            if file.synced < file.end:
+            if file.dirty:
                 try:
-                    self._sync_file(file)
+                    self.synced_bytes += file.sync()
+                    self.syncs += 1
                 except OSError as error:
                     failed = failed or error
         if failed is not None:
             raise failed
         faults.hit("blobs.local.synced")
-
-    def _sync_file(self, file: _Appendable) -> None:
-        end = file.end
-        try:
-            faults.hit("blobs.local.sync")
-            if file.suspect:
-                _rewrite(file.fd, file.synced, end)
-            sync_data(file.fd)
-        except OSError:
-            file.broken = file.suspect = True
-            raise
-        self.syncs += 1
-        self.synced_bytes += end - file.synced
-        file.synced = end
-        file.suspect = False
 
     def sync(self) -> None:
         try:
@@ -239,15 +178,15 @@ class LocalBlobs:
             file = self._appendable.get(blob_id)
             if file is None:
                 raise BlobMissing(f"blob {blob_id:016x} is not open for appends")
-            file.broken = True
-            faults.hit("blobs.local.seal")
-            if file.synced < file.end:
-                self._sync_file(file)
-            # on failure the file stays as it is, and sealing may be tried again
-            os.ftruncate(file.fd, file.end)
-            os.fsync(file.fd)
+            file.stop()
             del self._appendable[blob_id]
-        os.close(file.fd)
+        # beside the lock: this writes the inode, and the next blob's appends need not wait for that
+        try:
+            file.cut()
+        except BaseException:
+            with self._lock:
+                self._appendable[blob_id] = file
+            raise
         return file.end
 
     async def recover(self, blob_id: int, size: int) -> None:
@@ -392,6 +331,8 @@ class LocalBlobs:
         return sizes
 
     async def close(self) -> None:
+        if self._closing:
+            return
         await self._in_pool(self._close)
         self._pool.shutdown()
         while self._readable:
@@ -419,7 +360,11 @@ class LocalBlobs:
             except OSError as error:
                 raise BlobError(str(error)) from error
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._pool, guarded)
+        except RuntimeError as error:  # shut down
+            raise BlobError("the blob store is closed") from error
+        return await future
 
 
 def _tell(done: AppendDone, position: int, error: Exception | None) -> None:
@@ -432,36 +377,3 @@ def _tell(done: AppendDone, position: int, error: Exception | None) -> None:
 
 def _too_short(blob_id: int, end: int, position: int, length: int) -> BlobMissing:
     return BlobMissing(f"blob {blob_id:016x} ends at {end}; asked for {length} bytes at {position}")
-
-
-def _rewrite(fd: int, start: int, end: int) -> None:
-    """Write a range again as it is in the page cache. Raises OSError."""
-    while start < end:
-        part = os.pread(fd, min(_REWRITE_BYTES, end - start), start)
-        if not part:
-            raise OSError(errno.EIO, f"the file ends at {start}, expected {end}")
-        faults.hit("blobs.local.write")
-        os.pwrite(fd, part, start)
-        start += len(part)
-
-
-def write_all(fd: int, buffers: Sequence[Buffer], position: int, length: int) -> None:
-    """Write all buffers at `position`, however short single writes turn out. Raises OSError. The caller has the fault
-    point.
-    """
-    if len(buffers) <= _IOV_MAX and os.pwritev(fd, buffers, position) == length:
-        return
-    # a short write, or many buffers: write all again in portions, each until nothing of it is left
-    for first in range(0, len(buffers), _IOV_MAX):
-        views = [memoryview(buffer) for buffer in buffers[first : first + _IOV_MAX]]
-        left = sum(len(view) for view in views)
-        while left:
-            done = os.pwritev(fd, views, position)
-            if not done:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            position += done
-            left -= done
-            while views and done >= len(views[0]):
-                done -= len(views.pop(0))
-            if views:
-                views[0] = views[0][done:]

@@ -1,0 +1,133 @@
+"""An open write-ahead file: written at its end, grown ahead, synced, and what remains true when one of these fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+
+from moldau import faults
+
+from .ports import BlobError, Buffer
+
+GROW_BYTES = 16 << 20
+"""A write-ahead file is grown ahead by this much."""
+_IOV_MAX = 1024
+"""Buffers per pwritev: the limit of POSIX systems."""
+_REWRITE_BYTES = 1 << 20
+
+sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+"""Make a file's bytes durable."""
+_allocate: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
+
+
+class Appendable:
+    """`synced` <= `end` <= `allocated` in bytes; `end` is the logical end.
+
+    `broken`: takes no more appends. `suspect`: a sync failed, the bytes from `synced` on must be written again.
+    """
+
+    __slots__ = ("allocated", "broken", "end", "fd", "suspect", "synced")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.end = 0
+        self.synced = 0
+        self.allocated = 0
+        self.broken = False
+        self.suspect = False
+
+    @property
+    def dirty(self) -> bool:
+        """Some of it may not survive a power cut."""
+        return self.synced < self.end
+
+    def write(self, buffers: Sequence[Buffer]) -> int:
+        """Write at the end; returns where. Raises BlobError when it takes no appends, else what went wrong, once."""
+        if self.broken:
+            raise BlobError("it takes no more appends")
+        position = self.end
+        length = sum(len(buffer) for buffer in buffers)
+        try:
+            faults.hit("blobs.local.write")
+            self._grow(position + length)
+            write_all(self.fd, buffers, position, length)
+            faults.hit("blobs.local.written")
+        except BaseException:
+            self.broken = True
+            raise
+        self.end = position + length
+        return position
+
+    def _grow(self, end: int) -> None:
+        if end <= self.allocated or _allocate is None:
+            return
+        step = max(GROW_BYTES, end - self.allocated)
+        try:
+            faults.hit("blobs.local.grow")
+            _allocate(self.fd, self.allocated, step)
+            self.allocated += step
+        except OSError:
+            self.allocated = 1 << 62  # not here, or no room for a whole step: the write itself will tell
+
+    def sync(self) -> int:
+        """Make everything up to the end durable; returns how many bytes that were. After an OSError it is broken."""
+        end = self.end
+        try:
+            faults.hit("blobs.local.sync")
+            if self.suspect:
+                _rewrite(self.fd, self.synced, end)
+            sync_data(self.fd)
+        except OSError:
+            self.broken = self.suspect = True
+            raise
+        synced, self.synced = end - self.synced, end
+        self.suspect = False
+        return synced
+
+    def stop(self) -> None:
+        """Take no more appends; sync what is there. Raises OSError."""
+        self.broken = True
+        faults.hit("blobs.local.seal")
+        if self.dirty:
+            self.sync()
+
+    def cut(self) -> None:
+        """Give back what was grown ahead, and close. After an OSError it is still open."""
+        os.ftruncate(self.fd, self.end)
+        faults.hit("blobs.local.cut")
+        os.fsync(self.fd)
+        os.close(self.fd)
+
+
+def _rewrite(fd: int, start: int, end: int) -> None:
+    """Write a range again as it is in the page cache. Raises OSError."""
+    while start < end:
+        part = os.pread(fd, min(_REWRITE_BYTES, end - start), start)
+        if not part:
+            raise OSError(errno.EIO, f"the file ends at {start}, expected {end}")
+        faults.hit("blobs.local.write")
+        os.pwrite(fd, part, start)
+        start += len(part)
+
+
+def write_all(fd: int, buffers: Sequence[Buffer], position: int, length: int) -> None:
+    """Write all buffers at `position`, however short single writes turn out. Raises OSError. The caller has the fault
+    point.
+    """
+    if len(buffers) <= _IOV_MAX and os.pwritev(fd, buffers, position) == length:
+        return
+    # a short write, or many buffers: write all again in portions, each until nothing of it is left
+    for first in range(0, len(buffers), _IOV_MAX):
+        views = [memoryview(buffer) for buffer in buffers[first : first + _IOV_MAX]]
+        left = sum(len(view) for view in views)
+        while left:
+            done = os.pwritev(fd, views, position)
+            if not done:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            position += done
+            left -= done
+            while views and done >= len(views[0]):
+                done -= len(views.pop(0))
+            if views:
+                views[0] = views[0][done:]
