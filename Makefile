@@ -27,6 +27,7 @@ check: $(STAMP)  ## style, types, layers, fresh generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.codegen --check
+	$(BIN)/python -m tools.docs --check
 
 conformance: $(STAMP)  ## third-party suites: make conformance SUITE=librdkafka|franz_go|java_cli|all
 	conformance/run $(SUITE) $(ARGS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tools.docs import configuration
+from tools.docs import compatibility, configuration
 
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/compatibility.md": compatibility.render,
     "docs/configuration.md": configuration.page,
 }
 """Path from the root of the project, and a function without arguments that gives the whole text."""
