@@ -6,7 +6,8 @@ after a run, and the tag count at the end of a struct, belong to the run. Struct
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from tools.codegen.definitions import FIXED, Field, Message, StructDef
 from tools.codegen.layout import Layout, default_text
@@ -155,64 +156,47 @@ class _Decoder:
         self.src.add(f"{var} = {self._use('new')}({struct.class_name})", store(var))
         self._struct(struct, var)
 
-    def _length(self, kind: str, flexible: bool, nullable: bool, store: Sink, where: str) -> str:
-        """Read a length into `n` and open the branch for values that are there; its `else` is already written.
+    @contextmanager
+    def _measured(self, kind: str, flexible: bool, nullable: bool, store: Sink, where: str) -> Iterator[str]:
+        """Read a length into `n` and deal with null; what is written inside is for a value that is there.
 
-        In flexible versions `n` is the length plus one. Returns the helper-checked expression for the length.
+        Yields the expression of the length: in flexible versions `n` is the length plus one.
         """
         helper = "string_size" if kind == "string" else "size"
-        if flexible:
-            self.run.append(("B", "n"))
-            self._flush()
-            if nullable:
-                with self.src.block("if n == 0:"):
-                    self.src.add(store("None"))
-                self.src.add("else:")
-                with self.src.block("    if n > 127:"):
-                    self.src.add(f'    n, pos = {self._use(helper)}(data, pos, n, "{where}")')
-            else:
-                with self.src.block("if not 0 < n < 128:"):
-                    self.src.add(f'n, pos = {self._use(helper)}(data, pos, n, "{where}")')
-            return "n - 1"
-        self.run.append(("h" if kind == "string" else "i", "n"))
+        self.run.append(("B", "n") if flexible else ("h" if kind == "string" else "i", "n"))
         self._flush()
-        indent = ""
         if nullable:
-            with self.src.block("if n == -1:"):
+            with self.src.block("if n == 0:" if flexible else "if n == -1:"):
                 self.src.add(store("None"))
-            self.src.add("else:")
-            indent = "    "
-        if kind != "array":  # a count is checked with what is left
-            with self.src.block(f"{indent}if n < 0:"):
-                self.src.add(f'{indent}raise {self._use("bad_length")}(n, pos, "{where}")')
-        return "n"
+        with self.src.block("else:") if nullable else nullcontext():
+            if flexible:
+                with self.src.block("if n > 127:" if nullable else "if not 0 < n < 128:"):
+                    self.src.add(f'n, pos = {self._use(helper)}(data, pos, n, "{where}")')
+            elif kind != "array":  # a count is compared with what is left, too
+                with self.src.block("if n < 0:"):
+                    self.src.add(f'raise {self._use("bad_length")}(n, pos, "{where}")')
+            yield "n - 1" if flexible else "n"
 
     def _bytes_like(self, kind: str, flexible: bool, nullable: bool, store: Sink, where: str) -> None:
-        length = self._length(kind, flexible, nullable, store, where)
-        indent = "    " if nullable else ""
         piece = "data[pos:end]"
         if kind == "string":
             piece = f'str({piece}, "utf-8")' if self.zero_copy else f"{piece}.decode()"
         elif kind == "bytes" and self.zero_copy:
             piece = f"bytes({piece})"
-        self.src.add(f"{indent}end = pos + {length}", f"{indent}{store(piece)}", f"{indent}pos = end")
+        with self._measured(kind, flexible, nullable, store, where) as length:
+            self.src.add(f"end = pos + {length}", store(piece), "pos = end")
 
     def _array(self, field: Field, store: Sink, where: str) -> None:
         flexible, nullable = self.layout.is_flexible(field), self.layout.is_nullable(field)
-        length = self._length("array", flexible, nullable, store, where)
         least = self.layout.least_element_size(field)
-        if nullable:
-            self.src._depth += 1
-        if flexible:
-            self.src.add("n -= 1")
-        claim = f"n * {least}" if least > 1 else "n"
-        with self.src.block(
-            f"if {claim} > len(data) - pos:" if length != "n" else f"if n < 0 or {claim} > len(data) - pos:"
-        ):
-            self.src.add(f'raise {self._use("bad_count")}(n, {least}, data, pos, "{where}")')
-        self._elements(field, store, where, least)
-        if nullable:
-            self.src._depth -= 1
+        with self._measured("array", flexible, nullable, store, where):
+            if flexible:
+                self.src.add("n -= 1")
+            claim = "n" if least == 1 else f"n * {least}"
+            negative = "" if flexible else "n < 0 or "
+            with self.src.block(f"if {negative}{claim} > len(data) - pos:"):
+                self.src.add(f'raise {self._use("bad_count")}(n, {least}, data, pos, "{where}")')
+            self._elements(field, store, where, least)
 
     def _elements(self, field: Field, store: Sink, where: str, least: int) -> None:
         if field.type == "uuid":
