@@ -208,14 +208,24 @@ def test_several_topics(moldau: Moldau, name: str) -> None:
 
 
 def test_produce_mistakes(moldau: Moldau, name: str) -> None:
-    assert "no topic" in moldau("produce", name, stdin="x\n", code=1).err
+    assert "no topic" in moldau("produce", name, "-X", "allow.auto.create.topics=false", stdin="x\n", code=1).err
     moldau("produce", name, "--create", stdin="x\n")
     assert moldau("consume", name, "-e").out == "x\n"
+    told = moldau("produce", name + "x", stdin="x\n", code=1).err
+    assert f"Did you mean '{name}'" in told
+    assert "--create creates it." in told
     assert "record 2: there is no key separator ':'" in moldau("produce", name, "-K", ":", stdin="a:b\nc\n", code=1).err
     bad = moldau("produce", name, "--format", "json", stdin='{"value": "y"}\nnope\n', code=1).err
     assert "record 2: not JSON" in bad
     assert "(1 sent before it)" in bad
     assert "y" in moldau("consume", name, "-e").lines
+
+
+def test_a_broker_may_create_the_topic(moldau: Moldau) -> None:
+    name = uuid.uuid4().hex  # resembles no other topic
+    done = moldau("produce", name, stdin="hello\n")
+    assert f"The broker created topic {name}." in done.err
+    assert moldau("consume", name, "-e").out == "hello\n"
 
 
 def test_a_record_too_large_is_told(moldau: Moldau, name: str) -> None:

@@ -25,6 +25,7 @@ Partition = tuple[str, int]
 _LOOK_S = 0.05
 # librdkafka reports these about each attempt; they decide nothing alone, but say why nothing works.
 _CONNECTION_ERRORS = frozenset({"_TRANSPORT", "_RESOLVE", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_SSL", "_AUTHENTICATION"})
+_ATTEMPTS_PER_NAME = 4
 # Waiting longer does not help against these.
 _HOPELESS = frozenset({"_SSL", "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM"})
 
@@ -121,7 +122,7 @@ class Cluster:
         if self._admin is not None:
             self._admin.poll(0)
         names = {error.name() for error in self._errors}
-        if names & _HOPELESS or (self._lost and names & {"_RESOLVE", "_TRANSPORT"}):
+        if names & _HOPELESS or (self._lost and len(self._errors) >= attempts_needed(self.bootstrap)):
             raise self.unreachable(doing)
 
     def poll_errors(self) -> None:
@@ -274,6 +275,20 @@ class Cluster:
             if where.offset >= 0:
                 found[(where.topic, where.partition)] = where.offset
         return found
+
+
+def attempts_needed(bootstrap: str) -> int:
+    """After how many failed connections it is plain that no broker is there.
+
+    An address is plain at once. A name may stand for several addresses (localhost: ::1 and 127.0.0.1), which the
+    client tries one after the other, about twenty in a second.
+    """
+    attempts = 0
+    for server in bootstrap.split(","):
+        host = server.rpartition("://")[2].rpartition(":")[0] or server
+        numeric = host.startswith("[") or host.replace(".", "").isdigit()
+        attempts += 1 if numeric else _ATTEMPTS_PER_NAME
+    return attempts
 
 
 def told(error: BaseException) -> CliError | None:

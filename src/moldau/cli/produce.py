@@ -12,6 +12,7 @@ import click
 
 from moldau.cli.completion import complete_topics
 from moldau.cli.errors import EXIT_USAGE, CliError, note
+from moldau.cli.lazy import nearest
 from moldau.cli.options import cluster_options, key_values
 from moldau.cli.record_input import parse_text, split
 from moldau.cli.record_json import NewRecord, from_json
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # Name, stream, and its size in bytes where that is known.
 Source = tuple[str, IO[bytes], int | None]
 
+# How long a broker that creates topics for producers may take before it counts as one that does not.
+_AUTO_CREATE_S = 1.0
 _CHUNK_BYTES = 1 << 18
 # How many records go to the client before its callbacks are served.
 _POLL_EVERY = 1000
@@ -57,7 +60,9 @@ _POLL_EVERY = 1000
     show_default=True,
     help="Which acknowledgement to wait for.",
 )
-@click.option("--create", is_flag=True, help="Create the topic where it does not exist.")
+@click.option(
+    "--create", is_flag=True, help="Create the topic where it does not exist, whatever the broker does by itself."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no counts at the end.")
 @cluster_options
 def produce(cluster: "Cluster", topic: str, files: tuple[str, ...], **options: Any) -> None:
@@ -169,17 +174,45 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _check_topic(cluster: "Cluster", topic: str, partition: int | None, create: bool) -> None:
-    """CliError before anything is read where the topic or the partition does not exist."""
-    if create and topic not in cluster.metadata().topics:
-        from moldau.cli.client import error_name, error_text
-        from moldau.cli.topic import create_topics
+    """CliError before anything is read where the topic or the partition does not exist.
 
-        failure = create_topics(cluster, [topic]).get(topic)
-        if failure is not None and error_name(failure) != "TOPIC_ALREADY_EXISTS":
-            raise CliError(f"topic {topic!r}: {error_text(failure)}")
+    A topic that is not there is created with --create, or by a broker that does so for any producer
+    (auto.create.topics.enable), but not where its name resembles one that is there: that is a mistyped name.
+    """
+    existing = cluster.metadata().topics
+    if topic not in existing:
+        if create:
+            _create(cluster, topic)
+        elif close := nearest(topic, [name for name in existing if not name.startswith("__")]):
+            raise CliError(
+                f"there is no topic {topic!r}. Did you mean {' or '.join(map(repr, close))}? --create creates it."
+            )
+        elif _created_by_broker(cluster, topic):
+            note(f"The broker created topic {topic}.")
     known = cluster.partitions([topic])[topic]
     if partition is not None and partition not in known:
         raise CliError(f"topic {topic!r} has partitions 0 to {len(known) - 1}, not {partition}", EXIT_USAGE)
+
+
+def _create(cluster: "Cluster", topic: str) -> None:
+    from moldau.cli.client import error_name, error_text
+    from moldau.cli.topic import create_topics
+
+    failure = create_topics(cluster, [topic]).get(topic)
+    if failure is not None and error_name(failure) != "TOPIC_ALREADY_EXISTS":
+        raise CliError(f"topic {topic!r}: {error_text(failure)}")
+
+
+def _created_by_broker(cluster: "Cluster", topic: str) -> bool:
+    """Ask for the topic as a producer does, and see whether the broker creates it."""
+    producer = cluster.producer({"allow.auto.create.topics": "true"})
+    deadline = time.monotonic() + min(cluster.timeout_s, _AUTO_CREATE_S)
+    while time.monotonic() < deadline:
+        found = producer.list_topics(topic, timeout=cluster.timeout_s).topics[topic]
+        if found.error is None and found.partitions:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 class _Sender:
