@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
+from test_round_trip import create, produce
 
 from moldau.testing import BrokerThread
-from test_round_trip import create, produce
 
 pytestmark = pytest.mark.slow
 

@@ -84,6 +84,7 @@ class Node:
         broker.steady_clock = steady_ms() if clock is now_ms else clock
         broker.data_dir = str(data)
         broker.commits = lambda: engine.commits
+        broker.options = options
         broker.node_id = options.node_id
         broker.rack = options.rack
         broker.endpoint = Endpoint("", 0)
@@ -119,8 +120,11 @@ class Node:
         broker.purgatory = Purgatory(loop)
         broker.metrics = Metrics()
         maintenance = Maintenance(log_store, self.maintenance_store, self.blobs, clock)
-        self.upkeep = Upkeep(maintenance, broker.views, broker.catalog, cluster_store, ids, engine.checkpoint, options)
-        self.upkeep.start()
+        self.upkeep = Upkeep(
+            maintenance, broker.views, broker.catalog, cluster_store, ids, engine.checkpoint, options, clock
+        )
+        if options.maintains:
+            self.upkeep.start()
         broker.groups = GroupCoordinator(
             SqlGroupStore(self.engine), _group_config(options), broker.steady_clock, broker.catalog.name_of
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .configs import Configs
     from .fetch_sessions import FetchSessions
     from .metrics import Metrics
+    from .options import Options
     from .producer_ids import ProducerIds
     from .purgatory import Purgatory
 
@@ -48,6 +49,7 @@ class Broker:
     endpoint: Endpoint
     cluster: ClusterRow
     pending_max_bytes: int
+    options: Options
     auto_create_topics: bool
     num_partitions: int
     data_dir: str

@@ -13,7 +13,12 @@ class Options:
 
     __slots__ = (
         "auto_create_topics",
+        "backlog",
         "connections_max",
+        "connections_per_ip_max",
+        "default_replication_factor",
+        "delete_topics",
+        "fetch_max_bytes",
         "fetch_session_slots",
         "flush_max_bytes",
         "group_initial_rebalance_delay_ms",
@@ -24,15 +29,20 @@ class Options:
         "http_port",
         "idle_max_ms",
         "inline_max_bytes",
+        "maintains",
         "node_id",
         "num_partitions",
         "offset_metadata_max_bytes",
         "offsets_retention_check_interval_ms",
         "offsets_retention_ms",
+        "partition_page_max",
         "pending_max_bytes",
+        "producer_expiration_ms",
         "rack",
+        "receive_buffer_bytes",
         "request_max_bytes",
         "retention_check_ms",
+        "send_buffer_bytes",
         "settings",
         "tail_cache_bytes",
         "views_max",
@@ -40,6 +50,16 @@ class Options:
 
     def __init__(self) -> None:
         self.node_id = 1
+        self.send_buffer_bytes = -1
+        self.receive_buffer_bytes = -1
+        self.producer_expiration_ms = 86_400_000
+        self.partition_page_max = 2000
+        self.maintains = True
+        self.fetch_max_bytes = 55 * 1024 * 1024
+        self.delete_topics = True
+        self.default_replication_factor = 1
+        self.connections_per_ip_max = 2**31 - 1
+        self.backlog = 50
         self.rack: str | None = None
         self.auto_create_topics = True
         self.connections_max = 2**31 - 1

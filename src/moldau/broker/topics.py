@@ -106,6 +106,8 @@ def _collision(broker: Broker, name: str) -> str | None:
 
 async def auto_create(broker: Broker, name: str) -> int:
     """Create a topic because a client asked for its metadata; returns an error code or NONE."""
+    if broker.options.default_replication_factor != 1:
+        return error_codes.INVALID_REPLICATION_FACTOR
     try:
         await create(broker, name, broker.num_partitions, {}, validate_only=False)
     except TopicError as error:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from moldau.blobs.ports import BlobError
+from moldau.clock import Clock
 from moldau.log.blob_ids import BlobIds
 from moldau.log.maintenance import Maintenance
 from moldau.log.views import Views
@@ -33,6 +34,7 @@ class Upkeep:
         ids: BlobIds,
         checkpoint: Callable[[], Awaitable[int]],
         options: Options,
+        clock: Clock,
     ) -> None:
         self._maintenance = maintenance
         self._views = views
@@ -41,6 +43,7 @@ class Upkeep:
         self._ids = ids
         self._checkpoint = checkpoint
         self._options = options
+        self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -78,10 +81,12 @@ class Upkeep:
         self._ids.add(await self._cluster_store.reserve_blob_block())
 
     async def retain_all(self) -> None:
-        """Retention for every partition, one after the other."""
+        """Retention and expiry of producers for every partition, one after the other."""
+        now = self._clock()
         for topic in list(self._catalog.by_id.values()):
             for partition_id in list(topic.partition_ids):
                 view = await self._views.load(partition_id)
                 if view is not None:
                     await self._maintenance.retain(view, topic.retention)
                     await self._maintenance.drop_below_start(view)
+                    view.producers.expire(now - self._options.producer_expiration_ms)

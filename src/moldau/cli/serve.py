@@ -39,12 +39,14 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
     from moldau.metadata.errors import StoreError
     from moldau.server.data_dir import DataDirError
     from moldau.server.lifecycle import Lifecycle
+    from moldau.server.logs import start_logs
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = Settings.load(config, sets, flags={"log.dirs": str(data)} if data else None)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
+    level = getattr(logging, settings.get_str("moldau.log.level").upper())
+    start_logs(level, settings.get_str("moldau.log.format"))
     if len(settings.listeners.bound) > 1:
         raise click.ClickException("listeners: this release serves one listener; several came")
     bound = settings.listeners.bound[0]

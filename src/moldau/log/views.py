@@ -12,6 +12,8 @@ from moldau.metadata.ports import LogStore
 from .tail_cache import TailCache
 from .view import PartitionView
 
+Then = Callable[[PartitionView | None, Exception | None], None]
+
 
 class Views:
     """Partition id to view, the least recently loaded first. Views with waiters or flushes in flight are never evicted."""
@@ -22,6 +24,7 @@ class Views:
         self.entries_max = entries_max
         self._views: OrderedDict[int, PartitionView] = OrderedDict()
         self._loading: dict[int, asyncio.Task[PartitionView | None]] = {}
+        self._waiting: dict[int, list[Then]] = {}
 
     def get(self, partition_id: int) -> PartitionView | None:
         """The view if it is in memory."""
@@ -36,31 +39,49 @@ class Views:
         view = self._views.get(partition_id)
         if view is not None:
             return view
+        return await asyncio.shield(self._load(partition_id))
+
+    def load_then(self, partition_id: int, then: Then) -> None:
+        """`load` for callers without a task: `then` gets the view, or None, or the error.
+
+        Those that wait for one view are called in the order of their calls, in the very step that makes the view visible: nobody
+        who finds it with `get` can come before them.
+        """
+        view = self._views.get(partition_id)
+        if view is not None:
+            then(view, None)
+            return
+        self._load(partition_id)
+        self._waiting.setdefault(partition_id, []).append(then)
+
+    def _load(self, partition_id: int) -> asyncio.Task[PartitionView | None]:
         task = self._loading.get(partition_id)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._build(partition_id))
             self._loading[partition_id] = task
-            task.add_done_callback(lambda _: self._loading.pop(partition_id, None))
-        return await asyncio.shield(task)
-
-    def load_then(self, partition_id: int, then: Callable[[PartitionView | None, Exception | None], None]) -> None:
-        """`load` for callers without a task: `then` gets the view, or None, or the error. Calls keep their order."""
-        task = asyncio.get_running_loop().create_task(self.load(partition_id))
-
-        def finished(done: asyncio.Task[PartitionView | None]) -> None:
-            error = done.exception() if not done.cancelled() else StoreUnavailable("the broker stops")
-            then(None if error else done.result(), error if isinstance(error, Exception) else None)
-
-        task.add_done_callback(finished)
+            task.add_done_callback(lambda done: self._built(partition_id, done))
+        return task
 
     async def _build(self, partition_id: int) -> PartitionView | None:
         state = await self.store.load_partition(partition_id)
-        if state is None:
-            return None
-        view = self._views[partition_id] = PartitionView(state)
-        if len(self._views) > self.entries_max:
-            self._evict()
-        return view
+        return None if state is None else PartitionView(state)
+
+    def _built(self, partition_id: int, task: asyncio.Task[PartitionView | None]) -> None:
+        del self._loading[partition_id]
+        view: PartitionView | None = None
+        error: Exception | None = None
+        if task.cancelled():
+            error = StoreUnavailable("the broker stops")
+        elif task.exception() is not None:
+            error = StoreUnavailable(str(task.exception()))
+        else:
+            view = task.result()
+        if view is not None:
+            self._views[partition_id] = view
+            if len(self._views) > self.entries_max:
+                self._evict()
+        for then in self._waiting.pop(partition_id, ()):
+            then(view, error)
 
     def _evict(self) -> None:
         for partition_id, view in self._views.items():

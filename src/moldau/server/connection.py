@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
 from struct import Struct
@@ -32,7 +33,14 @@ _WRITE_HIGH_BYTES = 4 << 20
 class Connection(asyncio.BufferedProtocol):
     """See the module's text."""
 
-    def __init__(self, dispatcher: Dispatcher, frame_max: int, closed: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        frame_max: int,
+        opened: Callable[[Connection], bool],
+        closed: Callable[[Connection], None],
+    ) -> None:
+        self._opened = opened
         self._dispatcher = dispatcher
         self._frame_max = frame_max
         self._closed = closed
@@ -64,6 +72,15 @@ class Connection(asyncio.BufferedProtocol):
         peername = transport.get_extra_info("peername") or ("", 0)
         self.peer = Peer(str(peername[0]), int(peername[1]))
         self.last_active = self._dispatcher.loop.time()
+        if not self._opened(self):
+            self.close()
+
+    def set_buffers(self, send_bytes: int, receive_bytes: int) -> None:
+        """Sizes of the socket's buffers; -1 leaves what the system chose."""
+        link = self._transport.get_extra_info("socket")
+        for option, size in ((socket.SO_SNDBUF, send_bytes), (socket.SO_RCVBUF, receive_bytes)):
+            if size > 0 and link is not None:
+                link.setsockopt(socket.SOL_SOCKET, option, size)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open = False

@@ -45,7 +45,7 @@ class Lifecycle:
         self.node = Node(options)
         self.http: HttpServer | None = None
         self.http_address: tuple[str, int] | None = None
-        self.server = Server(self.node, options.idle_max_ms / 1000, options.connections_max)
+        self.server = Server(self.node)
 
     @property
     def ephemeral(self) -> bool:

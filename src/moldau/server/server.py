@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 from moldau.broker.assembly import Node
 from moldau.broker.dispatch import Dispatcher
@@ -12,16 +13,15 @@ from .connection import Connection
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
-
 
 class Server:
     """One listener of one broker."""
 
-    def __init__(self, node: Node, idle_max_seconds: float = 600.0, connections_max: int = 2**31 - 1) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
-        self._idle_max = idle_max_seconds
-        self._connections_max = connections_max
+        self._options = node.options
+        self._idle_max = node.options.idle_max_ms / 1000
+        self._by_host: Counter[str] = Counter()
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._reaper: asyncio.TimerHandle | None = None
@@ -33,14 +33,9 @@ class Server:
         frame_max = self._node.options.request_max_bytes
 
         def connect() -> Connection:
-            connection = Connection(dispatcher, frame_max, self._closed)
-            self._connections.add(connection)
-            if len(self._connections) > self._connections_max:
-                log.warning("event=too_many_connections max=%d action=close", self._connections_max)
-                loop.call_soon(connection.close)
-            return connection
+            return Connection(dispatcher, frame_max, self._opened, self._closed)
 
-        self._server = await loop.create_server(connect, host, port, backlog=_BACKLOG)
+        self._server = await loop.create_server(connect, host, port, backlog=self._options.backlog)
         self._reap()
         bound = self._server.sockets[0].getsockname()
         return str(bound[0]), int(bound[1])
@@ -50,8 +45,21 @@ class Server:
         """Open now."""
         return len(self._connections)
 
+    def _opened(self, connection: Connection) -> bool:
+        """Whether the connection may stay."""
+        options, host = self._options, connection.peer.host
+        if len(self._connections) >= options.connections_max or self._by_host[host] >= options.connections_per_ip_max:
+            log.warning("event=too_many_connections peer=%s open=%d action=close", host, len(self._connections))
+            return False
+        self._connections.add(connection)
+        self._by_host[host] += 1
+        connection.set_buffers(options.send_buffer_bytes, options.receive_buffer_bytes)
+        return True
+
     def _closed(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._by_host[connection.peer.host] -= 1
 
     def _reap(self) -> None:
         loop = asyncio.get_running_loop()

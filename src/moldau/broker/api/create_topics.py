@@ -90,9 +90,8 @@ def _partitions(broker: Broker, topic: CreatableTopic) -> int:
                     f"replicas {assignment.broker_ids} came, this cluster has broker {broker.node_id} only",
                 )
         return len(indexes)
-    if topic.replication_factor not in (-1, 1):
+    factor = broker.options.default_replication_factor if topic.replication_factor == -1 else topic.replication_factor
+    if factor != 1:
         code = error_codes.INVALID_REPLICATION_FACTOR
-        raise topics.TopicError(
-            code, f"replication factor {topic.replication_factor} asked for, the cluster has 1 broker"
-        )
+        raise topics.TopicError(code, f"replication factor {factor} asked for, the cluster has 1 broker")
     return broker.num_partitions if topic.num_partitions == -1 else topic.num_partitions

@@ -46,6 +46,8 @@ async def _delete(broker: Broker, state: DeleteTopicState) -> DeletableTopicResu
     if topic is None:
         code = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
         return _refused(state, code, "no topic has this id" if by_id else None)
+    if not broker.options.delete_topics:
+        return _refused(state, error_codes.TOPIC_DELETION_DISABLED, "delete.topic.enable is false")
     try:
         await topics.delete(broker, topic)
     except topics.TopicError as error:

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from moldau.broker.dispatch import Request
 
 
-PAGE_MAX = 2000
-"""Kafka's max.request.partition.size.limit."""
-
-
 async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsResponse:
     message: DescribeTopicPartitionsRequest = request.message
     cursor = message.cursor
@@ -33,7 +29,7 @@ async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsRes
     if cursor is not None:
         names = [name for name in names if name >= cursor.topic_name]
         start = cursor.partition_index if names and names[0] == cursor.topic_name else 0
-    room = max(1, min(message.response_partition_limit, PAGE_MAX))
+    room = max(1, min(message.response_partition_limit, broker.options.partition_page_max))
     answers: list[DescribeTopicPartitionsResponseTopic] = []
     for name in names:
         topic = broker.catalog.by_name.get(name)

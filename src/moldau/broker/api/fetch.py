@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from moldau.log.view import PartitionView
 
 _NO_RECORDS = b""
-_FETCH_MAX_BYTES = 55 * 1024 * 1024
-"""Kafka's fetch.max.bytes of a broker: no reply is larger, but for a first batch."""
 
 
 def begin(broker: Broker, request: Request, reply: Reply) -> None:
@@ -278,7 +276,7 @@ class _Fetch:
 
     def _read_now(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]] | None:
         """The bytes of all partitions that have some, or None when some must be waited for."""
-        room = min(self.request.message.max_bytes, _FETCH_MAX_BYTES)
+        room = min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes)
         data: dict[Key, list[Buffer]] = {}
         first = True
         for partition, view in zip(self.partitions, views, strict=True):
@@ -298,7 +296,7 @@ class _Fetch:
         return data
 
     async def _read(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]]:
-        room = min(self.request.message.max_bytes, _FETCH_MAX_BYTES)
+        room = min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes)
         data: dict[Key, list[Buffer]] = {}
         first = True
         for index, (partition, view) in enumerate(zip(self.partitions, views, strict=True)):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from moldau.broker.options import Options
 
-from .settings import Settings
+from .settings import DEFAULT, Settings
 
 _ATTRIBUTES: dict[str, str] = {
     "auto.create.topics.enable": "auto_create_topics",
+    "default.replication.factor": "default_replication_factor",
+    "delete.topic.enable": "delete_topics",
+    "fetch.max.bytes": "fetch_max_bytes",
+    "max.connections.per.ip": "connections_per_ip_max",
+    "max.request.partition.size.limit": "partition_page_max",
+    "producer.id.expiration.ms": "producer_expiration_ms",
+    "socket.listen.backlog.size": "backlog",
     "connections.max.idle.ms": "idle_max_ms",
     "group.initial.rebalance.delay.ms": "group_initial_rebalance_delay_ms",
     "group.max.session.timeout.ms": "group_max_session_timeout_ms",
@@ -36,6 +43,13 @@ def options_of(settings: Settings) -> Options:
         setattr(options, attribute, settings[key])
     options.rack = settings.get_str("broker.rack") or None
     options.offsets_retention_ms = settings.get_int("offsets.retention.minutes") * 60_000
+    options.maintains = "maintain" in settings.get_list("moldau.roles")
+    for key, attribute in (
+        ("socket.send.buffer.bytes", "send_buffer_bytes"),
+        ("socket.receive.buffer.bytes", "receive_buffer_bytes"),
+    ):
+        if settings.entry(key).source != DEFAULT:  # Kafka's default of 100 KiB is less than what systems choose today
+            setattr(options, attribute, settings.get_int(key))
     queued = settings.get_int("queued.max.request.bytes")
     if queued > 0:
         options.pending_max_bytes = queued
