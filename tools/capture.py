@@ -33,7 +33,8 @@ class Relay:
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         broker_reader, broker_writer = await asyncio.open_connection(*self._broker)
         asked: dict[int, tuple[int, int]] = {}  # API key and version by correlation id
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        # Cancelled when the relay stops while a client is still connected.
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await asyncio.gather(
                 self._requests(reader, broker_writer, asked), self._responses(broker_reader, writer, asked)
             )

@@ -49,7 +49,7 @@ def test_only_decode_errors(key: int) -> None:
     check()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=_ANY)
 def test_request_header(data: bytes) -> None:
     try:

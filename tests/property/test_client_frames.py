@@ -1,4 +1,7 @@
-"""Frames that real clients sent, recorded with tools/capture.py: read whole, cut anywhere, and written again."""
+"""Frames that real clients and Apache Kafka 4.3.1 exchanged, recorded with tools/capture.py.
+
+Each is read whole, cut anywhere, and written again.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +66,10 @@ def test_cut_anywhere(frame: dict[str, Any]) -> None:
 
 def test_every_client_is_there() -> None:
     clients = {frame["client"] for frame in FRAMES}
-    assert {"librdkafka", "kafka_python", "aiokafka"} <= clients
+    assert {"librdkafka", "librdkafka_newer", "kafka_python", "aiokafka", "aiokafka_newer", "java"} <= clients
     for client in clients:
-        assert {api_keys.API_VERSIONS, api_keys.METADATA} <= {f["key"] for f in FRAMES if f["client"] == client}
+        for kind in ("request", "response"):
+            keys = {f["key"] for f in FRAMES if f["client"] == client and f["kind"] == kind}
+            assert {api_keys.API_VERSIONS, api_keys.METADATA, api_keys.PRODUCE, api_keys.FETCH} <= keys
+    transactions = {api_keys.END_TXN, api_keys.ADD_OFFSETS_TO_TXN, api_keys.CONSUMER_GROUP_HEARTBEAT}
+    assert transactions <= {f["key"] for f in FRAMES if f["client"] == "librdkafka_newer"}
