@@ -34,6 +34,7 @@ POINTS: dict[str, str] = {
     "metadata.sqlite.committed": "after COMMIT, before anybody knows",
     "metadata.sqlite.checkpoint": "before the WAL is synced and copied into the database",
     "metadata.sqlite.checkpointed": "after that",
+    "metadata.sqlite.close": "before the last checkpoint of a clean end",
 }
 """Every point with what is about to happen or has just happened. A test fails when one is missing here or never passed.
 """

@@ -167,9 +167,13 @@ class WalIndex:
 
     def backlog(self) -> int:
         """Pages in the WAL that are not in the database yet."""
-        frames: int = _UINT32.unpack_from(self._map, self._MX_FRAME)[0]
         copied: int = _UINT32.unpack_from(self._map, self._N_BACKFILL)[0]
-        return frames - copied
+        return self.frames() - copied
+
+    def frames(self) -> int:
+        """Pages in the WAL that are committed."""
+        frames: int = _UINT32.unpack_from(self._map, self._MX_FRAME)[0]
+        return frames
 
     def close(self) -> None:
         self._map.close()

@@ -137,6 +137,7 @@ class SqliteEngine:
         self._aside_pool.shutdown()
         if self._writer is not None:
             try:
+                faults.hit("metadata.sqlite.close")
                 self.before_sync()
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except Exception as error:

@@ -1,0 +1,182 @@
+"""Fault points: each is used, each is passed, and no write or sync of the stores goes without one."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.aio import run
+from support.stores import entry, sqlite_opener
+
+import moldau
+from moldau import faults
+from moldau.blobs.local import LocalBlobs
+
+SOURCE = Path(moldau.__file__).parent
+STORES = [SOURCE / "blobs", SOURCE / "metadata"]
+RISKY_CALLS = {
+    "write",
+    "pwrite",
+    "writev",
+    "pwritev",
+    "fsync",
+    "fdatasync",
+    "sync_data",
+    "ftruncate",
+    "truncate",
+    "replace",
+    "rename",
+    "unlink",
+    "posix_fallocate",
+    "_allocate",
+    "executescript",
+}
+OF_MODULES = {"os", "connection", ""}
+"""What these calls hang on: `str.replace` and the like are not meant."""
+RISKY_SQL = ("COMMIT", "wal_checkpoint")
+WITHOUT = {"_clean": "removes leftovers of puts at the start; a crash there leaves them to the next start"}
+
+
+@pytest.fixture(autouse=True)
+def disarm() -> Iterator[None]:
+    yield
+    faults.arm("")
+    faults.record(None)
+
+
+class Function:
+    """What a function of the stores does, nested functions included."""
+
+    def __init__(self, file: Path, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.name = node.name
+        self.where = f"{file.relative_to(SOURCE)}:{node.lineno} {node.name}"
+        self.points: list[str] = []
+        self.calls: set[str] = set()
+        self.risky: set[str] = set()
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Call):
+                self._call(inner)
+
+    def _call(self, call: ast.Call) -> None:
+        if isinstance(call.func, ast.Attribute):
+            name = call.func.attr
+            owner = call.func.value.id if isinstance(call.func.value, ast.Name) else "?"
+        else:
+            name, owner = getattr(call.func, "id", "?"), ""
+        first = call.args[0] if call.args else None
+        text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+        self.calls.add(name)
+        if (owner, name) == ("faults", "hit"):
+            self.points.append(text)
+        elif name in RISKY_CALLS and (owner in OF_MODULES or name == "unlink"):
+            self.risky.add(name)
+        elif name == "execute" and any(word in text for word in RISKY_SQL):
+            self.risky.add(text)
+
+
+def functions(folders: list[Path], mentioning: str = "") -> list[Function]:
+    """Those in files that mention the text."""
+    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
+    texts = [(file, file.read_text("utf-8")) for file in files]
+    return [
+        Function(file, node)
+        for file, text in texts
+        if mentioning in text
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+
+
+def test_every_point_that_is_passed_is_known_and_every_known_one_is_used() -> None:
+    used = {point for function in functions([SOURCE], "faults.hit") for point in function.points}
+    assert used == set(faults.POINTS)
+
+
+def test_every_write_and_sync_of_the_stores_has_a_point() -> None:
+    """In the function itself, or in each function that calls it."""
+    everything = functions(STORES)
+    risky = [function for function in everything if function.risky]
+    assert len(risky) > 10
+    bare = []
+    for function in risky:
+        if function.points or function.name in WITHOUT:
+            continue
+        callers = [other for other in everything if function.name in other.calls and other.name != function.name]
+        if not callers or not all(caller.points for caller in callers):
+            bare.append(f"{function.where}: {sorted(function.risky)}")
+    assert not bare
+
+
+def test_every_point_is_passed(tmp_path: Path) -> None:
+    seen: set[str] = set()
+    faults.record(seen)
+
+    async def main() -> None:
+        async with sqlite_opener(tmp_path)() as it:
+            assert it.engine is not None
+            (p,) = await it.topic()
+            await it.append(entry(p, 0))
+            await it.engine.checkpoint()
+        blobs = LocalBlobs(tmp_path / "blobs")
+        loop = asyncio.get_running_loop()
+        await blobs.create(1)
+        told: asyncio.Future[int] = loop.create_future()
+        blobs.append(1, [b"x"], True, lambda position, error: loop.call_soon_threadsafe(told.set_result, position))
+        await told
+        await blobs.seal(1)
+        await blobs.put(2, [b"y"])
+        await blobs.delete(2)
+        await blobs.close()
+
+    run(main())
+    stores = {name for name in faults.POINTS if name.startswith(("blobs.local.", "metadata.sqlite."))}
+    assert stores - seen == set()
+    assert seen - set(faults.POINTS) == set()
+
+
+def test_each_kind_of_fault() -> None:
+    faults.arm("blobs.local.write=fail:3,blobs.local.sync=full")
+    faults.hit("blobs.local.write")
+    faults.hit("blobs.local.write")
+    for _ in range(2):
+        with pytest.raises(OSError, match="fault point") as raised:
+            faults.hit("blobs.local.write")
+        assert raised.value.errno == errno.EIO
+    with pytest.raises(OSError, match="fault point") as raised:
+        faults.hit("blobs.local.sync")
+    assert raised.value.errno == errno.ENOSPC
+    faults.hit("blobs.local.put")
+    faults.arm("")
+    faults.hit("blobs.local.write")
+
+
+def test_a_kill_is_a_kill() -> None:
+    script = "from moldau import faults; faults.hit('blobs.local.put'); print('once', flush=True); faults.hit('blobs.local.put')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "MOLDAU_FAULTS": "blobs.local.put=kill:2"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (-9, b"once\n")
+
+
+def test_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(faults.time, "sleep", slept.append)
+    faults.arm("blobs.local.put=sleep:0.2")
+    faults.hit("blobs.local.put")
+    assert slept == [0.2]
+
+
+@pytest.mark.parametrize("spec", ["no.such.point=kill", "blobs.local.put=explode", "blobs.local.put"])
+def test_a_wrong_specification_is_refused(spec: str) -> None:
+    with pytest.raises(ValueError, match=r"point|action"):
+        faults.arm(spec)
