@@ -1,7 +1,8 @@
 """The independent codec `kio` as an oracle: strategies for its entities, its bytes, and comparing it with our messages.
 
 Where kio differs on purpose:
-- milliseconds are timedeltas and instants are datetimes there, and the field loses its `_ms`;
+- milliseconds are timedeltas and instants are datetimes there, and the field loses its `_ms`; instants go through a
+  float of seconds, so those after 2039 come back a microsecond off and are not drawn;
 - a uuid of zeros is None;
 - error codes are an enum, so only the codes it knows are drawn;
 - a tagged struct that was not sent has default values there and is None here.
@@ -98,7 +99,7 @@ _PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "error_code": st.sampled_from(sorted(ErrorCode)),
     "timedelta_i32": _MILLISECONDS.map(lambda ms: datetime.timedelta(milliseconds=ms)),
     "timedelta_i64": st.integers(-(1 << 45), 1 << 45).map(lambda ms: datetime.timedelta(milliseconds=ms)),
-    "datetime_i64": st.integers(0, 1 << 44).map(lambda ms: EPOCH + datetime.timedelta(milliseconds=ms)),
+    "datetime_i64": st.integers(0, 1 << 41).map(lambda ms: EPOCH + datetime.timedelta(milliseconds=ms)),
 }
 
 
