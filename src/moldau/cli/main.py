@@ -27,9 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cluster": ("moldau.cli.cluster:cluster", "Show what a cluster consists of."),
     "bench": ("moldau.cli.bench:bench", "Measure how fast a broker takes and gives records."),
     "context": ("moldau.cli.context:context", "Keep the addresses of several clusters, and choose one."),
-    "inspect": ("moldau.cli.inspect:inspect", "Check and dump the files of a data directory."),
-    "backup": ("moldau.cli.backup:backup", "Copy a data directory consistently, while serving."),
-    "restore": ("moldau.cli.backup:restore", "Bring a backup back into a data directory."),
+    "inspect": ("moldau.cli.inspect:inspect", "Check the files of a data directory."),
     "completion": ("moldau.cli.completion:completion", "Print the shell's completion script."),
     "version": ("moldau.cli.version:version", "Print the versions of what runs here."),
 }

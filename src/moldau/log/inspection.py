@@ -1,0 +1,123 @@
+"""The check of a data directory: every row against its neighbours, every byte that a row names against its checksum.
+
+Read-only. What it finds is a list of sentences; none means that each partition is whole from its log start to its end (properties 1 and 2 of
+the metadata store). It reads a stopped broker's directory, or a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from moldau.blobs.ports import BlobError, BlobStore
+from moldau.metadata.ports import LogStore, MaintenanceStore
+from moldau.metadata.rows import KIND_INLINE, Extent, PartitionRow
+from moldau.records.batch import compute_crc, iter_headers
+from moldau.records.errors import InvalidBatch
+
+from .fold import unpack
+from .snapshot import unpack as unpack_snapshot
+
+_CHUNK = 1000
+
+
+class Inspection:
+    """Checks one store's partitions and blobs. `batches` and `bytes_read` count what was looked at."""
+
+    def __init__(self, log_store: LogStore, maintenance: MaintenanceStore, blobs: BlobStore) -> None:
+        self._log_store = log_store
+        self._maintenance = maintenance
+        self._blobs = blobs
+        self.extents = 0
+        self.batches = 0
+        self.bytes_read = 0
+
+    async def partition(self, row: PartitionRow, *, deep: bool) -> AsyncIterator[str]:
+        """What is wrong with one partition. `deep` reads every batch."""
+        state = await self._log_store.load_partition(row.partition_id)
+        if state is None:
+            yield "its row is gone"
+            return
+        try:
+            unpack_snapshot(state.snapshot)
+        except ValueError as error:
+            yield f"snapshot at {state.snapshot_offset}: {error}"
+        expected = -1
+        running = -1
+        offset = 0
+        while True:
+            extents = await self._log_store.extents_from(row.partition_id, offset, _CHUNK)
+            for extent in extents:
+                self.extents += 1
+                where = f"extent {extent.base_offset}..{extent.last_offset}"
+                if expected < 0 and extent.base_offset > state.row.log_start_offset:
+                    yield f"{where}: the log starts at {state.row.log_start_offset}, records before this extent are missing"
+                elif expected >= 0 and extent.base_offset != expected:
+                    yield f"{where}: expected to begin at {expected}"
+                if extent.last_offset < extent.base_offset:
+                    yield f"{where}: ends before it begins"
+                running = max(running, extent.max_timestamp)
+                if extent.running_max_timestamp < running:
+                    yield f"{where}: running maximum of timestamps is {extent.running_max_timestamp}, expected {running}"
+                try:
+                    unpack(extent.fold)
+                except ValueError as error:
+                    yield f"{where}: {error}"
+                if deep:
+                    async for problem in self._bytes(extent):
+                        yield f"{where}: {problem}"
+                expected = extent.last_offset + 1
+            if len(extents) < _CHUNK:
+                break
+            offset = extents[-1].last_offset + 1
+        end = state.row.end_offset
+        if expected < 0 and state.row.log_start_offset != end:
+            yield f"no extents, but the log spans {state.row.log_start_offset}..{end}"
+        if expected >= 0 and expected != end:
+            yield f"the last extent ends at {expected}, the partition at {end}"
+
+    async def _bytes(self, extent: Extent) -> AsyncIterator[str]:
+        try:
+            data = await self._read(extent)
+        except BlobError as error:
+            yield str(error)
+            return
+        self.bytes_read += len(data)
+        offset = extent.base_offset
+        end = 0
+        try:
+            for position, header in iter_headers(data):
+                self.batches += 1
+                if compute_crc(data, position, header.size) != header.crc:
+                    yield f"batch at offset {offset}, blob {extent.blob_id:016x}: wrong checksum"
+                offset += header.last_offset_delta + 1
+                end = position + header.size
+        except InvalidBatch as error:
+            yield f"blob {extent.blob_id:016x}: {error}"
+            return
+        if end != len(data):
+            yield f"blob {extent.blob_id:016x}: {len(data) - end} bytes at the end are no batch"
+        if offset != extent.last_offset + 1:
+            yield f"its batches end at offset {offset - 1}"
+
+    async def _read(self, extent: Extent) -> memoryview:
+        if extent.kind != KIND_INLINE:
+            return memoryview(await self._blobs.read(extent.blob_id, extent.position, extent.length))
+        data = await self._log_store.read_inline(extent.blob_id)
+        if data is None or len(data) < extent.position + extent.length:
+            raise BlobError(f"inline blob {extent.blob_id:016x} is missing or too short")
+        return memoryview(data)[extent.position : extent.position + extent.length]
+
+    async def files(self) -> AsyncIterator[str]:
+        """Blobs that rows name and are not there or too short, and files that no row names."""
+        sizes = await self._blobs.sizes()
+        ends = await self._maintenance.blob_ends()
+        rows = {row.blob_id: row for row in await self._maintenance.blobs()}
+        for blob_id, end in sorted(ends.items()):
+            if blob_id not in sizes:
+                yield f"blob {blob_id:016x} is missing; extents name {end} bytes of it"
+            elif sizes[blob_id] < end:
+                yield f"blob {blob_id:016x} has {sizes[blob_id]} bytes, extents name {end}"
+            if blob_id not in rows:
+                yield f"blob {blob_id:016x} is named by extents but has no row"
+        for blob_id in sorted(set(sizes) - set(rows)):
+            yield f"blob {blob_id:016x} is an orphan: no row knows it (harmless)"
