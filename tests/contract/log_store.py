@@ -285,6 +285,18 @@ class LogStoreContract:
             assert await it.log.extent_by_time(p, timestamp) == expected
 
     @opened
+    async def test_by_time_with_a_gap_below_the_last(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        for n in range(10):
+            await it.append(entry(p, n, 1, max_timestamp=n))
+        await it.append(entry(p, 10, 1_000_000, max_timestamp=10))
+        await it.append(entry(p, 1_000_010, 1, max_timestamp=11))
+        extents = await it.extents(p)
+        await it.maintenance.delete_extents(p, extents[10:11])
+        for n in range(12):
+            assert await it.log.extent_by_time(p, n) == extents[11 if n == 10 else n]
+
+    @opened
     async def test_a_view_is_loaded_from_its_snapshot_on(self, it: Stores) -> None:
         (p,) = await it.topic()
         state = await it.log.load_partition(p)

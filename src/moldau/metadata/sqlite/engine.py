@@ -381,7 +381,7 @@ class SqliteEngine:
                 self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 with self._lock:
                     pages = self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
-                faults.hit("metadata.sqlite.checkpointed")
+                    faults.hit("metadata.sqlite.checkpointed")
             finally:
                 with self._lock:
                     self._checkpointing = False
