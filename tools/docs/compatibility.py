@@ -16,6 +16,7 @@ DIFFERS = {
     "DescribeConfigs": "Documentation texts are our own. Client-metrics are not served.",
     "IncrementalAlterConfigs": "Topics, brokers, loggers, groups.",
     "DescribeQuorum": "The metadata store is the quorum; the one voter is this broker, offsets count its commits.",
+    "UpdateFeatures": "`metadata.version` only; it is never lowered.",
     "ElectLeaders": "An election is never needed: the leader is always the preferred one.",
     "DescribeLogDirs": "One directory; a partition's size is its record bytes.",
     "DescribeProducers": "No transactions: `current_txn_start_offset` is -1.",
@@ -64,7 +65,6 @@ LATER = {
     "several brokers": ["AlterPartitionReassignments", "ListPartitionReassignments", "UnregisterBroker"],
     "several log directories": ["AlterReplicaLogDirs"],
     "telemetry": ["GetTelemetrySubscriptions", "PushTelemetry"],
-    "features that can be raised": ["UpdateFeatures"],
 }
 
 

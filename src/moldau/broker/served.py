@@ -40,6 +40,7 @@ _SERVED: dict[int, tuple[str, int, int]] = {
     k.ALTER_CONFIGS: ("alter_configs", 0, 2),
     k.INCREMENTAL_ALTER_CONFIGS: ("incremental_alter_configs", 0, 1),
     k.LIST_CONFIG_RESOURCES: ("list_config_resources", 0, 1),
+    k.UPDATE_FEATURES: ("update_features", 0, 2),
     k.CREATE_TOPICS: ("create_topics", 2, 7),
     k.INIT_PRODUCER_ID: ("init_producer_id", 0, 5),
 }
