@@ -75,17 +75,17 @@ sasl.enabled.mechanisms                       list      GSSAPI      -         pe
     The SASL mechanisms that are offered.
 sasl.jaas.config                              password  -           -         per-broker  M  not_yet:security
     The login configuration of a SASL listener.
-sasl.kerberos.kinit.cmd                       string    /usr/bin/kinit  -         per-broker  M  not_yet:security
+sasl.kerberos.kinit.cmd                       string    /usr/bin/kinit  -         per-broker  M  no_meaning:kerberos
     Where kinit is.
-sasl.kerberos.min.time.before.relogin         long      60000       -         per-broker  M  not_yet:security
+sasl.kerberos.min.time.before.relogin         long      60000       -         per-broker  M  no_meaning:kerberos
     How long a Kerberos login rests before the next try.
 sasl.kerberos.principal.to.local.rules        list      DEFAULT     -         per-broker  M  not_yet:security
     How a Kerberos principal becomes a user name.
 sasl.kerberos.service.name                    string    -           -         per-broker  M  not_yet:security
     The Kerberos name the broker runs under.
-sasl.kerberos.ticket.renew.jitter             double    0.05        -         per-broker  M  not_yet:security
+sasl.kerberos.ticket.renew.jitter             double    0.05        -         per-broker  M  no_meaning:kerberos
     How much the renewal of tickets is spread at random.
-sasl.kerberos.ticket.renew.window.factor      double    0.8         -         per-broker  M  not_yet:security
+sasl.kerberos.ticket.renew.window.factor      double    0.8         -         per-broker  M  no_meaning:kerberos
     At what part of a ticket's life it is renewed.
 sasl.login.callback.handler.class             class     -           -         read-only   M  not_yet:security
     The class that answers questions of the SASL login.

@@ -13,6 +13,7 @@ REASONS: Final = {
     "index": "Segments are immutable blobs with indexes of their own.",
     "java": "Java classes cannot be loaded here, and to ignore what one was meant to do would mislead.",
     "jitter": "Partitions share their files, so segments that end together do no harm.",
+    "kerberos": "There is no Kerberos login, so there is nothing to tune.",
     "leaderless": "Any live broker serves any partition: leadership is a hint and never has to be handed over or won.",
     "metrics": "Metrics are served over HTTP in the form Prometheus reads, see `moldau.http.listener`.",
     "one_dir": "A broker keeps everything in one folder.",
