@@ -1,0 +1,138 @@
+"""Playing all scenarios against a broker, keeping the notes as JSON, and comparing two sets of notes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import scenarios_cluster
+import scenarios_configs
+import scenarios_groups
+import scenarios_log
+import scenarios_offsets
+import scenarios_producers
+import scenarios_topics
+from conversation import SCENARIOS, Notes, Scenario, play
+from wire import Wire
+
+from moldau.protocol import api_keys
+from moldau.protocol.messages.api_versions import ApiVersionsRequest
+from moldau.protocol.registry import request_class
+
+MODULES = (
+    scenarios_cluster,
+    scenarios_configs,
+    scenarios_groups,
+    scenarios_log,
+    scenarios_offsets,
+    scenarios_producers,
+    scenarios_topics,
+)
+RECORDED = Path(__file__).resolve().parent / "recorded"
+# both brokers run with these
+SETTINGS = {
+    "auto.create.topics.enable": "true",
+    "num.partitions": "4",
+    "group.initial.rebalance.delay.ms": "0",
+}
+PAUSE = 0.25  # Apache Kafka's
+Versions = dict[str, Notes]  # version of the scenario's API, as text -> notes
+
+
+def names() -> list[str]:
+    return [s.name for s in SCENARIOS]
+
+
+def by_name(name: str) -> Scenario:
+    return next(s for s in SCENARIOS if s.name == name)
+
+
+def served(port: int) -> dict[int, tuple[int, int]]:
+    """What the broker advertises."""
+    wire = Wire(port)
+    try:
+        wire.send(api_keys.API_VERSIONS, 0, ApiVersionsRequest())
+        answer: Any = wire.receive()
+        return {a.api_key: (a.min_version, a.max_version) for a in answer.api_keys}
+    finally:
+        wire.close()
+
+
+def versions_of(s: Scenario, ranges: dict[int, tuple[int, int]]) -> range:
+    """The versions that a broker advertises and we can write."""
+    if s.api_key not in ranges:
+        return range(0)
+    low, high = ranges[s.api_key]
+    ours = request_class(s.api_key)
+    return range(max(low, ours.MIN_VERSION), min(high, ours.MAX_VERSION) + 1)
+
+
+def play_all(port: int, wanted: Iterable[str], pause: float = 0.0) -> dict[str, Versions]:
+    """All versions of the scenarios. `pause`: seconds that the broker may take to apply what it has answered."""
+    ranges = served(port)
+    found: dict[str, Versions] = {}
+    for name in wanted:
+        s = by_name(name)
+        notes = {str(v): play(s, port, v, pause) for v in versions_of(s, ranges)}
+        found[name] = {v: n for v, n in notes.items() if n}
+    return found
+
+
+def store(name: str, versions: Versions) -> None:
+    """One answer per line: an answer that is the one of the version before is kept as `"="`."""
+    RECORDED.mkdir(exist_ok=True)
+    lines, before = [], {}
+    for version, notes in versions.items():
+        rows = []
+        for label, answer in notes:
+            same = label in before and before[label] == answer
+            rows.append(f"  {json.dumps([label, '=' if same else answer], ensure_ascii=False)}")
+            before[label] = answer
+        lines.append(f' "{version}": [\n' + ",\n".join(rows) + "\n ]")
+    (RECORDED / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def load(name: str) -> Versions:
+    versions: Versions = json.loads((RECORDED / f"{name}.json").read_text())
+    before: dict[str, Any] = {}
+    for notes in versions.values():
+        for note in notes:
+            if note[1] == "=":
+                note[1] = before[note[0]]
+            before[note[0]] = note[1]
+    return versions
+
+
+class Difference(NamedTuple):
+    scenario: str
+    version: str
+    label: str
+    path: str
+    kafka: Any
+    ours: Any
+
+
+def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from flatten(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value:
+        for i, inner in enumerate(value):
+            yield from flatten(inner, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
+def compare(name: str, kafka: Versions, ours: Versions) -> Iterator[Difference]:
+    """Every leaf in which two sets of notes differ, for the versions that both have."""
+    for version in kafka.keys() & ours.keys():
+        theirs, mine = dict(map(tuple, kafka[version])), dict(map(tuple, ours[version]))
+        # an answer with a topic's or a group's name in it names the version too, which is fine: both do
+        for label in [*theirs, *(x for x in mine if x not in theirs)]:
+            a = dict(flatten(theirs.get(label, "not asked")))
+            b = dict(flatten(mine.get(label, "not asked")))
+            for path in [*a, *(p for p in b if p not in a)]:
+                if a.get(path) != b.get(path):
+                    yield Difference(name, version, label, path, a.get(path), b.get(path))

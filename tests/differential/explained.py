@@ -1,0 +1,48 @@
+"""`differences.toml`: in what our answers differ from Apache Kafka's, and why that is right.
+
+Each `[[difference]]` has `scenario`, `label` and `path` (patterns in which `*` stands for anything), `why`, and where they
+help to be exact `version`, `kafka` and `ours` (the two values).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from answers import Difference
+
+TABLE = Path(__file__).resolve().parent / "differences.toml"
+MISSING = object()
+
+
+def matches(pattern: str, text: str) -> bool:
+    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None
+
+
+class Explanation:
+    def __init__(self, number: int, entry: dict[str, Any]) -> None:
+        unknown = entry.keys() - {"scenario", "label", "path", "version", "kafka", "ours", "why"}
+        assert not unknown, f"difference {number} has unknown keys {sorted(unknown)}"
+        assert entry.get("why", "").strip(), f"difference {number} does not say why"
+        self.number, self.entry = number, entry
+
+    def covers(self, d: Difference) -> bool:
+        e = self.entry
+        return (
+            matches(e["scenario"], d.scenario)
+            and matches(e.get("version", "*"), d.version)
+            and matches(e.get("label", "*"), d.label)
+            and matches(e.get("path", "*"), d.path)
+            and e.get("kafka", MISSING) in (MISSING, d.kafka)
+            and e.get("ours", MISSING) in (MISSING, d.ours)
+        )
+
+    def __str__(self) -> str:
+        return f"difference {self.number}: {self.entry}"
+
+
+def read() -> list[Explanation]:
+    entries = tomllib.loads(TABLE.read_text()).get("difference", [])
+    return [Explanation(i + 1, entry) for i, entry in enumerate(entries)]

@@ -1,0 +1,193 @@
+"""CreateTopics, DeleteTopics, CreatePartitions, DeleteRecords, ElectLeaders."""
+
+from __future__ import annotations
+
+from conversation import Conversation, scenario
+from scenarios_cluster import NO_SUCH_ID
+from scenarios_log import fill
+
+from moldau.protocol import api_keys as k
+from moldau.protocol.messages.create_partitions import (
+    CreatePartitionsAssignment,
+    CreatePartitionsRequest,
+    CreatePartitionsTopic,
+)
+from moldau.protocol.messages.create_topics import (
+    CreatableReplicaAssignment,
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreateTopicsRequest,
+)
+from moldau.protocol.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
+from moldau.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from moldau.protocol.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
+
+TIMEOUT_MS = 10_000
+# what CreateTopics 5 and newer tells of every topic: only what was asked for is compared
+WATCHED = frozenset(["retention.ms", "max.message.bytes", "segment.bytes"])
+
+
+@scenario(k.CREATE_TOPICS)
+def create_topics(c: Conversation, version: int) -> None:
+    node = c.node()
+
+    def topic(
+        name: str,
+        partitions: int = 1,
+        replicas: int = 1,
+        configs: dict[str, str | None] | None = None,
+        assignments: list[list[int]] | None = None,
+    ) -> CreatableTopic:
+        return CreatableTopic(
+            name=name,
+            num_partitions=partitions,
+            replication_factor=replicas,
+            configs=[CreatableTopicConfig(name=n, value=v) for n, v in (configs or {}).items()],
+            assignments=[
+                CreatableReplicaAssignment(partition_index=i, broker_ids=ids) for i, ids in enumerate(assignments or [])
+            ],
+        )
+
+    def ask(label: str, *topics: CreatableTopic, validate: bool = False) -> None:
+        body = CreateTopicsRequest(topics=list(topics), timeout_ms=TIMEOUT_MS, validate_only=validate)
+        wire = c.wire()
+        wire.send(k.CREATE_TOPICS, version, body)
+        answer = wire.receive()
+        for found in getattr(answer, "topics", []):
+            found.configs = [x for x in found.configs or [] if x.name in WATCHED]
+        c.note(label, answer)
+
+    p = c.prefix
+    ask("one", topic(f"{p}-one", 2, configs={"retention.ms": "1234567"}))
+    ask("again", topic(f"{p}-one"))
+    ask("none")
+    ask("validate", topic(f"{p}-v", 3), validate=True)
+    ask("validate what exists", topic(f"{p}-one"), validate=True)
+    ask("twice in one request", topic(f"{p}-twice"), topic(f"{p}-twice"))
+    for name in ("", ".", "..", "a b", "n" * 250, "ü"):
+        ask(f"name {name[:5]!r}", topic(name))
+    ask("collides", topic(f"{p}.x"), topic(f"{p}_x"))
+    ask("collides later", topic(f"{p}_x"))
+    if version >= 4:
+        ask("default counts", topic(f"{p}-default", -1, -1))
+    for partitions in (0, -2):
+        ask(f"{partitions} partitions", topic(f"{p}-parts", partitions))
+    for replicas in (0, -2, 99):
+        ask(f"{replicas} replicas", topic(f"{p}-replicas", 1, replicas))
+    ask("assigned", topic(f"{p}-assigned", -1, -1, assignments=[[node], [node]]))
+    ask("assigned with counts", topic(f"{p}-a2", 2, 1, assignments=[[node], [node]]))
+    ask("assigned to nobody", topic(f"{p}-a3", -1, -1, assignments=[[987]]))
+    ask("assigned twice", topic(f"{p}-a4", -1, -1, assignments=[[node, node]]))
+    ask("assigned to none", topic(f"{p}-a5", -1, -1, assignments=[[]]))
+    ask("unknown key", topic(f"{p}-k1", configs={"no.such.key": "1"}))
+    ask("bad value", topic(f"{p}-k2", configs={"retention.ms": "abc"}))
+    ask("value out of range", topic(f"{p}-k3", configs={"max.message.bytes": "-1"}))
+    ask("null value", topic(f"{p}-k4", configs={"retention.ms": None}))
+    ask("a bad one beside a good one", topic(f"{p}-good"), topic("a b"))
+    ask("internal name", topic("__consumer_offsets"))
+
+
+@scenario(k.DELETE_TOPICS)
+def delete_topics(c: Conversation, version: int) -> None:
+    a, b, d = c.topic("a"), c.topic("b"), c.topic("d")
+
+    def ask(label: str, *names: str) -> None:
+        if version >= 6:
+            body = DeleteTopicsRequest(topics=[DeleteTopicState(name=n) for n in names], timeout_ms=TIMEOUT_MS)
+        else:
+            body = DeleteTopicsRequest(topic_names=list(names), timeout_ms=TIMEOUT_MS)
+        c.ask(label, k.DELETE_TOPICS, version, body)
+
+    ask("none")
+    ask("one", a)
+    ask("again", a)
+    ask("unknown and known", f"{c.prefix}-none", b)
+    ask("invalid name", "a b")
+    ask("twice", d, d)
+    c.settle()
+    c.note("gone", c.metadata(a))
+    c.topic("a")
+    c.note("made anew", c.metadata(a))
+    if version >= 6:
+        topic_id = c.topic_id(a)
+        for label, state in (
+            ("unknown id", DeleteTopicState(name=None, topic_id=NO_SUCH_ID)),
+            ("id and name", DeleteTopicState(name=a, topic_id=topic_id)),
+            ("neither", DeleteTopicState(name=None)),
+            ("by id", DeleteTopicState(name=None, topic_id=topic_id)),
+            ("by id again", DeleteTopicState(name=None, topic_id=topic_id)),
+        ):
+            body = DeleteTopicsRequest(topics=[state], timeout_ms=TIMEOUT_MS)
+            c.ask(label, k.DELETE_TOPICS, version, body)
+
+
+@scenario(k.CREATE_PARTITIONS)
+def create_partitions(c: Conversation, version: int) -> None:
+    node, topic = c.node(), c.topic(partitions=2)
+
+    def ask(label: str, *wanted: tuple[str, int, list[list[int]] | None], validate: bool = False) -> None:
+        topics = [
+            CreatePartitionsTopic(
+                name=name,
+                count=count,
+                assignments=None if ids is None else [CreatePartitionsAssignment(broker_ids=i) for i in ids],
+            )
+            for name, count, ids in wanted
+        ]
+        body = CreatePartitionsRequest(topics=topics, timeout_ms=TIMEOUT_MS, validate_only=validate)
+        c.ask(label, k.CREATE_PARTITIONS, version, body)
+
+    ask("none")
+    ask("validate", (topic, 5, None), validate=True)
+    ask("more", (topic, 3, None))
+    c.settle()
+    ask("as many", (topic, 3, None))
+    ask("fewer", (topic, 1, None))
+    ask("zero", (topic, 0, None))
+    ask("unknown", (f"{c.prefix}-none", 3, None))
+    ask("twice", (topic, 4, None), (topic, 5, None))
+    ask("assigned", (topic, 4, [[node]]))
+    ask("too few assignments", (topic, 6, [[node]]))
+    ask("assigned to nobody", (topic, 5, [[987]]))
+    c.settle()
+    c.note("after it all", c.metadata(topic))
+
+
+@scenario(k.DELETE_RECORDS, k.PRODUCE)
+def delete_records(c: Conversation, version: int) -> None:
+    topic = c.topic()
+    fill(c, topic, 10)
+
+    def ask(label: str, name: str, partition: int, offset: int) -> None:
+        asked = [DeleteRecordsPartition(partition_index=partition, offset=offset)]
+        body = DeleteRecordsRequest(topics=[DeleteRecordsTopic(name=name, partitions=asked)], timeout_ms=TIMEOUT_MS)
+        c.ask(label, k.DELETE_RECORDS, version, body)
+
+    ask("to 4", topic, 0, 4)
+    ask("back to 2", topic, 0, 2)
+    ask("beyond the end", topic, 0, 11)
+    ask("-2", topic, 0, -2)
+    ask("no such partition", topic, 7, 1)
+    ask("no such topic", f"{c.prefix}-none", 0, 1)
+    ask("everything", topic, 0, -1)
+    ask("everything again", topic, 0, -1)
+
+
+@scenario(k.ELECT_LEADERS)
+def elect_leaders(c: Conversation, version: int) -> None:
+    topic = c.topic(partitions=2)
+
+    def ask(label: str, name: str, *partitions: int, kind: int = 0) -> None:
+        body = ElectLeadersRequest(
+            topic_partitions=[TopicPartitions(topic=name, partitions=list(partitions))], timeout_ms=TIMEOUT_MS
+        )
+        if version >= 1:
+            body.election_type = kind
+        c.ask(label, k.ELECT_LEADERS, version, body)
+
+    ask("preferred", topic, 0, 1)
+    ask("no such partition", topic, 9)
+    ask("no such topic", f"{c.prefix}-none", 0)
+    if version >= 1:
+        ask("unclean", topic, 0, kind=1)
+        ask("no such type", topic, 0, kind=5)
