@@ -158,7 +158,7 @@ class Writer:
         for _ in range(count):
             if self._cut.happened:
                 return
-            await self._append()
+            await self.append(self._rng.random() < 0.4, self._rng.random() < 0.4)
             chance = self._rng.random()
             if chance < 0.04:
                 await self._build_segment()
@@ -167,21 +167,20 @@ class Writer:
             elif chance < 0.13 and self._it.engine is not None:
                 await self._it.engine.checkpoint()
 
-    async def _append(self) -> None:
+    async def append(self, durable: bool, inline: bool) -> None:
+        """One record, its bytes in the commit or in a write-ahead blob."""
         filler = self._rng.randbytes(self._rng.choice([0, 50, 3000]))
         data = payload(self._partition_id, self._end, filler)
-        durable = self._rng.random() < 0.4
         entry = AppendEntry(self._partition_id, self._end, 1, 0, len(data), self._end)
-        blob_id, inline = self._it.blob_id(), bytes(data)
-        if self._rng.random() < 0.6:
-            inline = None  # type: ignore[assignment]
+        blob_id = self._it.blob_id()
+        if not inline:
             if self._wal < 0:
                 self._wal = self._it.blob_id()
                 await self._blobs.create(self._wal)
                 await self._it.log.register_blob(BlobRow(self._wal, KIND_WAL, -1, 0))
             blob_id = self._wal
             entry.position = await self._store(data, durable)
-        (result,) = await submit(self._it.log, AppendCommit(blob_id, [entry], inline, durable, 0))
+        (result,) = await submit(self._it.log, AppendCommit(blob_id, [entry], data if inline else None, durable, 0))
         assert result.status == APPENDED
         if durable:
             self._cut.answered(self._partition_id, self._end, data)
