@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -254,7 +255,7 @@ class Kafka(Broker):
 
     def start(self, timeout: float = 180.0) -> Self:
         if not self.port:
-            self.port = next(p for p in free_ports(16) if not _listening(p + 1))
+            self.port = _free_pair()
         command = [str(CONFORMANCE / "kafka-peer/up"), "-p", str(self.port), "-d", str(self.folder), "-H", self.heap]
         for key, value in self.settings.items():
             command += ["-c", f"{key}={value}"]
@@ -294,9 +295,14 @@ def _started_at(pid: int) -> float:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]) / _TICKS
 
 
-def _listening(port: int) -> bool:
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
+def _free_pair() -> int:
+    """A free port whose successor is free too, below those that the system hands out to clients."""
+    for port in random.sample(range(20_000, 32_000, 2), 200):
+        with socket.socket() as a, socket.socket() as b, contextlib.suppress(OSError):
+            a.bind(("127.0.0.1", port))
+            b.bind(("127.0.0.1", port + 1))
+            return port
+    raise BrokerError("no two free ports next to each other between 20000 and 32000")
 
 
 @contextlib.contextmanager
