@@ -1,7 +1,9 @@
 """What a start does about the run before: seal the write-ahead blobs that were left open.
 
-Everything below the furthest byte that a row names was synced before the row was (invariant 1); what lies beyond was never
-acknowledged and is cut off. A blob that is shorter than its rows say is damage: the broker says so and does not start.
+For what `acks=all` acknowledged, the bytes were synced before the rows that name them (invariant 1); what lies beyond the furthest
+named byte was never acknowledged and is cut off. A blob that is shorter than its rows say is damage: the broker says so and does not
+start. Only lengths are looked at here: after a power cut, rows of unsynced `acks=1` commits may have reached the disk without their
+bytes; `moldau inspect` finds those by their checksums, and consumers refuse them.
 """
 
 from __future__ import annotations
