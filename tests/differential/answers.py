@@ -114,25 +114,44 @@ class Difference(NamedTuple):
     ours: Any
 
 
-def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from flatten(inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and value:
-        for i, inner in enumerate(value):
-            yield from flatten(inner, f"{path}[{i}]")
+KEYS = ["api_key", "name", "topic", "group_id", "resource_name", "feature", "partition_index", "index", "partition"]
+KEYS += ["partition_id", "member_id", "replica_id"]
+
+
+def keyed(items: list[Any], others: list[Any]) -> dict[str, Any]:
+    """Items by what tells them apart: a name or number where there is one (0 is left out), else the position."""
+    everything = [*items, *others]
+    key = next((k for k in KEYS if any(isinstance(x, dict) and k in x for x in everything)), None)
+    found: dict[str, Any] = {}
+    for i, item in enumerate(items):
+        name = str(item.get(key, 0)) if key and isinstance(item, dict) else f"#{i}"
+        again = 2
+        while name in found:
+            name = f"{name.split('#')[0]}#{again}"
+            again += 1
+        found[name] = item
+    return found
+
+
+def differing(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The smallest parts in which two answers differ; what only one side has is one part: `topics[t].partitions[0]`."""
+    if a == b:
+        return
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(k for k in b if k not in a)]:
+            yield from differing(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(a, list) and isinstance(b, list):
+        ours, theirs = keyed(b, a), keyed(a, b)
+        for key in [*theirs, *(k for k in ours if k not in theirs)]:
+            yield from differing(theirs.get(key), ours.get(key), f"{path}[{key}]")
     else:
-        yield path, value
+        yield path, a, b
 
 
 def compare(name: str, kafka: Versions, ours: Versions) -> Iterator[Difference]:
-    """Every leaf in which two sets of notes differ, for the versions that both have."""
-    for version in kafka.keys() & ours.keys():
+    """Every part in which two sets of notes differ, for the versions that both have."""
+    for version in sorted(kafka.keys() & ours.keys(), key=int):
         theirs, mine = dict(map(tuple, kafka[version])), dict(map(tuple, ours[version]))
-        # an answer with a topic's or a group's name in it names the version too, which is fine: both do
         for label in [*theirs, *(x for x in mine if x not in theirs)]:
-            a = dict(flatten(theirs.get(label, "not asked")))
-            b = dict(flatten(mine.get(label, "not asked")))
-            for path in [*a, *(p for p in b if p not in a)]:
-                if a.get(path) != b.get(path):
-                    yield Difference(name, version, label, path, a.get(path), b.get(path))
+            found = differing(theirs.get(label, "not asked"), mine.get(label, "not asked"))
+            yield from (Difference(name, version, label, *d) for d in found)

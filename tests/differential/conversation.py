@@ -70,7 +70,7 @@ class Conversation:
 
     def note(self, label: str, answer: Any) -> None:
         assert all(label != known for known, _ in self.notes), f"two answers with the label {label!r}"
-        self.notes.append([label, answer if isinstance(answer, str) else self.normal.plain(answer)])
+        self.notes.append([label, answer if isinstance(answer, str | dict) else self.normal.plain(answer)])
 
     def post(self, api_key: int, version: int, body: Message | bytes, *, on: str = "") -> None:
         """Send, without waiting: `take` gives the answer."""
@@ -143,7 +143,9 @@ class Conversation:
         return answer
 
     def topic_id(self, name: str) -> bytes:
-        return self.metadata(name).topics[0].topic_id
+        found = self.metadata(name).topics[0].topic_id
+        self.normal.know(found, name)
+        return found
 
     def node(self) -> int:
         return self.metadata().brokers[0].node_id

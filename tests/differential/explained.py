@@ -1,7 +1,7 @@
 """`differences.toml`: in what our answers differ from Apache Kafka's, and why that is right.
 
 Each `[[difference]]` has `scenario`, `label` and `path` (patterns in which `*` stands for anything), `why`, and where they
-help to be exact `version`, `kafka` and `ours` (the two values).
+help to be exact `version`, `kafka` and `ours` (the two values; "absent" is what only the other side has).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Explanation:
             and matches(e.get("version", "*"), d.version)
             and matches(e.get("label", "*"), d.label)
             and matches(e.get("path", "*"), d.path)
-            and e.get("kafka", MISSING) in (MISSING, d.kafka)
-            and e.get("ours", MISSING) in (MISSING, d.ours)
+            and e.get("kafka", MISSING) in (MISSING, "absent" if d.kafka is None else d.kafka)
+            and e.get("ours", MISSING) in (MISSING, "absent" if d.ours is None else d.ours)
         )
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from moldau.protocol import uuid
 from moldau.protocol.message import Struct
 from moldau.records.batch import iter_headers
+from moldau.records.errors import InvalidBatch
 from moldau.records.record import iter_records
 
 NODE_FIELDS = frozenset(
@@ -60,6 +61,7 @@ class Normaliser:
 
     def plain(self, value: Any, field: str = "") -> Any:
         if isinstance(value, Struct):
+            self._learn(value)
             found = {}
             for name in value.__slots__:
                 if name not in IGNORED:
@@ -82,6 +84,34 @@ class Normaliser:
             return value
         rule = RULES.get(field)
         return rule(self, value) if rule else self.scalar(value, field)
+
+    def records(self, batch: bytes) -> list[Any] | str:
+        try:
+            return [
+                [
+                    record.offset,
+                    self.scalar(record.timestamp, "timestamp"),
+                    *(part if part is None else part.decode("latin-1") for part in (record.key, record.value)),
+                    *(f"{k}={v!r}" for k, v in record.headers),
+                ]
+                for record in iter_records(batch)
+            ]
+        except InvalidBatch:
+            return "records that cannot be read"
+
+    def _learn(self, value: Struct) -> None:
+        """An id that comes with its topic's name is called by that; another one of the same name gets a number."""
+        topic_id = getattr(value, "topic_id", None)
+        name = next((n for f in ("name", "topic") if (n := getattr(value, f, None))), None)
+        if topic_id and name and topic_id != uuid.ZERO:
+            self.know(topic_id, name)
+
+    def know(self, topic_id: bytes, name: str) -> None:
+        key = ("topic", topic_id)
+        if key not in self._names:
+            short = name.replace(self._prefix, "~")
+            count = self._counts[short] = self._counts.get(short, 0) + 1
+            self._names[key] = f"<id of {short}>" if count == 1 else f"<id of {short}, number {count}>"
 
     def scalar(self, value: Any, field: str) -> Any:
         if field in NODE_FIELDS:
@@ -110,15 +140,7 @@ class Normaliser:
                 "producer_epoch": header.producer_epoch,
                 "base_sequence": header.base_sequence,
                 "max_timestamp": self.scalar(header.max_timestamp, "timestamp"),
-                "records": [
-                    [
-                        record.offset,
-                        self.scalar(record.timestamp, "timestamp"),
-                        *(part if part is None else part.decode("latin-1") for part in (record.key, record.value)),
-                        *(f"{k}={v!r}" for k, v in record.headers),
-                    ]
-                    for record in iter_records(raw[at : at + header.size])
-                ],
+                "records": self.records(raw[at : at + header.size]),
             }
             found.append(batch)
         return found

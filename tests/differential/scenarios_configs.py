@@ -50,10 +50,9 @@ def describe_configs(c: Conversation, version: int) -> None:
         version,
         DescribeConfigsRequest(resources=[DescribeConfigsResource(resource_type=TOPIC, resource_name=topic)]),
     )
-    c.note("all keys of a topic", " ".join(sorted(entry.name for entry in everything.results[0].configs)))
-    types = {entry.name: getattr(entry, "config_type", 0) for entry in everything.results[0].configs}
-    if version >= 3:
-        c.note("their types", " ".join(f"{name}:{types[name]}" for name in sorted(types)))
+    entries = everything.results[0].configs
+    types = [{"name": e.name, "config_type": e.config_type if version >= 3 else 0} for e in entries]
+    c.note("all keys of a topic", {"configs": sorted(types, key=lambda e: str(e["name"]))})
 
 
 def shown(c: Conversation, label: str, kind: int, name: str, keys: list[str]) -> None:

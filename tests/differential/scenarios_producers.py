@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from conversation import Conversation, scenario
+import time
+
+from conversation import Broke, Conversation, scenario
 from scenarios_log import batch, fetch_all, produce_body
 
 from moldau.protocol import api_keys as k
@@ -11,8 +13,14 @@ from moldau.protocol.messages.init_producer_id import InitProducerIdRequest
 
 
 def new_producer(c: Conversation) -> int:
-    answer = c.quiet(k.INIT_PRODUCER_ID, 4, InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=60_000))
-    return int(answer.producer_id)
+    """Apache Kafka asks for a block of ids first, and answers COORDINATOR_LOAD_IN_PROGRESS until it has one."""
+    body = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=60_000)
+    for _ in range(200):
+        answer = c.quiet(k.INIT_PRODUCER_ID, 4, body)
+        if not answer.error_code:
+            return int(answer.producer_id)
+        time.sleep(0.01)
+    raise Broke("no producer id")
 
 
 @scenario(k.INIT_PRODUCER_ID)
@@ -21,6 +29,7 @@ def init_producer_id(c: Conversation, version: int) -> None:
         body = InitProducerIdRequest(**{"transactional_id": None, "transaction_timeout_ms": 60_000, **fields})
         return c.ask(label, k.INIT_PRODUCER_ID, version, body)
 
+    new_producer(c)
     first = ask("first")
     ask("second")
     ask("time-out 0", transaction_timeout_ms=0)
