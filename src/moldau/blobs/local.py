@@ -22,6 +22,7 @@ import errno
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 OPEN_MAX = 128
 """Files open for reading at most."""
+_SYNC_NOW_NS = 1_000_000
+"""`append_now` syncs while a sync takes less than this."""
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
@@ -55,6 +58,7 @@ class LocalBlobs:
         self._queue: deque[tuple[int, Sequence[Buffer], bool, AppendDone]] = deque()
         self._wake = threading.Event()
         self._closing = False
+        self._sync_ns = 0.0  # what a sync takes, a moving average
         self._clean()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="moldau-blob")
         self._thread = threading.Thread(target=self._run, name="moldau-wal", daemon=True)
@@ -97,6 +101,23 @@ class LocalBlobs:
         self._wake.set()
         if self._closing and not self._thread.is_alive():
             self._refuse_queue()
+
+    def append_now(self, blob_id: int, buffers: Sequence[Buffer], durable: bool) -> int | None:
+        if (durable and self._sync_ns > _SYNC_NOW_NS) or self._queue or self._closing:
+            return None
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._queue:
+                return None
+            _, position = self._write(blob_id, buffers)
+            if durable:
+                self._sync_dirty()
+        except OSError as error:
+            raise BlobError(f"cannot append to {self.path(blob_id).name}: {error}") from error
+        finally:
+            self._lock.release()
+        return position
 
     def _refuse_queue(self) -> None:
         while self._queue:
@@ -152,6 +173,7 @@ class LocalBlobs:
     def _sync_dirty(self) -> None:
         """Sync every file with unsynced bytes, all of them even when one fails. Raises the first OSError."""
         failed: OSError | None = None
+        started = time.perf_counter_ns()
         for file in list(self._appendable.values()):
             if file.dirty:
                 try:
@@ -161,6 +183,7 @@ class LocalBlobs:
                     failed = failed or error
         if failed is not None:
             raise failed
+        self._sync_ns += (time.perf_counter_ns() - started - self._sync_ns) * 0.1
         faults.hit("blobs.local.synced")
 
     def sync(self) -> None:

@@ -21,14 +21,21 @@ class MemoryBlobs:
         self._appendable.add(blob_id)
 
     def append(self, blob_id: int, buffers: Sequence[Buffer], durable: bool, done: AppendDone) -> None:
+        try:
+            position = self.append_now(blob_id, buffers, durable)
+        except BlobError as error:
+            done(-1, error)
+        else:
+            done(position, None)
+
+    def append_now(self, blob_id: int, buffers: Sequence[Buffer], durable: bool) -> int:
         if blob_id not in self._appendable:
-            done(-1, BlobError(f"blob {blob_id:016x} is not open for appends"))
-            return
+            raise BlobError(f"blob {blob_id:016x} is not open for appends")
         blob = self._blobs[blob_id]
         position = len(blob)
         for buffer in buffers:
             blob += buffer
-        done(position, None)
+        return position
 
     async def seal(self, blob_id: int) -> int:
         if blob_id not in self._appendable:

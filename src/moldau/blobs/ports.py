@@ -39,6 +39,13 @@ class BlobStore(Protocol):
         """
         ...
 
+    def append_now(self, blob_id: int, buffers: Sequence[Buffer], durable: bool) -> int | None:
+        """`append` on the caller's thread: the position, or None if other appends are on their way or a sync may take long.
+
+        Raises BlobError, as `append` would tell it.
+        """
+        ...
+
     async def seal(self, blob_id: int) -> int:
         """Make all of it durable, take no more appends; returns its size. After a BlobError it may be tried again.
 

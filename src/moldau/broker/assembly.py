@@ -15,9 +15,12 @@ from moldau.coordination.config import GroupConfig
 from moldau.coordination.coordinator import GroupCoordinator
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
+from moldau.log.journal import Journal
+from moldau.log.journaled_store import JournaledStore
 from moldau.log.lookup import Lookup
 from moldau.log.maintenance import Maintenance
 from moldau.log.reader import Reader
+from moldau.log.replay import Replay
 from moldau.log.tail_cache import TailCache
 from moldau.log.views import Views
 from moldau.log.wal import WriteAhead
@@ -32,7 +35,6 @@ from .metrics import Metrics
 from .options import Options
 from .producer_ids import ProducerIds
 from .purgatory import Purgatory
-from .recovery import seal_left_open
 from .upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Node:
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
         from moldau.metadata.sqlite.engine import SqliteEngine
+        from moldau.metadata.sqlite.journal_store import SqliteJournalStore
         from moldau.metadata.sqlite.log_store import SqliteLogStore
 
         options, broker, clock = self.options, self.broker, self.clock
@@ -71,12 +74,15 @@ class Node:
         self.engine.before_sync = self.blobs.sync
         cluster_store = SqlClusterStore(self.engine, FORMAT_VERSION)
         await cluster_store.create_cluster(clock())
-        log_store = SqliteLogStore(self.engine)
+        rows = SqliteLogStore(self.engine)
+        journal_store = SqliteJournalStore(self.engine)
         self.maintenance_store = SqlMaintenanceStore(self.engine)
-        await seal_left_open(self.maintenance_store, self.blobs)
+        await Replay(journal_store, self.maintenance_store, self.blobs).run()
         ids = BlobIds(await cluster_store.reserve_blob_block())
-        self.wal = WriteAhead(self.blobs, log_store, self.maintenance_store, ids, clock)
+        self.wal = WriteAhead(self.blobs, rows, self.maintenance_store, ids, clock)
         await self.wal.open()
+        journal = Journal(journal_store, self.wal, loop, options.inline_max_bytes)
+        log_store = JournaledStore(rows, journal)
 
         cache = TailCache(options.tail_cache_bytes)
         broker.loop = loop
@@ -105,11 +111,9 @@ class Node:
         broker.reader = Reader(log_store, self.blobs, cache)
         broker.lookup = Lookup(log_store, broker.reader)
         broker.appender = Appender(
-            log_store,
-            self.wal,
+            journal,
             broker.views,
             cache,
-            ids,
             clock,
             loop,
             options.inline_max_bytes,

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+from moldau.records.batch import BatchHeader
+
 _ENTRY = Struct(">qhiiiiqB")
 ENTRY_BYTES = _ENTRY.size
 pack_entry = _ENTRY.pack
@@ -20,6 +22,20 @@ FLAG_TRANSACTIONAL = 1
 
 Entry = tuple[int, int, int, int, int, int, int, int]
 """producer_id, epoch, first_sequence, last_sequence, relative base, relative last, timestamp, flags."""
+
+
+def of_batch(header: BatchHeader, relative_base: int) -> bytes:
+    """The entry of an idempotent batch that begins `relative_base` offsets after its extent."""
+    return pack_entry(
+        header.producer_id,
+        header.producer_epoch,
+        header.base_sequence,
+        header.last_sequence,
+        relative_base,
+        relative_base + header.last_offset_delta,
+        header.max_timestamp,
+        FLAG_TRANSACTIONAL if header.is_transactional else 0,
+    )
 
 
 def unpack(fold: bytes) -> list[Entry]:

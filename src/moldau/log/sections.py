@@ -3,8 +3,9 @@
 0   4 bytes   b"MLS1"
 4   uint32    bytes of the whole section, this header included
 8   uint32    number of partitions
-12  uint32    CRC-32C of the header's other fields and the table
-16  for each partition: int32 partition id | int64 base offset (the guess) | uint32 length
+12  int64     when it was made, ms since the epoch
+20  uint32    CRC-32C of the header's other fields and the table
+24  for each partition: int32 partition id | int64 base offset (the guess) | uint32 length
 ... the partitions' batches, in the order of the table, each batch with its own CRC
 """
 
@@ -15,14 +16,21 @@ from struct import Struct
 from moldau.records.crc import crc32c
 
 MAGIC = b"MLS1"
-_HEAD = Struct(">4sIII")
+_HEAD = Struct(">4sIIqI")
 _ROW = Struct(">iqI")
 HEAD_BYTES = _HEAD.size
 ROW_BYTES = _ROW.size
 
 
+_CRC_AT = 20
+
+
 class BadSection(Exception):
     """The bytes are no whole section."""
+
+
+class Truncated(BadSection):
+    """They end before the header does."""
 
 
 def header_bytes(partitions: int) -> int:
@@ -30,25 +38,44 @@ def header_bytes(partitions: int) -> int:
     return HEAD_BYTES + partitions * ROW_BYTES
 
 
-def pack_header(table: list[tuple[int, int, int]]) -> bytes:
+class Section:
+    """A header and its table: (partition id, base offset, length) rows."""
+
+    __slots__ = ("now", "size", "table")
+
+    def __init__(self, size: int, now: int, table: list[tuple[int, int, int]]) -> None:
+        self.size = size
+        self.now = now
+        self.table = table
+
+
+def pack_header(now: int, table: list[tuple[int, int, int]]) -> bytes:
     """Header and table for (partition id, base offset, length) rows."""
     rows = b"".join([_ROW.pack(*row) for row in table])
-    total = HEAD_BYTES + len(rows) + sum(row[2] for row in table)
-    head = _HEAD.pack(MAGIC, total, len(table), 0)
-    return _HEAD.pack(MAGIC, total, len(table), crc32c(head[:12] + rows)) + rows
+    total = HEAD_BYTES + len(rows) + sum([row[2] for row in table])
+    head = _HEAD.pack(MAGIC, total, len(table), now, 0)
+    return _HEAD.pack(MAGIC, total, len(table), now, crc32c(head[:_CRC_AT] + rows)) + rows
 
 
-def unpack_header(buffer: bytes | memoryview, position: int = 0) -> tuple[int, list[tuple[int, int, int]]]:
-    """(bytes of the section, its table). Raises BadSection."""
+def count_at(buffer: bytes | memoryview, position: int) -> int:
+    """Number of partitions in the header that begins there, which has its first bytes."""
+    count: int = _HEAD.unpack_from(buffer, position)[2]
+    return count
+
+
+def unpack_header(buffer: bytes | memoryview, position: int = 0) -> Section:
+    """The section that begins there. Raises BadSection; `Truncated` when more bytes might help."""
     if len(buffer) - position < HEAD_BYTES:
-        raise BadSection(f"{len(buffer) - position} bytes at {position}, a header has {HEAD_BYTES}")
-    magic, total, count, crc = _HEAD.unpack_from(buffer, position)
+        raise Truncated(f"{len(buffer) - position} bytes at {position}, a header has {HEAD_BYTES}")
+    magic, total, count, now, crc = _HEAD.unpack_from(buffer, position)
     if magic != MAGIC:
         raise BadSection(f"{magic!r} at {position}, expected {MAGIC!r}")
     end = position + header_bytes(count)
-    if end > len(buffer) or header_bytes(count) > total:
-        raise BadSection(f"a table of {count} partitions at {position} does not fit")
+    if header_bytes(count) > total:
+        raise BadSection(f"a table of {count} partitions at {position} does not fit in {total} bytes")
+    if end > len(buffer):
+        raise Truncated(f"a table of {count} partitions at {position} ends at {end}")
     rows = bytes(buffer[position + HEAD_BYTES : end])
-    if crc32c(bytes(buffer[position : position + 12]) + rows) != crc:
+    if crc32c(bytes(buffer[position : position + _CRC_AT]) + rows) != crc:
         raise BadSection(f"checksum of the section header at {position} is wrong")
-    return total, list(_ROW.iter_unpack(rows))
+    return Section(total, now, list(_ROW.iter_unpack(rows)))

@@ -19,12 +19,33 @@ AppendDone = Callable[[list[AppendResult] | None, Exception | None], None]
 """Called once, on the event loop's thread: results in the order of the entries, or the error."""
 
 
-class LogStore(Protocol):
-    """Extents and ends of partitions: what `log/` needs while it serves."""
+class AppendStore(Protocol):
+    """The sequencing commit of `moldau.log.sequencer.StoreSequencer`."""
 
     def append(self, commit: AppendCommit, done: AppendDone) -> None:
         """Commit a flush as one transaction. `done` may be called before this returns (a small commit runs at once)."""
         ...
+
+
+class JournalStore(Protocol):
+    """Rows that follow what a journal has made final (`moldau.log.journal`)."""
+
+    def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
+        """Write the rows of all commits, and that each blob is applied up to the last byte they name, in one transaction.
+
+        Their bytes are in blobs (`inline` is None). It waits for no sync: a later durable commit, or a checkpoint, makes it durable.
+        Partitions that are gone are left out. The answer names the entries that had MOVED, and were left out; of each partition
+        only the first: a journal has none.
+        """
+        ...
+
+    async def applied_to(self, blob_id: int) -> int:
+        """The position up to which that blob is applied; 0 when nothing of it is, or when it is sealed."""
+        ...
+
+
+class LogStore(Protocol):
+    """Extents and ends of partitions: what `log/` reads while it serves."""
 
     async def load_partition(self, partition_id: int) -> PartitionState | None:
         """Row, newest snapshot and the extents after it; None when the partition is gone."""

@@ -193,6 +193,15 @@ class AppendCommit(_Row):
         self.now = now
 
 
+def applied_ends(commits: list[AppendCommit]) -> dict[int, int]:
+    """Blob id to the end of the last byte that the commits name in it."""
+    ends: dict[int, int] = {}
+    for commit in commits:
+        last = commit.entries[-1]
+        ends[commit.blob_id] = max(last.position + last.length, ends.get(commit.blob_id, 0))
+    return ends
+
+
 APPENDED = 0
 """The entry was committed; `offset` is its base offset."""
 MOVED = 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
-from moldau.log.appender import Append
+from moldau.log.flush import Append
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.produce import (
     BatchIndexAndErrorMessage,

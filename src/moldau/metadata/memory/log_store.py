@@ -19,12 +19,13 @@ from ..rows import (
     Extent,
     PartitionRow,
     PartitionState,
+    applied_ends,
 )
 from .state import MemoryState, copy_partition
 
 
 class MemoryLogStore:
-    """See `moldau.metadata.ports.LogStore`. `append` answers before it returns."""
+    """See `moldau.metadata.ports`: `LogStore`, `AppendStore` and `JournalStore`. `append` and `apply` answer before they return."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
@@ -38,6 +39,21 @@ class MemoryLogStore:
         if commit.inline is not None and any(result.status == APPENDED for result in results):
             state.inline[commit.blob_id] = (commit.now, bytes(commit.inline))
         done(results, None)
+
+    def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
+        moved: dict[int, AppendResult] = {}
+        for commit in commits:
+            for entry in commit.entries:
+                if entry.partition_id not in moved:
+                    result = self._append(commit, entry)
+                    if result.status == MOVED:
+                        moved[entry.partition_id] = result
+        for blob_id, end in applied_ends(commits).items():
+            self._state.journal[blob_id] = max(end, self._state.journal.get(blob_id, 0))
+        done(list(moved.values()), None)
+
+    async def applied_to(self, blob_id: int) -> int:
+        return self._state.journal.get(blob_id, 0)
 
     def _append(self, commit: AppendCommit, entry: AppendEntry) -> AppendResult:
         row = self._alive(entry.partition_id)

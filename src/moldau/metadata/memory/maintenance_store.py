@@ -103,6 +103,7 @@ class MemoryMaintenanceStore:
         row = self._state.blobs.get(blob_id)
         if row is not None and row.size < 0:
             row.size = size
+        self._state.journal.pop(blob_id, None)
 
     async def blobs(self) -> list[BlobRow]:
         rows = sorted(self._state.blobs.values(), key=lambda row: row.blob_id)

@@ -31,6 +31,7 @@ class MemoryState:
         "features",
         "incarnations",
         "inline",
+        "journal",
         "next_blob_block",
         "next_partition_id",
         "next_producer_id",
@@ -50,6 +51,7 @@ class MemoryState:
         self.next_partition_id = 1
         self.topics: dict[bytes, MemoryTopic] = {}
         self.partitions: dict[int, PartitionRow] = {}
+        self.journal: dict[int, int] = {}
         self.extents: dict[int, list[Extent]] = {}
         self.snapshots: dict[int, tuple[int, bytes]] = {}
         self.blobs: dict[int, BlobRow] = {}

@@ -94,6 +94,7 @@ class SqlMaintenanceStore:
     async def seal_blob(self, blob_id: int, size: int) -> None:
         async def body(tx: Tx) -> None:
             await tx.run("blob_seal", blob_id=blob_id, size=size)
+            await tx.run("journal_forget", blob_id=blob_id)
 
         await self._engine.write(body)
 

@@ -33,3 +33,7 @@ WHERE partition_id = :partition_id AND alive = 1 RETURNING log_start_offset, end
 -- name: blob_insert
 -- A blob that extents may name from now on.
 INSERT INTO blob (blob_id, kind, size, created_ms, doomed_ms) VALUES (:blob_id, :kind, :size, :created_ms, -1);
+
+-- name: journal_get
+-- How far a write-ahead blob is in the rows.
+SELECT applied_to FROM journal WHERE blob_id = :blob_id;

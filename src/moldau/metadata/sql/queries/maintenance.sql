@@ -71,6 +71,10 @@ DELETE FROM blob WHERE blob_id = :blob_id;
 -- It grows no more.
 UPDATE blob SET size = :size WHERE blob_id = :blob_id AND size < 0;
 
+-- name: journal_forget
+-- A sealed blob is in the rows as a whole.
+DELETE FROM journal WHERE blob_id = :blob_id;
+
 -- name: blobs_all
 -- Every blob.
 SELECT blob_id, kind, size, created_ms, doomed_ms FROM blob ORDER BY blob_id;

@@ -1,0 +1,201 @@
+"""The journal of an embedded broker: a write-ahead blob whose sections are bytes and order at once.
+
+Theory of operation
+-------------------
+A broker that is alone with its stores knows the end of every partition; no commit of another can come between. So the section that it
+writes for a flush (`moldau.log.sections`: partitions, base offsets, then the batches) says all that the rows will say, and the flush is
+committed once the section is written, and synced if asked: **one write and one sync for bytes and order together**. The rows follow within
+`APPLY_SECONDS`, many flushes in one transaction that waits for no sync.
+
+What keeps this the same as a commit of the rows (invariants 1 to 3):
+
+- Sections of a partition are written in the order of its offsets, in one blob at a time, by one queue. The next blob takes its first section
+  only when nothing is under way in the one before; after a failed write only when the one before is sealed, durably, at the end of what
+  was answered. So whatever happened, replaying the unsealed blobs in order gives the same rows (`moldau.log.replay`).
+- Rows and the position up to which the blob is applied change in one transaction: a section is applied once.
+- A sync of the metadata store first syncs the journal (`SqliteEngine.before_sync`): no power cut leaves rows without bytes.
+- Whoever reads or changes rows about the end of a partition asks for `drained` first (`moldau.log.journaled_store`).
+- A blob is sealed, and so becomes a candidate for collection, only when its rows are there.
+
+Sketch: 1 us for a small write, 0.1-0.2 ms for its sync, against 0.04 ms and 0.3 ms for a SQLite transaction; 16 KB requests need one sync
+instead of two, and 3 us a row later instead of 20 us now.
+
+Brokers that share a metadata store (`--workers`, the cluster) must not use it: see `moldau.log.sequencer.StoreSequencer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from moldau.blobs.ports import BlobError
+from moldau.metadata.ports import JournalStore
+from moldau.metadata.rows import APPENDED, AppendCommit, AppendEntry, AppendResult
+
+from .flush import Flush
+from .sequencer import Done, section_header
+from .wal import WriteAhead
+
+log = logging.getLogger(__name__)
+
+APPLY_SECONDS = 0.1
+"""Rows follow their sections after this time at most."""
+APPLY_ENTRIES = 1024
+"""... or when this many wait."""
+ENTRIES_MAX = 100_000
+"""Beyond it, with a metadata store that takes no rows, appends are refused."""
+_RETRY_SECONDS = 0.5
+
+
+class Journal:
+    """A `Sequencer`. Everything here runs on the loop's thread."""
+
+    def __init__(
+        self, store: JournalStore, wal: WriteAhead, loop: asyncio.AbstractEventLoop, at_once_max_bytes: int
+    ) -> None:
+        self._store = store
+        self._wal = wal
+        self._loop = loop
+        self._at_once_max = at_once_max_bytes
+        self._in_flight = 0
+        self._begun = 0
+        self._settled = 0
+        self._placed = 0  # commits that ever waited in _rows, and how many of them are in the store
+        self._applied = 0
+        self._rows: list[AppendCommit] = []
+        self._entries = 0
+        self._applying = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._drains: list[_Drain] = []
+        wal.drained = self.drained
+
+    @property
+    def waiting_entries(self) -> int:
+        """Rows that are not yet in the metadata store."""
+        return self._entries
+
+    # -- write --------------------------------------------------------------------------------------------------------
+
+    def commit(self, flush: Flush, done: Done) -> None:
+        if self._entries > ENTRIES_MAX:
+            done(flush, None, BlobError(f"{self._entries} rows wait for the metadata store"))
+            return
+        header = section_header(flush)
+        buffers = [header, *flush.batches()]
+        length = len(header) + flush.length
+        self._begun += 1
+        if length <= self._at_once_max and not self._in_flight:
+            try:
+                at = self._wal.append_now(buffers, length, flush.durable)
+            except BlobError as error:
+                self._finish(flush, -1, -1, error, done)
+                return
+            if at is not None:
+                self._finish(flush, at[0], at[1] + len(header), None, done)
+                return
+        self._in_flight += 1
+
+        def written(blob_id: int, position: int, error: Exception | None) -> None:
+            self._loop.call_soon_threadsafe(settle, blob_id, position, error)
+
+        def settle(blob_id: int, position: int, error: Exception | None) -> None:
+            self._in_flight -= 1
+            self._wal.settled(blob_id, error)
+            self._finish(flush, blob_id, position + len(header), error, done)
+
+        self._wal.append(buffers, length, flush.durable, written)
+
+    def _finish(self, flush: Flush, blob_id: int, position: int, error: Exception | None, done: Done) -> None:
+        self._settled += 1
+        if error is not None:
+            done(flush, None, error)
+        else:
+            entries = flush.place(blob_id, position)
+            self._rows.append(AppendCommit(blob_id, entries, None, False, flush.now))
+            self._placed += 1
+            self._entries += len(entries)
+            done(flush, [_result(flush, index, entry) for index, entry in enumerate(entries)], None)
+            if self._entries >= APPLY_ENTRIES:
+                self._apply()
+            elif self._timer is None and not self._applying:
+                self._timer = self._loop.call_later(APPLY_SECONDS, self._apply)
+        if self._drains:
+            self._tell_drained()
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def _apply(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._applying or not self._rows:
+            return
+        self._applying = True
+        rows, self._rows = self._rows, []
+
+        def applied(conflicts: list[AppendResult] | None, error: Exception | None) -> None:
+            self._applying = False
+            if error is not None:
+                self._rows = rows + self._rows
+                log.warning("event=journal_not_applied entries=%d error=%s", self._entries, error)
+                self._timer = self._loop.call_later(_RETRY_SECONDS, self._apply)
+                self._fail_drains(error)
+                return
+            self._applied += len(rows)
+            self._entries -= sum(len(commit.entries) for commit in rows)
+            if conflicts:
+                # nobody else writes: the rows contradict what was acknowledged
+                log.critical("event=journal_conflict conflicts=%s", conflicts[:10])
+            if self._drains:
+                self._tell_drained()
+            if self._rows and self._timer is None and not self._applying:
+                self._timer = self._loop.call_later(APPLY_SECONDS, self._apply)
+
+        self._store.apply(rows, applied)
+
+    # -- drain --------------------------------------------------------------------------------------------------------
+
+    async def drained(self) -> None:
+        """Everything given to `commit` before this call is in the rows, or failed, when it returns. Raises StoreError."""
+        if self._settled == self._begun and self._applied == self._placed:
+            return
+        drain = _Drain(self._begun, self._loop.create_future())
+        self._drains.append(drain)
+        self._tell_drained()
+        await drain.told
+
+    def _tell_drained(self) -> None:
+        """Each waits first for its flushes to settle, then for the rows there were then."""
+        still = []
+        for drain in self._drains:
+            if drain.rows < 0 and self._settled >= drain.begun:
+                drain.rows = self._placed
+            if drain.rows < 0 or self._applied < drain.rows:
+                still.append(drain)
+            elif not drain.told.done():
+                drain.told.set_result(None)
+        self._drains = still
+        if any(drain.rows >= 0 for drain in still):
+            self._apply()
+
+    def _fail_drains(self, error: Exception) -> None:
+        waiting, self._drains = self._drains, []
+        for drain in waiting:
+            if not drain.told.done():
+                drain.told.set_exception(error)
+
+
+class _Drain:
+    """Someone who waits: for the first `begun` flushes to settle, then for the first `rows` commits to be applied."""
+
+    __slots__ = ("begun", "rows", "told")
+
+    def __init__(self, begun: int, told: asyncio.Future[None]) -> None:
+        self.begun = begun
+        self.rows = -1
+        self.told = told
+
+
+def _result(flush: Flush, index: int, entry: AppendEntry) -> AppendResult:
+    view = flush.parts[index].view
+    return AppendResult(APPENDED, entry.expected_end, view.leader_epoch, max(view.max_timestamp, entry.max_timestamp))

@@ -1,0 +1,99 @@
+"""`JournalStore` on SQLite: rows of many flushes in one transaction that waits for no sync.
+
+Written for a busy loop on the other thread: each step of a statement gives Python's lock away and has to win it back, so the rows of an
+apply go in as few statements as they can: one UPDATE for each partition, and INSERTs of `_ROWS` rows each.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from ..ports import AppendDone
+from ..rows import KIND_WAL, MOVED, AppendCommit, AppendEntry, AppendResult, applied_ends
+from .engine import SqliteEngine
+from .tx import SqliteTx
+
+_COLUMNS = (
+    "partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records,"
+    " leader_epoch, kind, appended_at, fold"
+)
+_ROWS = 32
+_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ONE = f"INSERT INTO extent ({_COLUMNS}) VALUES {_VALUES}"
+_INSERT_MANY = f"INSERT INTO extent ({_COLUMNS}) VALUES {', '.join([_VALUES] * _ROWS)}"
+_HEAD = "SELECT end_offset, leader_epoch, max_timestamp FROM partition WHERE partition_id = ? AND alive = 1"
+_ADVANCE = "UPDATE partition SET end_offset = ?, bytes_total = bytes_total + ?, max_timestamp = ? WHERE partition_id = ? AND alive = 1"
+_APPLIED = (
+    "INSERT INTO journal (blob_id, applied_to) VALUES (?, ?)"
+    " ON CONFLICT (blob_id) DO UPDATE SET applied_to = excluded.applied_to WHERE journal.applied_to < excluded.applied_to"
+)
+
+
+def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendResult]:
+    """Inside the caller's transaction. Returns the entries that had moved."""
+    by_partition: dict[int, list[tuple[AppendCommit, AppendEntry]]] = {}
+    for commit in commits:
+        for entry in commit.entries:
+            by_partition.setdefault(entry.partition_id, []).append((commit, entry))
+    values: list[Any] = []
+    moved: list[AppendResult] = []
+    for partition_id, entries in by_partition.items():
+        head = cursor.execute(_HEAD, (partition_id,)).fetchone()
+        if head is None:
+            continue  # the topic was deleted
+        end, epoch, running = head
+        taken = 0
+        for commit, entry in entries:
+            if entry.expected_end != end:
+                moved.append(AppendResult(MOVED, end))
+                break
+            end += entry.records
+            taken += entry.length
+            running = max(running, entry.max_timestamp)
+            values += (
+                partition_id,
+                end - 1,
+                entry.expected_end,
+                commit.blob_id,
+                entry.position,
+                entry.length,
+                entry.max_timestamp,
+                running,
+                entry.records,
+                epoch,
+                KIND_WAL,
+                commit.now,
+                entry.fold,
+            )
+        cursor.execute(_ADVANCE, (end, taken, running, partition_id))
+    _insert(cursor, values)
+    cursor.executemany(_APPLIED, list(applied_ends(commits).items()))
+    return moved
+
+
+def _insert(cursor: sqlite3.Cursor, values: list[Any]) -> None:
+    width = 13
+    step = width * _ROWS
+    whole = len(values) - len(values) % step
+    for start in range(0, whole, step):
+        cursor.execute(_INSERT_MANY, values[start : start + step])
+    for start in range(whole, len(values), width):
+        cursor.execute(_INSERT_ONE, values[start : start + width])
+
+
+class SqliteJournalStore:
+    """See `moldau.metadata.ports.JournalStore`."""
+
+    def __init__(self, engine: SqliteEngine) -> None:
+        self._engine = engine
+
+    def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
+        self._engine.submit(lambda cursor: apply(cursor, commits), done, durable=False)
+
+    async def applied_to(self, blob_id: int) -> int:
+        async def body(tx: SqliteTx) -> int:
+            rows = await tx.run("journal_get", blob_id=blob_id)
+            return int(rows[0][0]) if rows else 0
+
+        return await self._engine.read(body)
