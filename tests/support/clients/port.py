@@ -43,7 +43,7 @@ class Client(Protocol):
 
     def member(self, bootstrap: str, group: str, topic: str, assignors: list[str]) -> list[str]:
         """Command of a process that joins the group with these assignors (the first is preferred) until it gets SIGTERM, and
-        prints what it reads: a line `PARTITION OFFSET VALUE` for each record. Sessions last six seconds."""
+        prints what it reads before it commits: a line `PARTITION OFFSET VALUE` for each record. Sessions last six seconds."""
 
 
 def records(name: str, null_headers: bool) -> list[Record]:
