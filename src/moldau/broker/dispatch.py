@@ -3,7 +3,8 @@
 Handlers live in `moldau.broker.api`, one module for each API, imported when first asked for. Each module has `API_KEY`, `VERSIONS`
 (what ApiVersions advertises) and either
 
-- `async def handle(broker, request) -> Message`: the ordinary kind, run as a task; or
+- `async def handle(broker, request) -> Message`: the ordinary kind, run as a task. It runs to its end although the connection goes, so
+  that what it has stored and what is in memory stay the same; `WAITS = True` says that it only waits and may be cancelled; or
 - `def begin(broker, request, reply)`: the hot kind, which completes `reply` itself, at once or later.
 
 Bytes that do not decode, and keys or versions that are not advertised, close the connection, as in Kafka; ApiVersions above its
@@ -166,7 +167,8 @@ class Dispatcher:
         task = self.loop.create_task(self._run(module, request, reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        reply.cancels(task)
+        if getattr(module, "WAITS", False):
+            reply.cancels(task)
 
     async def _run(self, module: ModuleType, request: Request, reply: Reply) -> None:
         try:

@@ -28,6 +28,8 @@ _SCRATCH_BYTES = 64 * 1024
 _PIPELINE_MAX = 64
 """Requests of one connection that may wait for their replies; beyond it the socket is not read."""
 _WRITE_HIGH_BYTES = 4 << 20
+_OVERLOAD_SECONDS = 0.02
+"""How often a connection with nothing under way looks whether the broker is still overloaded."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -182,6 +184,9 @@ class Connection(asyncio.BufferedProtocol):
             if backlog < _PIPELINE_MAX // 2 and not self._dispatcher.overloaded and self._open:
                 self._paused_reading = False
                 self._transport.resume_reading()
+            elif not backlog and self._open:
+                # the overload is of others: no reply of ours will call again
+                self._dispatcher.loop.call_later(_OVERLOAD_SECONDS, self._pump)
         elif (backlog >= _PIPELINE_MAX or self._dispatcher.overloaded) and self._open and backlog:
             self._paused_reading = True
             self._transport.pause_reading()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
 
+WAITS = True
+
 
 async def handle(broker: Broker, request: Request) -> JoinGroupResponse:
     message: JoinGroupRequest = request.message

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
 
+WAITS = True
+
 
 async def handle(broker: Broker, request: Request) -> SyncGroupResponse:
     message: SyncGroupRequest = request.message
