@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moldau.broker.config.listeners import Listeners
 from moldau.broker.options import Options
 from moldau.server.lifecycle import Lifecycle
+from moldau.server.loops import run
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,10 +60,8 @@ class BrokerThread:
         return self
 
     def _run(self) -> None:
-        import uvloop
-
         try:
-            uvloop.run(self._serve())
+            run(self._serve())
         except BaseException as error:
             self._error = error
         finally:
@@ -70,9 +70,9 @@ class BrokerThread:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self.lifecycle = Lifecycle(self._options, self._data, "127.0.0.1", self._port, None)
+        self.lifecycle = Lifecycle(self._options, self._data, Listeners.on("127.0.0.1", self._port))
         await self.lifecycle.start()
-        self.bootstrap = f"{self.lifecycle.host}:{self.lifecycle.port}"
+        self.bootstrap = str(self.lifecycle.endpoints[0])
         self._started.set()
         await self._stop.wait()
         await self.lifecycle.stop()

@@ -23,13 +23,14 @@ from moldau.log.views import Views
 from moldau.log.wal import WriteAhead
 from moldau.version import VERSION
 
-from .broker import Broker, Endpoint
+from .broker import Broker
 from .catalog import Catalog
 from .config.settings import Settings
 from .configs import Configs
 from .fetch_sessions import FetchSessions
 from .metrics import Metrics
 from .options import Options
+from .outbox import Outbox
 from .producer_ids import ProducerIds
 from .purgatory import Purgatory
 from .recovery import seal_left_open
@@ -51,8 +52,11 @@ class Node:
         self.blobs: BlobStore
         self.wal: WriteAhead
 
-    async def start(self, data: Path) -> None:
-        """Open the stores under `data` and build the broker. Raises StoreError, BlobError, OSError."""
+    async def start(self, data: Path, *, syncs: bool = True) -> None:
+        """Open the stores under `data` and build the broker; they sync nothing if not `syncs` (`--ephemeral`).
+
+        Raises StoreError, BlobError, OSError.
+        """
         from moldau.blobs.local import LocalBlobs
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.group_rows import SqlGroupStore
@@ -63,11 +67,11 @@ class Node:
 
         options, broker, clock = self.options, self.broker, self.clock
         loop = asyncio.get_running_loop()
-        self.engine = SqliteEngine(data / "metadata.sqlite", loop)
+        self.engine = SqliteEngine(data / "metadata.sqlite", loop, syncs=syncs)
         self.engine.open()
         engine = self.engine
         (data / "blobs").mkdir(exist_ok=True)
-        self.blobs = LocalBlobs(data / "blobs")
+        self.blobs = LocalBlobs(data / "blobs", syncs=syncs)
         self.engine.before_sync = self.blobs.sync
         cluster_store = SqlClusterStore(self.engine, FORMAT_VERSION)
         await cluster_store.create_cluster(clock())
@@ -87,7 +91,7 @@ class Node:
         broker.options = options
         broker.node_id = options.node_id
         broker.rack = options.rack
-        broker.endpoint = Endpoint("", 0)
+        broker.endpoints = []
         broker.auto_create_topics = options.auto_create_topics
         broker.num_partitions = options.num_partitions
         broker.pending_max_bytes = options.pending_max_bytes
@@ -119,6 +123,7 @@ class Node:
         broker.fetch_sessions = FetchSessions(options.fetch_session_slots)
         broker.purgatory = Purgatory(loop)
         broker.metrics = Metrics()
+        broker.outbox = Outbox()
         maintenance = Maintenance(log_store, self.maintenance_store, self.blobs, clock)
         self.upkeep = Upkeep(
             maintenance, broker.views, broker.catalog, cluster_store, ids, engine.checkpoint, options, clock

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .fetch_sessions import FetchSessions
     from .metrics import Metrics
     from .options import Options
+    from .outbox import Outbox
     from .producer_ids import ProducerIds
     from .purgatory import Purgatory
 
@@ -32,13 +33,17 @@ log = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """Where clients reach this broker."""
+    """What clients of one listener are told to connect to."""
 
-    __slots__ = ("host", "port")
+    __slots__ = ("host", "listener", "port")
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, listener: str, host: str, port: int) -> None:
+        self.listener = listener
         self.host = host
         self.port = port
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Broker:
@@ -46,7 +51,7 @@ class Broker:
 
     node_id: int
     rack: str | None
-    endpoint: Endpoint
+    endpoints: list[Endpoint]
     cluster: ClusterRow
     pending_max_bytes: int
     options: Options
@@ -70,6 +75,7 @@ class Broker:
     fetch_sessions: FetchSessions
     purgatory: Purgatory
     metrics: Metrics
+    outbox: Outbox
     groups: GroupCoordinator
 
     def __init__(self) -> None:

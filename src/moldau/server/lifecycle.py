@@ -7,16 +7,19 @@ import gc
 import logging
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moldau.broker.assembly import Node
+from moldau.broker.broker import Endpoint
+from moldau.broker.config.listeners import Listeners
 from moldau.broker.options import Options
 
+from . import ephemeral
 from .data_dir import DataDir
-from .server import Server
+from .server import ListenError, Server
+from .systemd import notify
 
 if TYPE_CHECKING:
     from .http import HttpServer
@@ -35,47 +38,36 @@ sixth of the CPU of small requests. What does make cycles (tasks that fail, sess
 class Lifecycle:
     """`start`, `stop`; `run` does both around the signals."""
 
-    def __init__(
-        self, options: Options, data: Path | None, host: str, port: int, advertised: tuple[str, int] | None
-    ) -> None:
+    def __init__(self, options: Options, data: Path | None, listeners: Listeners) -> None:
         self.options = options
-        self.host = host
-        self.port = port
-        self.advertised = advertised
+        self.listeners = listeners
+        self.endpoints: list[Endpoint] = []
         self._stopping = False
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        if data is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="moldau-")
-            data = Path(self._temporary.name)
-        self.data = DataDir(data)
+        self.ephemeral = data is None
+        """Whether the data go with the broker."""
+        self.data = DataDir(data if data is not None else ephemeral.make())
         self.node = Node(options)
         self.http: HttpServer | None = None
         self.http_address: tuple[str, int] | None = None
         self.server = Server(self.node)
 
-    @property
-    def ephemeral(self) -> bool:
-        """Whether the data go with the broker."""
-        return self._temporary is not None
-
     async def start(self) -> None:
-        """Ready when it returns; `host` and `port` are then the bound ones. Raises DataDirError, StoreError, BlobError, OSError."""
+        """Ready when it returns; `endpoints` are then what clients are told.
+
+        Raises DataDirError, ListenError, StoreError, BlobError, OSError.
+        """
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         self.data.open()
         try:
-            await self.node.start(self.data.path)
-            self.host, self.port = await self.server.listen(self.host, self.port)
+            await self.node.start(self.data.path, syncs=not self.ephemeral)
+            self.endpoints = await self.server.listen(self.listeners)
             if self.options.http_host:
                 await self._listen_http()
         except BaseException:
             await self.server.close(0)
             await self.node.abort()
-            self.data.close()
+            self._close_data()
             raise
-        endpoint = self.node.broker.endpoint
-        endpoint.host, endpoint.port = self.advertised or (self.host, self.port)
-        if endpoint.port == 0:
-            endpoint.port = self.port
 
     async def _listen_http(self) -> None:
         from .exposition import CONTENT_TYPE, BrokerCollector, render
@@ -91,7 +83,14 @@ class Lifecycle:
                 ),
             }
         )
-        self.http_address = await self.http.listen(self.options.http_host, self.options.http_port)
+        host, port = self.options.http_host, self.options.http_port
+        try:
+            self.http_address = await self.http.listen(host, port)
+        except OSError as error:
+            raise ListenError(
+                f"cannot serve /metrics on {host}:{port}: {error.strerror or error}."
+                " Choose another address with --set moldau.http.listener=HOST:PORT, or none with --set moldau.http.listener=."
+            ) from error
 
     async def stop(self) -> None:
         """Take no more requests, finish what is under way, commit, close."""
@@ -100,9 +99,12 @@ class Lifecycle:
             await self.http.close()
         await self.server.close()
         await self.node.stop()
+        self._close_data()
+
+    def _close_data(self) -> None:
+        if self.ephemeral:
+            ephemeral.remove(self.data.path)
         self.data.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     async def run(self, ready: Callable[[Lifecycle], None]) -> None:
         """Serve until SIGTERM or SIGINT; a second signal ends the process at once."""
@@ -110,6 +112,7 @@ class Lifecycle:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         ready(self)
+        notify("READY=1")
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
 
@@ -122,5 +125,6 @@ class Lifecycle:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
         await stopping.wait()
+        notify("STOPPING=1")
         log.info("event=stopping")
         await self.stop()

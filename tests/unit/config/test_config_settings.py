@@ -162,7 +162,7 @@ def test_reserved_variables_are_left_alone() -> None:
         ("authorizer.class.name=A", "only the default of no value works so far. Authentication"),
         ("remote.log.storage.system.enable=true", "only false works here. There is one tier"),
         ("moldau.metadata.url=postgresql://x", "expected one of embedded"),
-        ("listener.name.x.ssl.key.password=1", "settings for a single listener are not there yet"),
+        ("listener.name.x.ssl.key.password=1", "what can be set for a single listener is max.connections"),
         ("listeners=SSL://:1", "listeners: SSL://:1 speaks SSL"),
         ("group.min.session.timeout.ms=9999999", "is above group.max.session.timeout.ms=1800000"),
         ("queued.max.request.bytes=1", "is below socket.request.max.bytes"),

@@ -276,7 +276,7 @@ class _Fetch:
 
     def _read_now(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]] | None:
         """The bytes of all partitions that have some, or None when some must be waited for."""
-        room = min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes)
+        room = self.broker.outbox.room(min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes))
         data: dict[Key, list[Buffer]] = {}
         first = True
         for partition, view in zip(self.partitions, views, strict=True):
@@ -296,7 +296,7 @@ class _Fetch:
         return data
 
     async def _read(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]]:
-        room = min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes)
+        room = self.broker.outbox.room(min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes))
         data: dict[Key, list[Buffer]] = {}
         first = True
         for index, (partition, view) in enumerate(zip(self.partitions, views, strict=True)):

@@ -15,7 +15,8 @@ Durability is `synchronous=FULL`. A transaction whose operations all have `durab
 `synchronous=NORMAL`, which leaves the WAL unsynced. The next durable commit syncs the whole WAL and so everything
 before it; so does a checkpoint. Before either of them the engine calls `before_sync`: whoever holds unsynced record
 bytes makes them durable first (invariant 2: a power cut must never leave rows without bytes). While a checkpoint runs,
-every commit is a durable one, because the checkpoint's sync may come after it.
+every commit is a durable one, because the checkpoint's sync may come after it. Without `syncs` (data that go with the
+broker) nothing is ever synced.
 
 Checkpoints are ours, never SQLite's automatic ones, which would fall on a commit. They run on a thread of their own:
 one pass beside the commits, then a short one that holds them up, without which a busy writer would never let the WAL
@@ -73,8 +74,9 @@ class _Job:
 class SqliteEngine:
     """See the module's text. `open` and `close` may block; the rest never blocks the loop for long."""
 
-    def __init__(self, path: Path, loop: AbstractEventLoop) -> None:
+    def __init__(self, path: Path, loop: AbstractEventLoop, *, syncs: bool = True) -> None:
         self.path = path
+        self.syncs = syncs
         self.queries = load_queries()
         self.before_sync: Callable[[], None] = lambda: None
         self.commits = 0
@@ -108,13 +110,18 @@ class SqliteEngine:
         """Open or create, migrate, prime the WAL. Raises StoreUnavailable, StoreCorrupt or FormatTooNew."""
         try:
             self._writer = connect(self.path)
+            if not self.syncs:
+                self._writer.execute("PRAGMA synchronous=OFF")
             migrate(self._writer)
             with contextlib.suppress(
                 sqlite3.OperationalError, OSError
             ):  # a full disk is told when something is written
-                prime_wal(self._writer, self.path)
+                if self.syncs:
+                    prime_wal(self._writer, self.path)
             self._reader = connect(self.path)
             self._aside = connect(self.path, cache_kib=1024)
+            if not self.syncs:
+                self._aside.execute("PRAGMA synchronous=OFF")
             self._wal = WalIndex(self.path)
         except BaseException as error:
             self._disconnect()
@@ -296,6 +303,8 @@ class SqliteEngine:
                 cursor.execute("ROLLBACK")
 
     def _set_durable(self, cursor: sqlite3.Cursor, jobs: list[_Job]) -> None:
+        if not self.syncs:
+            return
         all_durable = all(job.durable for job in jobs)
         durable = self._checkpointing or any(job.durable for job in jobs)
         if durable and (self._unsynced or not all_durable):
