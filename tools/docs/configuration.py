@@ -162,6 +162,7 @@ def _valid(key: ConfigKey) -> str:
         values.ONLY_DEFAULT: "the default",
         "!": "not empty",
         "nonzero": "not 0",
+        "address": "host:port, or empty",
         "hosts": "host:count pairs",
         "replicas": "partition:broker pairs, or \\*",
     }

@@ -24,6 +24,7 @@ import errno
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from moldau import faults
+from moldau.histogram import Histogram
 
 from .appendable import Appendable, sync_data, write_all
 from .ports import AppendDone, BlobError, BlobMissing, Buffer
@@ -52,6 +54,7 @@ class LocalBlobs:
         self._may_sync = syncs
         self.synced_bytes = 0
         self.syncs = 0
+        self.sync_seconds = Histogram()
         self._appendable: dict[int, Appendable] = {}
         self._readable: OrderedDict[int, int] = OrderedDict()
         self._lock = threading.Lock()
@@ -158,7 +161,9 @@ class LocalBlobs:
         for file in list(self._appendable.values()):
             if file.dirty:
                 try:
+                    began = time.perf_counter_ns()
                     self.synced_bytes += file.sync()
+                    self.sync_seconds.observe(time.perf_counter_ns() - began)
                     self.syncs += 1
                 except OSError as error:
                     failed = failed or error

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from moldau.blobs.ports import BlobStore
 from moldau.clock import Clock, now_ms, steady_ms
 from moldau.coordination.config import GroupConfig
 from moldau.coordination.coordinator import GroupCoordinator
@@ -36,6 +36,9 @@ from .purgatory import Purgatory
 from .recovery import seal_left_open
 from .upkeep import Upkeep
 
+if TYPE_CHECKING:
+    from moldau.blobs.local import LocalBlobs
+
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
@@ -49,7 +52,7 @@ class Node:
         self.options = options
         self.clock = clock
         self.broker = Broker()
-        self.blobs: BlobStore
+        self.blobs: LocalBlobs
         self.wal: WriteAhead
 
     async def start(self, data: Path, *, syncs: bool = True) -> None:
@@ -105,6 +108,7 @@ class Node:
         await broker.configs.load()
         broker.catalog = broker.configs.catalog = Catalog(broker.topic_store, broker.configs)
         await broker.catalog.load()
+        broker.cache = cache
         broker.views = Views(log_store, cache, options.views_max)
         broker.reader = Reader(log_store, self.blobs, cache)
         broker.lookup = Lookup(log_store, broker.reader)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from moldau.log.appender import Appender
     from moldau.log.lookup import Lookup
     from moldau.log.reader import Reader
+    from moldau.log.tail_cache import TailCache
     from moldau.log.view import PartitionView
     from moldau.log.views import Views
     from moldau.metadata.ports import ClusterStore, LogStore, TopicStore
@@ -64,6 +65,7 @@ class Broker:
     loop: asyncio.AbstractEventLoop
     catalog: Catalog
     configs: Configs
+    cache: TailCache
     views: Views
     appender: Appender
     reader: Reader

@@ -193,6 +193,7 @@ class Dispatcher:
             reply.hang_up()
             return
         self.broker.metrics.request(request.api_key, request.started)
+        self.broker.metrics.response(request.api_key, response)
         reply.send(buffers)
 
     def _refuse_api_versions(self, correlation_id: int, reply: Reply) -> None:

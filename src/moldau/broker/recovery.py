@@ -29,10 +29,7 @@ async def seal_left_open(store: MaintenanceStore, blobs: BlobStore) -> int:
             await blobs.recover(row.blob_id, end)
         except BlobMissing as missing:
             if end:
-                raise StoreCorrupt(
-                    f"record bytes are missing: {missing}. Nothing was changed; bring the data directory back from a"
-                    " backup, or look at it with 'moldau inspect'."
-                ) from missing
+                raise StoreCorrupt(f"record bytes are missing: {missing}") from missing
         await store.seal_blob(row.blob_id, end)
         log.info("event=blob_sealed blob=%016x size=%d", row.blob_id, end)
     return len(left_open)

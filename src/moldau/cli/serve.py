@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moldau.cli.errors import CliError
+
 if TYPE_CHECKING:
     from moldau.server.lifecycle import Lifecycle
+
+_HELP_FOR_DAMAGE = "look at the directory with 'moldau inspect', or bring it back from a backup."
 
 
 @click.command()
@@ -32,10 +36,11 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
     """Run a broker until SIGTERM or Ctrl-C."""
     import logging
 
+    from moldau.blobs.ports import BlobError
     from moldau.broker.config.acting import options_of
     from moldau.broker.config.errors import ConfigError
     from moldau.broker.config.settings import Settings
-    from moldau.metadata.errors import StoreError
+    from moldau.metadata.errors import StoreCorrupt, StoreError
     from moldau.server import descriptors
     from moldau.server.data_dir import DataDirError
     from moldau.server.lifecycle import Lifecycle
@@ -49,7 +54,7 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
         settings = Settings.load(config, sets, flags={"log.dirs": str(data)} if data else None)
         options = options_of(settings)
     except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+        raise CliError(str(error)) from error
     level = getattr(logging, settings.get_str("moldau.log.level").upper())
     start_logs(level, settings.get_str("moldau.log.format"))
     log = logging.getLogger(__name__)
@@ -65,10 +70,12 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
     lifecycle = Lifecycle(options, folder, settings.listeners)
     try:
         run(lifecycle.run(banner))
-    except (DataDirError, StoreError, ListenError) as error:
-        raise click.ClickException(str(error)) from error
+    except StoreCorrupt as error:
+        raise CliError(f"{str(error).rstrip('.')}. Nothing was changed; {_HELP_FOR_DAMAGE}") from error
+    except (DataDirError, StoreError, BlobError, ListenError) as error:
+        raise CliError(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f"cannot start: {error}") from error
+        raise CliError(f"cannot start: {error}") from error
 
 
 def banner(lifecycle: Lifecycle) -> None:

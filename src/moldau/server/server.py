@@ -38,6 +38,7 @@ class Server:
         self._options = node.options
         self._idle_max = node.options.idle_max_ms / 1000
         self._connections: set[Connection] = set()
+        self._endpoints: list[tuple[Endpoint, list[socket.socket]]] = []
         self._listening: list[asyncio.Server] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._resolving: asyncio.Future[dict[str, int]] | None = None
@@ -49,34 +50,27 @@ class Server:
         self.accepted = 0
         self.bound: list[Listener] = []
 
-    async def listen(self, listeners: Listeners) -> list[Endpoint]:
-        """Bind and serve; returns what clients of each listener are told. Raises ListenError."""
+    async def bind(self, listeners: Listeners) -> None:
+        """Take the ports; nobody is served yet. Raises ListenError."""
+        for listener in listeners.bound:
+            sockets = await self._bind(listener)
+            port = sockets[0].getsockname()[1]
+            self._endpoints.append((_endpoint(listener, listeners.advertised.get(listener.name), port), sockets))
+            self.bound.append(Listener(listener.name, listener.host, port, listener.protocol))
+
+    async def serve(self) -> list[Endpoint]:
+        """Serve on the ports that `bind` took, now that the node is up; returns what clients of each listener are told."""
         broker = self._node.broker
         settings = self._options.settings
         limits = settings.of_listeners(MAX) if settings is not None else {}
         self.admission = Admission(self._setting, limits, self._overrides_changed)
         dispatcher = Dispatcher(broker)
-        endpoints = []
-        sockets = []
-        try:
-            for listener in listeners.bound:
-                found = await self._bind(listener)
-                sockets.append(found)
-                port = found[0].getsockname()[1]
-                endpoints.append(_endpoint(listener, listeners.advertised.get(listener.name), port))
-                self.bound.append(Listener(listener.name, listener.host, port, listener.protocol))
-            # before the first client can ask
-            broker.endpoints = endpoints
-            for endpoint, found in zip(endpoints, sockets, strict=True):
-                for link in list(found):
-                    await self._serve(dispatcher, endpoint, link)
-                    found.remove(link)
-        finally:
-            for found in sockets:
-                for link in found:
-                    link.close()
+        broker.endpoints = [endpoint for endpoint, _ in self._endpoints]  # before the first client can ask
+        for endpoint, sockets in self._endpoints:
+            while sockets:
+                await self._serve(dispatcher, endpoint, sockets.pop(0))
         self._tick()
-        return endpoints
+        return broker.endpoints
 
     async def _bind(self, listener: Listener) -> list[socket.socket]:
         try:
@@ -179,6 +173,9 @@ class Server:
             self._ticker.cancel()
         for listening in self._listening:
             listening.close()
+        for _, sockets in self._endpoints:
+            while sockets:
+                sockets.pop().close()
         deadline = asyncio.get_running_loop().time() + grace_seconds
         self._close_resting()
         while self._connections and asyncio.get_running_loop().time() < deadline:

@@ -23,6 +23,7 @@ from moldau.metadata.errors import StoreError
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData
 from moldau.protocol.primitives import ZERO_UUID
+from moldau.records.batch import offset_span
 
 if TYPE_CHECKING:
     from moldau.broker.broker import Broker
@@ -64,6 +65,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
             session.update(asked, _forgotten(message))
             partitions = list(session.partitions.values())
     if error:
+        broker.metrics.errors[api_keys.FETCH, error] += 1
         _send(broker, request, reply, FetchResponse(error_code=error))
         return
     _Fetch(broker, request, reply, session, partitions, incremental).attempt()
@@ -355,6 +357,7 @@ class _Fetch:
     ) -> PartitionData:
         index = partition.key[2]
         if isinstance(view, int):
+            self.broker.metrics.errors[api_keys.FETCH, view] += 1
             return PartitionData(
                 partition_index=index,
                 error_code=view,
@@ -366,6 +369,7 @@ class _Fetch:
             )
         if buffers is not None:
             self.broker.metrics.bytes_out += sum(map(len, buffers))
+            self.broker.metrics.records_out += offset_span(buffers[0], buffers[-1])
         return PartitionData(
             partition_index=index,
             high_watermark=view.high_watermark,

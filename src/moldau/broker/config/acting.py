@@ -54,5 +54,5 @@ def options_of(settings: Settings) -> Options:
     address = settings.get_str("moldau.http.listener")
     if address:
         host, _, port = address.rpartition(":")
-        options.http_host, options.http_port = host.strip("[]"), int(port)
+        options.http_host, options.http_port = host.removeprefix("[").removesuffix("]"), int(port)
     return options

@@ -9,6 +9,7 @@ The `valid` column:
     a,b,c      one of these; of a list, each element      ~a,b      the same, in any case
     !          not empty          =      the default only replicas  PARTITION:BROKER pairs, or *
     nonzero    anything but 0     hosts  HOST:COUNT pairs
+    address    HOST:PORT, or empty
 """
 
 from __future__ import annotations
@@ -121,6 +122,11 @@ def check(type: str, valid: str, value: Value) -> None:
         pairs = [each.strip().rpartition(":") for each in str(value).split(",") if each.strip()]
         if not all(host.strip() and count.strip().isascii() and count.strip().isdigit() for host, _, count in pairs):
             raise InvalidValue("expected HOST:COUNT,HOST:COUNT,...")
+    elif valid == "address":
+        host, _, port = str(value).rpartition(":")
+        digits = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+        if value and not (host and digits and (":" not in host or host[0] + host[-1] == "[]")):
+            raise InvalidValue("expected HOST:PORT with a port from 0 to 65535, [HOST]:PORT for IPv6, or nothing")
     else:
         any_case = valid.startswith("~")
         allowed = valid.lstrip("~").split(",")

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moldau import faults
+from moldau.histogram import Histogram
 
 from ..errors import StoreError, StoreUnavailable
 from ..sql.named import load_queries
@@ -80,7 +81,11 @@ class SqliteEngine:
         self.queries = load_queries()
         self.before_sync: Callable[[], None] = lambda: None
         self.commits = 0
-        self.commit_ns_total = 0
+        self.failures = 0
+        self.last_refusal: StoreError | None = None
+        """Why the last transaction failed; None after one that did not."""
+        self.commit_seconds = Histogram()
+        self.sync_seconds = Histogram()
         self.checkpoints = 0
         self._commit_ns = 0.0
         self._loop = loop
@@ -256,13 +261,17 @@ class SqliteEngine:
         except BaseException as error:
             self._rollback(cursor)
             refused = store_error(error, "the metadata store refused a commit")
+            self.failures += 1
+            self.last_refusal = refused
             for job in jobs:
                 job.result, job.error = None, refused
             if not isinstance(error, Exception):
                 raise
+        else:
+            self.last_refusal = None
         took = time.perf_counter_ns() - started
         self.commits += 1
-        self.commit_ns_total += took
+        self.commit_seconds.observe(took)
         self._commit_ns += (took - self._commit_ns) * 0.1
         if self._wal is not None and not self._checkpoint_asked and self._wal.backlog() > self._ask_above:
             self._ask_checkpoint()
@@ -293,7 +302,12 @@ class SqliteEngine:
             if isolated:
                 cursor.execute("RELEASE job")
         faults.hit("metadata.sqlite.commit")
-        cursor.execute("COMMIT")
+        if self._full:
+            began = time.perf_counter_ns()
+            cursor.execute("COMMIT")
+            self.sync_seconds.observe(time.perf_counter_ns() - began)
+        else:
+            cursor.execute("COMMIT")
         faults.hit("metadata.sqlite.committed")
         return True
 
@@ -304,6 +318,7 @@ class SqliteEngine:
 
     def _set_durable(self, cursor: sqlite3.Cursor, jobs: list[_Job]) -> None:
         if not self.syncs:
+            self._full = False
             return
         all_durable = all(job.durable for job in jobs)
         durable = self._checkpointing or any(job.durable for job in jobs)
@@ -314,6 +329,11 @@ class SqliteEngine:
             cursor.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
             self._full = durable
         self._unsynced = not durable
+
+    @property
+    def wal_pages(self) -> int:
+        """Pages that wait for a checkpoint."""
+        return self._wal.backlog() if self._wal is not None else 0
 
     @property
     def synced(self) -> bool:
