@@ -171,7 +171,9 @@ def test_a_disk_that_refuses_makes_it_unready_until_it_takes_again(moldau_broker
     create(moldau_broker.bootstrap, "t", 1)
     faults.arm("metadata.sqlite.commit=full")
     with Wire(moldau_broker.bootstrap) as wire:
-        commit = request(api_keys.CREATE_PARTITIONS, topics=[CreatePartitionsTopic(name="t", count=2, assignments=None)])
+        commit = request(
+            api_keys.CREATE_PARTITIONS, topics=[CreatePartitionsTopic(name="t", count=2, assignments=None)]
+        )
         assert [each.error_code for each in wire.ask(commit, 3).results] == [error_codes.KAFKA_STORAGE_ERROR]
     status, text = get(moldau_broker, "/readyz")
     assert status == 503

@@ -141,22 +141,22 @@ class Lifecycle:
 
     async def run(self, ready: Callable[[Lifecycle], None]) -> None:
         """Serve until SIGTERM or SIGINT; a second signal ends the process at once."""
-        await self.start()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        ready(self)
-        notify("READY=1")
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
 
         def signalled() -> None:
             if stopping.is_set():
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                signal.raise_signal(signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
             stopping.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
+        await self.start()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        if not stopping.is_set():
+            ready(self)
+            notify("READY=1")
         await stopping.wait()
         notify("STOPPING=1")
         log.info("event=stopping")
