@@ -4,8 +4,9 @@
         producer = Producer({"bootstrap.servers": moldau_broker.bootstrap})
 
 The fixture gives each test a broker of its own, on a free port of 127.0.0.1, in a thread of the test's process, with its data in a
-temporary directory. Load it with `pytest_plugins = ["moldau.testing"]` in `conftest.py`. For a broker in a process of its own (to
-kill it, or to keep the test's process quiet) use `BrokerProcess`.
+temporary directory; it starts in some 20 ms. Load it with `pytest_plugins = ["moldau.testing"]` in `conftest.py`, and override the
+fixture `moldau_settings` to give settings. For a broker in a process of its own, which can be killed (some 120 ms), there is the
+fixture `moldau_broker_process`. Both are classes too: `with BrokerThread(settings={...}) as broker`, `BrokerProcess(folder).start()`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from moldau.broker.config.acting import options_of
+from moldau.broker.config.listeners import Listeners
+from moldau.broker.config.settings import Settings
 from moldau.broker.options import Options
 from moldau.server.lifecycle import Lifecycle
+from moldau.server.loops import run
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,12 +38,28 @@ _START_SECONDS = 20.0
 
 
 class BrokerThread:
-    """A broker in a thread of this process. `bootstrap` is HOST:PORT once started. Data go with it unless `data` is given."""
+    """A broker in a thread of this process. `bootstrap` is HOST:PORT once started.
 
-    def __init__(self, options: Options | None = None, data: Path | None = None, port: int = 0) -> None:
-        self._options = options or Options()
+    Data go with it unless `data` is given. `settings` are keys of a server.properties file. Raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        data: Path | None = None,
+        port: int = 0,
+        *,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._data = data
-        self._port = port
+        if settings is None:
+            self._options = options or Options()
+            self._listeners = Listeners.on("127.0.0.1", port)
+        else:
+            given = {"listeners": f"PLAINTEXT://127.0.0.1:{port}", "moldau.http.listener": "", **settings}
+            loaded = Settings.load(sets=[f"{key}={value}" for key, value in given.items()], env={})
+            self._options = options_of(loaded)
+            self._listeners = loaded.listeners
         self._thread: threading.Thread | None = None
         self._started = threading.Event()
         self._error: BaseException | None = None
@@ -58,10 +79,8 @@ class BrokerThread:
         return self
 
     def _run(self) -> None:
-        import uvloop
-
         try:
-            uvloop.run(self._serve())
+            run(self._serve())
         except BaseException as error:
             self._error = error
         finally:
@@ -70,9 +89,9 @@ class BrokerThread:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self.lifecycle = Lifecycle(self._options, self._data, "127.0.0.1", self._port, None)
+        self.lifecycle = Lifecycle(self._options, self._data, self._listeners)
         await self.lifecycle.start()
-        self.bootstrap = f"{self.lifecycle.host}:{self.lifecycle.port}"
+        self.bootstrap = str(self.lifecycle.endpoints[0])
         self._started.set()
         await self._stop.wait()
         await self.lifecycle.stop()
@@ -166,16 +185,22 @@ class BrokerProcess:
 
 
 @pytest.fixture
-def moldau_broker() -> Iterator[BrokerThread]:
+def moldau_settings() -> dict[str, str]:
+    """Keys of a server.properties file for the brokers of the other fixtures; override it to set some."""
+    return {}
+
+
+@pytest.fixture
+def moldau_broker(moldau_settings: dict[str, str]) -> Iterator[BrokerThread]:
     """A fresh broker in a thread."""
-    with BrokerThread() as broker:
+    with BrokerThread(settings=moldau_settings) as broker:
         yield broker
 
 
 @pytest.fixture
-def moldau_broker_process() -> Iterator[BrokerProcess]:
+def moldau_broker_process(moldau_settings: dict[str, str]) -> Iterator[BrokerProcess]:
     """A fresh broker in a process of its own."""
-    broker = BrokerProcess().start()
+    broker = BrokerProcess(None, *(f"{key}={value}" for key, value in moldau_settings.items())).start()
     try:
         yield broker
     finally:

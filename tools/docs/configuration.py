@@ -47,8 +47,15 @@ LISTENERS = """\
 interface, an IPv6 address stands in brackets, and port 0 takes any free port. Names are unique, and so are ports, except
 that an IPv4 and an IPv6 address may share one.
 
-`advertised.listeners` says what clients are told to connect to, where that differs: behind a proxy, in a container, or
-where `listeners` names no host. Every name in it is one of `listeners`.
+`advertised.listeners` says what clients are told to connect to, where that differs: behind a proxy or in a container. Every
+name in it is one of `listeners`; a listener that is not in it tells its own address, or the machine's name where its host is
+empty. A client is told the address of the listener it came in by. `0.0.0.0` and `[::]` are no addresses to connect to, so
+they need an entry here.
+
+A host that is a name is bound on every address that it resolves to: `localhost` is 127.0.0.1 and ::1, for there are clients
+that try ::1 first. `listener.name.NAME.max.connections` limits a single listener.
+
+A listener that other machines can reach is announced by a warning, since nobody is asked who they are.
 
 Listeners that `controller.listener.names` claims are not opened: there are no controllers. So a `server.properties` that
 ran Kafka in KRaft mode runs here.
@@ -155,6 +162,8 @@ def _valid(key: ConfigKey) -> str:
         values.ONLY_DEFAULT: "the default",
         "!": "not empty",
         "nonzero": "not 0",
+        "address": "host:port, or empty",
+        "hosts": "host:count pairs",
         "replicas": "partition:broker pairs, or \\*",
     }
     if key.valid in words:

@@ -27,10 +27,11 @@ class Appendable:
     `broken`: takes no more appends. `suspect`: a sync failed, the bytes from `synced` on must be written again.
     """
 
-    __slots__ = ("allocated", "broken", "end", "fd", "suspect", "synced")
+    __slots__ = ("allocated", "broken", "end", "fd", "suspect", "synced", "syncs")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, syncs: bool = True) -> None:
         self.fd = fd
+        self.syncs = syncs
         self.end = 0
         self.synced = 0
         self.allocated = 0
@@ -77,7 +78,8 @@ class Appendable:
             faults.hit("blobs.local.sync")
             if self.suspect:
                 _rewrite(self.fd, self.synced, end)
-            sync_data(self.fd)
+            if self.syncs:
+                sync_data(self.fd)
         except OSError:
             self.broken = self.suspect = True
             raise
@@ -96,7 +98,8 @@ class Appendable:
         """Give back what was grown ahead, and close. After an OSError it is still open."""
         os.ftruncate(self.fd, self.end)
         faults.hit("blobs.local.cut")
-        os.fsync(self.fd)
+        if self.syncs:
+            os.fsync(self.fd)
         os.close(self.fd)
 
 

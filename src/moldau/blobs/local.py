@@ -13,6 +13,8 @@ the file to it. Nobody may read beyond it.
 A failed write or sync ends the appends to that file. What a failed sync lost is unknown (Linux forgets the error and
 marks the pages clean), so the range since the last good sync is written again from the page cache before anybody calls
 it durable.
+
+Without `syncs` (data that go with the broker) nothing is ever synced.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from moldau import faults
+from moldau.histogram import Histogram
 
 from .appendable import Appendable, sync_data, write_all
 from .ports import AppendDone, BlobError, BlobMissing, Buffer
@@ -48,10 +51,12 @@ _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 class LocalBlobs:
     """See `moldau.blobs.ports.BlobStore`. `read_now` and `delete` are called on one thread, that of the loop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, syncs: bool = True) -> None:
         self.folder = folder
+        self._may_sync = syncs
         self.synced_bytes = 0
         self.syncs = 0
+        self.sync_seconds = Histogram()
         self._appendable: dict[int, Appendable] = {}
         self._readable: OrderedDict[int, int] = OrderedDict()
         self._lock = threading.Lock()
@@ -94,7 +99,7 @@ class LocalBlobs:
             path.unlink(missing_ok=True)
             raise
         with self._lock:
-            self._appendable[blob_id] = Appendable(fd)
+            self._appendable[blob_id] = Appendable(fd, syncs=self._may_sync)
 
     def append(self, blob_id: int, buffers: Sequence[Buffer], durable: bool, done: AppendDone) -> None:
         self._queue.append((blob_id, buffers, durable, done))
@@ -147,7 +152,7 @@ class LocalBlobs:
                 try:
                     file, position = self._write(blob_id, buffers)
                     written.append((done, position, file))
-                    durable = durable or sync
+                    durable = durable or (sync and self._may_sync)
                 except Exception as error:
                     failed.append((done, BlobError(f"cannot append to {self.path(blob_id).name}: {error}")))
             reason: Exception | None = None
@@ -177,7 +182,9 @@ class LocalBlobs:
         for file in list(self._appendable.values()):
             if file.dirty:
                 try:
+                    began = time.perf_counter_ns()
                     self.synced_bytes += file.sync()
+                    self.sync_seconds.observe(time.perf_counter_ns() - began)
                     self.syncs += 1
                 except OSError as error:
                     failed = failed or error
@@ -244,7 +251,8 @@ class LocalBlobs:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
                 write_all(fd, buffers, 0, length)
-                sync_data(fd)
+                if self._may_sync:
+                    sync_data(fd)
             finally:
                 os.close(fd)
             faults.hit("blobs.local.put_written")
@@ -257,6 +265,8 @@ class LocalBlobs:
         return length
 
     def _sync_folder(self) -> None:
+        if not self._may_sync:
+            return
         fd = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
             faults.hit("blobs.local.sync_folder")

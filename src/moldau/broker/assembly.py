@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from moldau.blobs.ports import BlobStore
 from moldau.clock import Clock, now_ms, steady_ms
 from moldau.coordination.config import GroupConfig
 from moldau.coordination.coordinator import GroupCoordinator
@@ -26,16 +26,20 @@ from moldau.log.views import Views
 from moldau.log.wal import WriteAhead
 from moldau.version import VERSION
 
-from .broker import Broker, Endpoint
+from .broker import Broker
 from .catalog import Catalog
 from .config.settings import Settings
 from .configs import Configs
 from .fetch_sessions import FetchSessions
 from .metrics import Metrics
 from .options import Options
+from .outbox import Outbox
 from .producer_ids import ProducerIds
 from .purgatory import Purgatory
 from .upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from moldau.blobs.local import LocalBlobs
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +54,14 @@ class Node:
         self.options = options
         self.clock = clock
         self.broker = Broker()
-        self.blobs: BlobStore
+        self.blobs: LocalBlobs
         self.wal: WriteAhead
 
-    async def start(self, data: Path) -> None:
-        """Open the stores under `data` and build the broker. Raises StoreError, BlobError, OSError."""
+    async def start(self, data: Path, *, syncs: bool = True) -> None:
+        """Open the stores under `data` and build the broker; they sync nothing if not `syncs` (`--ephemeral`).
+
+        Raises StoreError, BlobError, OSError.
+        """
         from moldau.blobs.local import LocalBlobs
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.group_rows import SqlGroupStore
@@ -66,11 +73,11 @@ class Node:
 
         options, broker, clock = self.options, self.broker, self.clock
         loop = asyncio.get_running_loop()
-        self.engine = SqliteEngine(data / "metadata.sqlite", loop)
+        self.engine = SqliteEngine(data / "metadata.sqlite", loop, syncs=syncs)
         self.engine.open()
         engine = self.engine
         (data / "blobs").mkdir(exist_ok=True)
-        self.blobs = LocalBlobs(data / "blobs")
+        self.blobs = LocalBlobs(data / "blobs", syncs=syncs)
         self.engine.before_sync = self.blobs.sync
         cluster_store = SqlClusterStore(self.engine, FORMAT_VERSION)
         await cluster_store.create_cluster(clock())
@@ -93,7 +100,7 @@ class Node:
         broker.options = options
         broker.node_id = options.node_id
         broker.rack = options.rack
-        broker.endpoint = Endpoint("", 0)
+        broker.endpoints = []
         broker.auto_create_topics = options.auto_create_topics
         broker.num_partitions = options.num_partitions
         broker.pending_max_bytes = options.pending_max_bytes
@@ -107,6 +114,7 @@ class Node:
         await broker.configs.load()
         broker.catalog = broker.configs.catalog = Catalog(broker.topic_store, broker.configs)
         await broker.catalog.load()
+        broker.cache = cache
         broker.views = Views(log_store, cache, options.views_max)
         broker.reader = Reader(log_store, self.blobs, cache)
         broker.lookup = Lookup(log_store, broker.reader)
@@ -123,6 +131,7 @@ class Node:
         broker.fetch_sessions = FetchSessions(options.fetch_session_slots)
         broker.purgatory = Purgatory(loop)
         broker.metrics = Metrics()
+        broker.outbox = Outbox()
         maintenance = Maintenance(log_store, self.maintenance_store, self.blobs, clock)
         self.upkeep = Upkeep(
             maintenance, broker.views, broker.catalog, cluster_store, ids, engine.checkpoint, options, clock

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from moldau.log.appender import Appender
     from moldau.log.lookup import Lookup
     from moldau.log.reader import Reader
+    from moldau.log.tail_cache import TailCache
     from moldau.log.view import PartitionView
     from moldau.log.views import Views
     from moldau.metadata.ports import ClusterStore, LogStore, TopicStore
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .fetch_sessions import FetchSessions
     from .metrics import Metrics
     from .options import Options
+    from .outbox import Outbox
     from .producer_ids import ProducerIds
     from .purgatory import Purgatory
 
@@ -32,13 +34,17 @@ log = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """Where clients reach this broker."""
+    """What clients of one listener are told to connect to."""
 
-    __slots__ = ("host", "port")
+    __slots__ = ("host", "listener", "port")
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, listener: str, host: str, port: int) -> None:
+        self.listener = listener
         self.host = host
         self.port = port
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Broker:
@@ -46,7 +52,7 @@ class Broker:
 
     node_id: int
     rack: str | None
-    endpoint: Endpoint
+    endpoints: list[Endpoint]
     cluster: ClusterRow
     pending_max_bytes: int
     options: Options
@@ -59,6 +65,7 @@ class Broker:
     loop: asyncio.AbstractEventLoop
     catalog: Catalog
     configs: Configs
+    cache: TailCache
     views: Views
     appender: Appender
     reader: Reader
@@ -70,6 +77,7 @@ class Broker:
     fetch_sessions: FetchSessions
     purgatory: Purgatory
     metrics: Metrics
+    outbox: Outbox
     groups: GroupCoordinator
 
     def __init__(self) -> None:

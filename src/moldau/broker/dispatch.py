@@ -29,7 +29,7 @@ from moldau.protocol.registry import request_class
 from . import served
 
 if TYPE_CHECKING:
-    from .broker import Broker
+    from .broker import Broker, Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +42,24 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Peer:
-    """Who is at the other end of a connection."""
+    """Who is at the other end of a connection, and by which way: `endpoint` is what clients of that listener are told.
 
-    __slots__ = ("host", "port", "software_name", "software_version")
+    As text it is HOST:PORT#NUMBER; the number is the connection's and stands in each of its log lines.
+    """
 
-    def __init__(self, host: str, port: int) -> None:
+    __slots__ = ("endpoint", "host", "number", "port", "software_name", "software_version")
+
+    def __init__(self, host: str, port: int, number: int, endpoint: Endpoint) -> None:
         self.host = host
         self.port = port
+        self.number = number
+        self.endpoint = endpoint
         self.software_name = ""
         self.software_version = ""
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}#{self.number}"
 
 
 class Request:
@@ -74,13 +80,15 @@ class Request:
 class Reply:
     """The place of one reply in its connection's order."""
 
-    __slots__ = ("_ready", "buffers", "close", "complete", "on_abandon", "overlaps")
+    __slots__ = ("_ready", "buffers", "close", "complete", "held_bytes", "on_abandon", "overlaps")
 
     def __init__(self, ready: Callable[[Reply], None]) -> None:
         self._ready = ready
         self.buffers: Sequence[Buffer] = ()
         self.complete = False
         self.close = False
+        self.held_bytes = 0
+        """Of the budget for large requests; given back with the reply."""
         self.overlaps = False
         """Whether a Produce behind this one may begin."""
         self.on_abandon: Callable[[], None] | None = None
@@ -187,6 +195,7 @@ class Dispatcher:
             reply.hang_up()
             return
         self.broker.metrics.request(request.api_key, request.started)
+        self.broker.metrics.response(request.api_key, response)
         reply.send(buffers)
 
     def _refuse_api_versions(self, correlation_id: int, reply: Reply) -> None:

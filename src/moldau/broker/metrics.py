@@ -3,46 +3,54 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
 
-_BUCKETS = 24
-"""Latency buckets: powers of two of 16 us, the last one open."""
+from moldau.histogram import Histogram
+from moldau.protocol.message import Struct
 
-
-class ApiMetrics:
-    """Requests of one API: how many, and how long they took."""
-
-    __slots__ = ("buckets", "count", "total_ns")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total_ns = 0
-        self.buckets = [0] * _BUCKETS
+_WALK_MAX = 500
+"""Parts of one response that are looked at for error codes."""
 
 
 class Metrics:
     """See the module's text."""
 
-    __slots__ = ("apis", "bytes_in", "bytes_out", "connections", "records_in")
+    __slots__ = ("apis", "bytes_in", "bytes_out", "errors", "records_in", "records_out")
 
     def __init__(self) -> None:
-        self.apis: dict[int, ApiMetrics] = {}
+        self.apis: dict[int, Histogram] = {}
+        self.errors: Counter[tuple[int, int]] = Counter()
+        """Error codes in answers by (API key, code); NONE is not counted."""
         self.bytes_in = 0
         self.bytes_out = 0
         self.records_in = 0
-        self.connections = 0
+        self.records_out = 0
 
     def request(self, api_key: int, started_ns: int) -> None:
         """A request was answered."""
         api = self.apis.get(api_key)
         if api is None:
-            api = self.apis[api_key] = ApiMetrics()
-        took = time.perf_counter_ns() - started_ns
-        api.count += 1
-        api.total_ns += took
-        bucket = (took >> 14).bit_length()
-        api.buckets[bucket if bucket < _BUCKETS else _BUCKETS - 1] += 1
+            api = self.apis[api_key] = Histogram()
+        api.observe(time.perf_counter_ns() - started_ns)
+
+    def response(self, api_key: int, message: Struct) -> None:
+        """Count the error codes in an answer."""
+        for code in error_codes_in(message):
+            self.errors[api_key, code] += 1
 
 
-def bucket_bound_seconds(bucket: int) -> float:
-    """The upper bound of a latency bucket."""
-    return float((1 << bucket) << 14) / 1e9
+def error_codes_in(message: Struct) -> Iterator[int]:
+    """Every `error_code` but NONE in a message and its parts; of a very large one those of the first few hundred parts."""
+    left = [message]
+    for _ in range(_WALK_MAX):
+        if not left:
+            return
+        part = left.pop()
+        for name in part.__slots__:
+            value = getattr(part, name)
+            if name == "error_code":
+                if value:
+                    yield value
+            elif value.__class__ is list and value and isinstance(value[0], Struct):
+                left += value[:_WALK_MAX]

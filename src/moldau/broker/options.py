@@ -14,8 +14,6 @@ class Options:
     __slots__ = (
         "auto_create_topics",
         "backlog",
-        "connections_max",
-        "connections_per_ip_max",
         "default_replication_factor",
         "delete_topics",
         "fetch_max_bytes",
@@ -58,11 +56,9 @@ class Options:
         self.fetch_max_bytes = 55 * 1024 * 1024
         self.delete_topics = True
         self.default_replication_factor = 1
-        self.connections_per_ip_max = 2**31 - 1
         self.backlog = 50
         self.rack: str | None = None
         self.auto_create_topics = True
-        self.connections_max = 2**31 - 1
         self.http_host = ""
         self.http_port = 0
         self.idle_max_ms = 600_000

@@ -23,6 +23,9 @@ class Purgatory:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
 
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))
+
     def wait(self, wait_ms: int, expired: Callable[[], None]) -> int:
         """Call `expired` after `wait_ms`; returns the bucket for `cancel`."""
         bucket = (int(self._loop.time() * 1000) + wait_ms) // _BUCKET_MS + 1

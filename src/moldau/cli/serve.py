@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from moldau.cli.errors import CliError
+
 if TYPE_CHECKING:
     from moldau.server.lifecycle import Lifecycle
+
+_HELP_FOR_DAMAGE = "look at the directory with 'moldau inspect', or bring it back from a backup."
 
 
 @click.command()
 @click.option(
     "--data", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where the data are kept."
 )
-@click.option("--ephemeral", is_flag=True, help="Keep data in a temporary directory that goes with the broker.")
+@click.option(
+    "--ephemeral", is_flag=True, help="Keep data in a temporary directory that goes with the broker; nothing is synced."
+)
 @click.option(
     "--config",
     metavar="FILE",
@@ -31,69 +36,68 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
     """Run a broker until SIGTERM or Ctrl-C."""
     import logging
 
-    import uvloop
-
+    from moldau.blobs.ports import BlobError
     from moldau.broker.config.acting import options_of
     from moldau.broker.config.errors import ConfigError
     from moldau.broker.config.settings import Settings
-    from moldau.metadata.errors import StoreError
+    from moldau.metadata.errors import StoreCorrupt, StoreError
+    from moldau.server import descriptors
     from moldau.server.data_dir import DataDirError
     from moldau.server.lifecycle import Lifecycle
     from moldau.server.logs import start_logs
+    from moldau.server.loops import run
+    from moldau.server.server import ListenError
 
+    if data is not None and ephemeral:
+        raise click.UsageError("--data keeps data, --ephemeral does not: choose one of them.")
     try:
         settings = Settings.load(config, sets, flags={"log.dirs": str(data)} if data else None)
+        options = options_of(settings)
     except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+        raise CliError(str(error)) from error
     level = getattr(logging, settings.get_str("moldau.log.level").upper())
     start_logs(level, settings.get_str("moldau.log.format"))
-    if len(settings.listeners.bound) > 1:
-        raise click.ClickException("listeners: this release serves one listener; several came")
-    bound = settings.listeners.bound[0]
-    told = settings.listeners.advertised.get(bound.name, bound)
+    log = logging.getLogger(__name__)
+    for listener in settings.listeners.exposed:
+        log.warning(
+            "event=open_listener listener=%s reason='other machines can reach it, and nobody is asked who they are'",
+            listener,
+        )
+    few = descriptors.warning(descriptors.raise_limit())
+    if few:
+        log.warning("event=few_descriptors reason='%s'", few)
     folder = None if ephemeral else settings.data_dir
-    advertised = (told.host, told.port) if (told.host, told.port) != (bound.host, bound.port) else None
-    lifecycle = Lifecycle(options_of(settings), folder, bound.host, bound.port, advertised)
-    if not bound.is_loopback:
-        click.echo(f"warning: {bound} is reachable from other machines, and nobody is asked who they are", err=True)
+    lifecycle = Lifecycle(options, folder, settings.listeners)
     try:
-        uvloop.run(lifecycle.run(banner))
-    except (DataDirError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
+        run(lifecycle.run(banner))
+    except StoreCorrupt as error:
+        raise CliError(f"{str(error).rstrip('.')}. Nothing was changed; {_HELP_FOR_DAMAGE}") from error
+    except (DataDirError, StoreError, BlobError, ListenError) as error:
+        raise CliError(str(error)) from error
     except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {bound}: {error.strerror or error}."
-            " Choose another address with --set listeners=PLAINTEXT://HOST:PORT."
-        ) from error
+        raise CliError(f"cannot start: {error}") from error
 
 
 def banner(lifecycle: Lifecycle) -> None:
-    """What a person wants to know once the broker serves; also tells systemd."""
+    """What a person wants to know once the broker serves."""
     from moldau.version import VERSION
 
-    address = f"{lifecycle.host}:{lifecycle.port}"
-    where = str(lifecycle.data.path) + (" (temporary)" if lifecycle.ephemeral else "")
-    click.echo(
-        f"moldau {VERSION} serves Kafka clients on {address}\n"
-        f"  data:     {where}\n"
-        "  durable:  acks=all is synced to disk before it is acknowledged; acks=1 survives the broker, not the machine\n"
-        f"  try:      echo hello | moldau -b {address} produce greetings\n"
-        f"            moldau -b {address} consume greetings --from beginning --exit-at-end"
-    )
+    address = str(lifecycle.endpoints[0])
+    if lifecycle.ephemeral:
+        where = f"{lifecycle.data.path} (goes with the broker)"
+        durable = "nothing: this broker is --ephemeral"
+    else:
+        where = str(lifecycle.data.path)
+        durable = "acks=all is synced to disk before it is acknowledged; acks=1 survives the broker, not the machine"
+    lines = [f"moldau {VERSION} serves Kafka clients on {address}"]
+    lines += [f"  listener: {each.listener} clients are told {each}" for each in lifecycle.endpoints[1:]]
+    lines += [f"  data:     {where}", f"  durable:  {durable}"]
+    if lifecycle.http_address is not None:
+        host, port = lifecycle.http_address
+        lines.append(f"  metrics:  http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
+    lines += [
+        f"  try:      echo hello | moldau -b {address} produce greetings",
+        f"            moldau -b {address} consume greetings --from beginning --exit-at-end",
+    ]
+    click.echo("\n".join(lines))
     sys.stdout.flush()
-    notify_systemd("READY=1")
-
-
-def notify_systemd(state: str) -> None:
-    """sd_notify(3): a datagram to $NOTIFY_SOCKET, if there is one."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    import socket
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
-        try:
-            link.connect("\0" + address[1:] if address.startswith("@") else address)
-            link.sendall(state.encode())
-        except OSError:
-            click.echo(f"cannot tell systemd: {address} does not answer", err=True)

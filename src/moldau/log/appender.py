@@ -69,6 +69,11 @@ class Appender:
             self._loop.call_soon(self._begin)
 
     @property
+    def pending_batches(self) -> int:
+        """How many wait for a flush."""
+        return len(self._pending)
+
+    @property
     def idle(self) -> bool:
         """Nothing pending, nothing in flight."""
         return not self._pending and not self._in_flight

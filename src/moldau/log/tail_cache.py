@@ -26,6 +26,8 @@ class TailCache:
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.held_bytes = 0
+        self.hits = 0
+        self.misses = 0
         self._queue: deque[tuple[PartitionView, int]] = deque()
 
     def add(self, view: PartitionView, base_offset: int, batch: Batch) -> None:
@@ -59,7 +61,9 @@ class TailCache:
         bases = view.cache_bases
         head = view.cache_head
         if head == len(bases) or offset < bases[head]:
+            self.misses += 1
             return None
+        self.hits += 1
         at = bisect_right(bases, offset, head) - 1
         batches = view.cache_batches
         taken: list[Batch] = []

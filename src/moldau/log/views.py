@@ -30,6 +30,9 @@ class Views:
         """The view if it is in memory."""
         return self._views.get(partition_id)
 
+    def __len__(self) -> int:
+        return len(self._views)
+
     def all(self) -> list[PartitionView]:
         """Every view in memory."""
         return list(self._views.values())

@@ -271,6 +271,19 @@ def _set_timestamps(buf: WritableBuffer, pos: int, bit: int, max_timestamp: int)
     _UINT32.pack_into(buf, pos + CRC_AT, compute_crc(buf, pos, length + LENGTH_END))
 
 
+def offset_span(first: Buffer, last: Buffer) -> int:
+    """How many offsets lie from the first batch of one buffer to the end of the last whole batch of another."""
+    (base,) = _INT64.unpack_from(first, BASE_OFFSET_AT)
+    at, end = 0, len(last)
+    while True:
+        following = at + _INT32.unpack_from(last, at + LENGTH_AT)[0] + LENGTH_END
+        if following + LENGTH_END > end:
+            break
+        at = following
+    span: int = _INT64.unpack_from(last, at)[0] + _INT32.unpack_from(last, at + LAST_OFFSET_DELTA_AT)[0] + 1 - base
+    return span
+
+
 def iter_headers(buf: Buffer, pos: int = 0, end: int | None = None) -> Iterator[tuple[int, BatchHeader]]:
     """Walk the batches between `pos` and `end`: the position of each and its header.
 

@@ -15,11 +15,13 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable
 from struct import Struct
-from typing import cast
+from typing import Protocol, cast
 
+from moldau.broker.broker import Endpoint
 from moldau.broker.dispatch import Buffer, Dispatcher, Peer, Reply
+
+from .frame_budget import FrameBudget
 
 log = logging.getLogger(__name__)
 
@@ -28,26 +30,29 @@ _SCRATCH_BYTES = 64 * 1024
 _PIPELINE_MAX = 64
 """Requests of one connection that may wait for their replies; beyond it the socket is not read."""
 _WRITE_HIGH_BYTES = 4 << 20
-_OVERLOAD_SECONDS = 0.02
-"""How often a connection with nothing under way looks whether the broker is still overloaded."""
+
+
+class Keeper(Protocol):
+    """What a connection asks of its server."""
+
+    frame_max: int
+    budget: FrameBudget
+
+    def opened(self, connection: Connection) -> bool: ...
+
+    def closed(self, connection: Connection) -> None: ...
 
 
 class Connection(asyncio.BufferedProtocol):
     """See the module's text."""
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        frame_max: int,
-        opened: Callable[[Connection], bool],
-        closed: Callable[[Connection], None],
-    ) -> None:
-        self._opened = opened
+    def __init__(self, dispatcher: Dispatcher, keeper: Keeper, endpoint: Endpoint, number: int) -> None:
         self._dispatcher = dispatcher
-        self._frame_max = frame_max
-        self._closed = closed
+        self._keeper = keeper
+        self._budget = keeper.budget
+        self._frame_max = keeper.frame_max
         self._transport: asyncio.Transport
-        self.peer: Peer
+        self.peer = Peer("", 0, number, endpoint)
         self.last_active = 0.0
         self._scratch = bytearray(_SCRATCH_BYTES)
         self._scratch_view = memoryview(self._scratch)
@@ -58,7 +63,10 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting: deque[bytearray] = deque()
         self._replies: deque[Reply] = deque()
         self._paused_writing = False
+        self._unsent = 0  # counted in the outbox while writing is paused
         self._paused_reading = False
+        self._starved = False  # a large frame waits for the budget
+        self._paid = 0  # what the budget has granted for it
         self._open = False
         self._pumping = False
         self._outgoing: list[Buffer] = []
@@ -72,9 +80,9 @@ class Connection(asyncio.BufferedProtocol):
         self._open = True
         transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
         peername = transport.get_extra_info("peername") or ("", 0)
-        self.peer = Peer(str(peername[0]), int(peername[1]))
+        self.peer.host, self.peer.port = str(peername[0]), int(peername[1])
         self.last_active = self._dispatcher.loop.time()
-        if not self._opened(self):
+        if not self._keeper.opened(self):
             self.close()
 
     def set_buffers(self, send_bytes: int, receive_bytes: int) -> None:
@@ -86,11 +94,21 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open = False
+        held = self._paid + sum(reply.held_bytes for reply in self._replies)
+        held += sum(len(frame) for frame in self._waiting if len(frame) + 4 > _SCRATCH_BYTES)
+        held += len(self._frame) if self._frame is not None else 0
+        self._frame = self._frame_view = None
+        self._paid = 0
         self._waiting.clear()
         for reply in self._replies:
             reply.abandon()
         self._replies.clear()
-        self._closed(self)
+        self._outgoing.clear()
+        self._count_unsent(0)
+        self._budget.forget(self)
+        if held:
+            self._budget.give(held)
+        self._keeper.closed(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._frame_view is not None:
@@ -113,10 +131,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._paused_writing = True
+        self._count_unsent(self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         self._paused_writing = False
+        self._count_unsent(0)
         self._pump()
+
+    def _count_unsent(self, size: int) -> None:
+        self._dispatcher.broker.outbox.held_bytes += size - self._unsent
+        self._unsent = size
 
     def close(self) -> None:
         """Close after what was written has left."""
@@ -124,6 +148,27 @@ class Connection(asyncio.BufferedProtocol):
             self._send()
             self._open = False
             self._transport.close()
+
+    def abort(self) -> None:
+        """Close now; what was written and not sent is dropped."""
+        if self._open:
+            self._open = False
+            self._transport.abort()
+
+    @property
+    def half_read(self) -> bool:
+        """A large request has come in part."""
+        return self._frame is not None
+
+    @property
+    def writing_paused(self) -> bool:
+        """The client reads more slowly than it asks."""
+        return self._paused_writing
+
+    @property
+    def progress(self) -> object:
+        """Another value whenever bytes have moved."""
+        return (self._frame_filled, self._transport.get_write_buffer_size())
 
     @property
     def idle(self) -> bool:
@@ -154,6 +199,12 @@ class Connection(asyncio.BufferedProtocol):
                 start = end
                 continue
             if length + 4 > _SCRATCH_BYTES:
+                if self._paid:
+                    self._paid = 0
+                elif not self._budget.take(length):
+                    self._starved = True
+                    self._budget.wait(self, length, self._granted)
+                    break
                 frame = bytearray(length)
                 have = filled - start - 4
                 frame[:have] = self._scratch_view[start + 4 : filled]
@@ -166,6 +217,17 @@ class Connection(asyncio.BufferedProtocol):
             if rest:
                 scratch[:rest] = scratch[start:filled]
             self._filled = rest
+
+    def _granted(self, size: int) -> None:
+        """There is room for the large frame now."""
+        self._paid = size
+        self._starved = False
+        self._dispatcher.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._open:
+            self._cut()
+            self._pump()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -181,13 +243,11 @@ class Connection(asyncio.BufferedProtocol):
             self._pumping = False
         backlog = len(self._waiting) + len(self._replies)
         if self._paused_reading:
-            if backlog < _PIPELINE_MAX // 2 and not self._dispatcher.overloaded and self._open:
+            calm = not backlog or (backlog < _PIPELINE_MAX // 2 and not self._dispatcher.overloaded)
+            if calm and not self._starved and not self._paid and self._open:
                 self._paused_reading = False
                 self._transport.resume_reading()
-            elif not backlog and self._open:
-                # the overload is of others: no reply of ours will call again
-                self._dispatcher.loop.call_later(_OVERLOAD_SECONDS, self._pump)
-        elif (backlog >= _PIPELINE_MAX or self._dispatcher.overloaded) and self._open and backlog:
+        elif self._open and (self._starved or (backlog and (backlog >= _PIPELINE_MAX or self._dispatcher.overloaded))):
             self._paused_reading = True
             self._transport.pause_reading()
 
@@ -201,6 +261,8 @@ class Connection(asyncio.BufferedProtocol):
     def _begin(self, frame: bytearray) -> None:
         self.last_active = self._dispatcher.loop.time()
         reply = Reply(self._ready)
+        if len(frame) + 4 > _SCRATCH_BYTES:
+            reply.held_bytes = len(frame)
         self._replies.append(reply)
         self._dispatcher.begin(self.peer, frame, reply)
 
@@ -212,10 +274,14 @@ class Connection(asyncio.BufferedProtocol):
         while replies and replies[0].complete:
             head = replies.popleft()
             if head.close:
+                if head.held_bytes:
+                    self._budget.give(head.held_bytes)
                 self.close()
                 return
             if head.buffers:
                 self._outgoing += head.buffers
+            if head.held_bytes:
+                self._budget.give(head.held_bytes)
         if self._outgoing and not self._sending:
             self._sending = True
             self._dispatcher.loop.call_soon(self._send)

@@ -1,82 +1,52 @@
-"""The broker's counters in Prometheus' text format, made when somebody asks. Names and meanings: docs/operations.md."""
+"""Prometheus' text format, version 0.0.4: families of samples as lines.
+
+    # HELP name what it is
+    # TYPE name counter|gauge|histogram
+    name{label="value",...} number
+
+Written by hand: a scrape of 10,000 partitions is 40,000 lines, which take 20 ms so and 330 ms with the client library.
+"""
 
 from __future__ import annotations
 
-import resource
-import sys
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
-from moldau.broker.metrics import bucket_bound_seconds
-from moldau.protocol import api_keys
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
-
-    from moldau.broker.assembly import Node
-
-    from .server import Server
+from moldau.histogram import BUCKETS, Histogram, bound_seconds
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-
-class BrokerCollector:
-    """A prometheus_client collector over plain ints."""
-
-    def __init__(self, node: Node, server: Server) -> None:
-        self._node = node
-        self._server = server
-
-    def collect(self) -> Iterator[Metric]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
-        node, broker = self._node, self._node.broker
-        metrics = broker.metrics
-        yield CounterMetricFamily("moldau_bytes_in", "Bytes of record batches taken.", metrics.bytes_in)
-        yield CounterMetricFamily("moldau_bytes_out", "Bytes of record batches sent to consumers.", metrics.bytes_out)
-        yield CounterMetricFamily("moldau_records_in", "Records taken.", metrics.records_in)
-        requests = HistogramMetricFamily(
-            "moldau_request_seconds", "From the whole frame to the complete reply, by API.", labels=["api"]
-        )
-        for key, api in sorted(metrics.apis.items()):
-            total = 0
-            buckets = []
-            for bucket, count in enumerate(api.buckets):
-                total += count
-                bound = "+Inf" if bucket == len(api.buckets) - 1 else f"{bucket_bound_seconds(bucket):.9g}"
-                buckets.append((bound, total))
-            requests.add_metric([api_keys.name(key)], buckets, api.total_ns / 1e9)
-        yield requests
-        yield CounterMetricFamily("moldau_commits", "Metadata transactions.", node.engine.commits)
-        yield CounterMetricFamily(
-            "moldau_commit_seconds", "Time spent in metadata transactions.", node.engine.commit_ns_total / 1e9
-        )
-        yield CounterMetricFamily("moldau_flushes", "Flushes of the appender.", broker.appender.flushes)
-        yield GaugeMetricFamily("moldau_pending_bytes", "Bytes that wait for a flush.", broker.appender.pending_bytes)
-        yield GaugeMetricFamily("moldau_connections", "Open client connections.", self._server.connections)
-        yield GaugeMetricFamily("moldau_topics", "Topics that are alive.", len(broker.catalog.by_name))
-        sizes = GaugeMetricFamily("moldau_log_bytes", "Size of a partition's log.", labels=["topic", "partition"])
-        ends = GaugeMetricFamily("moldau_log_end_offset", "High watermark.", labels=["topic", "partition"])
-        for topic in broker.catalog.by_id.values():
-            for index, partition_id in enumerate(topic.partition_ids):
-                view = broker.views.get(partition_id)
-                if view is not None:
-                    sizes.add_metric([topic.name, str(index)], view.bytes_total)
-                    ends.add_metric([topic.name, str(index)], view.high_watermark)
-        yield sizes
-        yield ends
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        scale = 1 if sys.platform == "darwin" else 1024
-        yield CounterMetricFamily("moldau_cpu_seconds", "CPU time of the process.", usage.ru_utime + usage.ru_stime)
-        yield GaugeMetricFamily("moldau_memory_peak_bytes", "Peak resident memory.", usage.ru_maxrss * scale)
+_BOUNDS = [f"{bound_seconds(bucket):.9g}" for bucket in range(BUCKETS - 1)] + ["+Inf"]
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-def render(collectors: Iterable[BrokerCollector]) -> bytes:
-    """The page."""
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.exposition import generate_latest
+class Exposition:
+    """Collects lines; samples of a family follow its `family`."""
 
-    registry = CollectorRegistry(auto_describe=False)
-    for collector in collectors:
-        registry.register(collector)
-    return generate_latest(registry)
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def family(self, name: str, kind: str, what: str) -> None:
+        """Begin a family. `kind` is counter, gauge or histogram."""
+        self._lines.append(f"# HELP {name} {what}\n# TYPE {name} {kind}")
+
+    def sample(self, name: str, value: float, **labels: str | int) -> None:
+        """One number."""
+        self._lines.append(f"{name}{_labels(labels)} {value}")
+
+    def histogram(self, name: str, histogram: Histogram, **labels: str | int) -> None:
+        """Durations, in seconds."""
+        buckets, total = list(histogram.buckets), 0
+        for bound, count in zip(_BOUNDS, buckets, strict=True):
+            total += count
+            self._lines.append(f"{name}_bucket{_labels({**labels, 'le': bound})} {total}")
+        self._lines.append(f"{name}_sum{_labels(labels)} {histogram.total_ns / 1e9}")
+        self._lines.append(f"{name}_count{_labels(labels)} {total}")
+
+    def text(self) -> bytes:
+        """The page."""
+        return ("\n".join(self._lines) + "\n").encode()
+
+
+def _labels(labels: dict[str, str | int]) -> str:
+    if not labels:
+        return ""
+    inner = ",".join(f'{name}="{str(value).translate(_ESCAPES)}"' for name, value in labels.items())
+    return "{" + inner + "}"

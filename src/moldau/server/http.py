@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import h11
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _IDLE_SECONDS = 30.0
 _CONNECTIONS_MAX = 64
 
-Page = Callable[[], tuple[int, str, bytes]]
+Page = Callable[[], Awaitable[tuple[int, str, bytes]]]
 """Gives (status, content type, body)."""
 
 
@@ -67,7 +67,7 @@ class HttpServer:
             if event is h11.NEED_DATA:
                 connection.receive_data(await asyncio.wait_for(reader.read(16384), _IDLE_SECONDS))
             elif isinstance(event, h11.Request):
-                self._answer(connection, writer, event)
+                await self._answer(connection, writer, event)
                 await writer.drain()
             elif isinstance(event, h11.EndOfMessage):
                 if connection.our_state is h11.MUST_CLOSE:
@@ -76,7 +76,7 @@ class HttpServer:
             elif not isinstance(event, h11.Data):
                 return  # closed, or paused for good
 
-    def _answer(self, connection: h11.Connection, writer: asyncio.StreamWriter, request: h11.Request) -> None:
+    async def _answer(self, connection: h11.Connection, writer: asyncio.StreamWriter, request: h11.Request) -> None:
         path = request.target.partition(b"?")[0].decode("ascii", "replace")
         page = self._pages.get(path)
         if request.method not in (b"GET", b"HEAD"):
@@ -85,7 +85,7 @@ class HttpServer:
             listed = ", ".join(sorted(self._pages))
             status, kind, body = 404, "text/plain", f"there is no {path}; there are {listed}\n".encode()
         else:
-            status, kind, body = page()
+            status, kind, body = await page()
         headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
         writer.write(connection.send(h11.Response(status_code=status, headers=headers)) or b"")
         if request.method != b"HEAD":

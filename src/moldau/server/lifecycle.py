@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moldau.broker.assembly import Node
+from moldau.broker.broker import Endpoint
+from moldau.broker.config.listeners import Listeners
 from moldau.broker.options import Options
+from moldau.metadata.errors import StoreError
 
+from . import ephemeral
 from .data_dir import DataDir
-from .server import Server
+from .loop_lag import LoopLag
+from .server import ListenError, Server
+from .systemd import notify
 
 if TYPE_CHECKING:
     from .http import HttpServer
+    from .scrape import Scrape
 
 log = logging.getLogger(__name__)
 
@@ -31,96 +38,126 @@ GC_THRESHOLDS = (50_000, 20, 50)
 """The hot paths leave no cycles behind, so looking for them after every 700 objects (Python's default) found nothing and took a
 sixth of the CPU of small requests. What does make cycles (tasks that fail, sessions) is found a little later."""
 
+_READY_SECONDS = 2.0
+"""How long the metadata store may take to answer."""
+
 
 class Lifecycle:
     """`start`, `stop`; `run` does both around the signals."""
 
-    def __init__(
-        self, options: Options, data: Path | None, host: str, port: int, advertised: tuple[str, int] | None
-    ) -> None:
+    def __init__(self, options: Options, data: Path | None, listeners: Listeners) -> None:
         self.options = options
-        self.host = host
-        self.port = port
-        self.advertised = advertised
-        self._stopping = False
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        if data is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="moldau-")
-            data = Path(self._temporary.name)
-        self.data = DataDir(data)
+        self.listeners = listeners
+        self.endpoints: list[Endpoint] = []
+        self._ready = False
+        self.ephemeral = data is None
+        """Whether the data go with the broker."""
+        self.data = DataDir(data if data is not None else ephemeral.make())
         self.node = Node(options)
         self.http: HttpServer | None = None
         self.http_address: tuple[str, int] | None = None
         self.server = Server(self.node)
-
-    @property
-    def ephemeral(self) -> bool:
-        """Whether the data go with the broker."""
-        return self._temporary is not None
+        self.loop_lag = LoopLag()
+        self._scrape: Scrape | None = None
 
     async def start(self) -> None:
-        """Ready when it returns; `host` and `port` are then the bound ones. Raises DataDirError, StoreError, BlobError, OSError."""
+        """Ready when it returns; `endpoints` are then what clients are told.
+
+        Raises DataDirError, ListenError, StoreError, BlobError, OSError.
+        """
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         self.data.open()
         try:
-            await self.node.start(self.data.path)
-            self.host, self.port = await self.server.listen(self.host, self.port)
+            await self.server.bind(self.listeners)
             if self.options.http_host:
                 await self._listen_http()
+            await self.node.start(self.data.path, syncs=not self.ephemeral)
+            self.endpoints = await self.server.serve()
+            self.loop_lag.start()
+            self._ready = True
         except BaseException:
+            if self.http is not None:
+                await self.http.close()
             await self.server.close(0)
             await self.node.abort()
-            self.data.close()
+            self._close_data()
             raise
-        endpoint = self.node.broker.endpoint
-        endpoint.host, endpoint.port = self.advertised or (self.host, self.port)
-        if endpoint.port == 0:
-            endpoint.port = self.port
 
     async def _listen_http(self) -> None:
-        from .exposition import CONTENT_TYPE, BrokerCollector, render
         from .http import HttpServer
 
-        collector = BrokerCollector(self.node, self.server)
-        self.http = HttpServer(
-            {
-                "/metrics": lambda: (200, CONTENT_TYPE, render([collector])),
-                "/healthz": lambda: (200, "text/plain", b"ok\n"),
-                "/readyz": lambda: (
-                    (503, "text/plain", b"stopping\n") if self._stopping else (200, "text/plain", b"ok\n")
-                ),
-            }
-        )
-        self.http_address = await self.http.listen(self.options.http_host, self.options.http_port)
+        self.http = HttpServer({"/metrics": self._metrics, "/healthz": self._healthy, "/readyz": self._is_ready})
+        host, port = self.options.http_host, self.options.http_port
+        try:
+            self.http_address = await self.http.listen(host, port)
+        except OSError as error:
+            raise ListenError(
+                f"cannot serve /metrics on {host}:{port}: {os.strerror(error.errno) if error.errno else error}."
+                " Choose another address with --set moldau.http.listener=HOST:PORT, or none with --set moldau.http.listener=."
+            ) from error
+
+    async def _metrics(self) -> tuple[int, str, bytes]:
+        if not self._ready:
+            return 503, "text/plain", b"not ready\n"
+        from .exposition import CONTENT_TYPE
+        from .scrape import Scrape
+
+        if self._scrape is None:
+            self._scrape = Scrape(self.node, self.server, self.loop_lag)
+        return 200, CONTENT_TYPE, await self._scrape.page()
+
+    async def _healthy(self) -> tuple[int, str, bytes]:
+        return 200, "text/plain", b"ok\n"
+
+    async def _is_ready(self) -> tuple[int, str, bytes]:
+        """Ready: it serves, the metadata store answers, and and takes commits."""
+        if not self._ready:
+            return 503, "text/plain", b"not ready: starting or stopping\n"
+        try:
+            store = self.node.broker.cluster_store
+            await asyncio.wait_for(store.load_cluster(), _READY_SECONDS)
+            if self.node.engine.last_refusal is not None:  # try a small write: nobody may be there to do so
+                await asyncio.wait_for(store.reserve_producer_ids(1), _READY_SECONDS)
+        except StoreError as error:
+            return 503, "text/plain", f"not ready: {error}\n".encode()
+        except TimeoutError:
+            return 503, "text/plain", b"not ready: the metadata store does not answer\n"
+        return 200, "text/plain", b"ok\n"
 
     async def stop(self) -> None:
         """Take no more requests, finish what is under way, commit, close."""
-        self._stopping = True
+        self._ready = False
+        self.loop_lag.stop()
         if self.http is not None:
             await self.http.close()
         await self.server.close()
         await self.node.stop()
+        self._close_data()
+
+    def _close_data(self) -> None:
+        if self.ephemeral:
+            ephemeral.remove(self.data.path)
         self.data.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     async def run(self, ready: Callable[[Lifecycle], None]) -> None:
         """Serve until SIGTERM or SIGINT; a second signal ends the process at once."""
-        await self.start()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        ready(self)
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
 
         def signalled() -> None:
             if stopping.is_set():
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                signal.raise_signal(signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
             stopping.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
+        await self.start()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        if not stopping.is_set():
+            ready(self)
+            notify("READY=1")
         await stopping.wait()
+        notify("STOPPING=1")
         log.info("event=stopping")
         await self.stop()

@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import time
 
 
 class JsonFormatter(logging.Formatter):
-    """`time`, `level`, `logger`, `message`, and `error` with the traceback where there is one."""
+    """`time` (UTC), `level`, `logger`, `message`, the `key=value` pairs of the message, and `traceback` where there is one."""
+
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
         line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": message,
         }
+        for key, value in pairs(message).items():
+            line.setdefault(key, value)
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def pairs(message: str) -> dict[str, str]:
+    """The `key=value` pairs of a message; a value goes on up to the next ` key=`, quotes around it are dropped."""
+    found = {}
+    matches = list(re.finditer(r"(?:^| )([a-z_]+)=", message))
+    ends = [match.start() for match in matches[1:]] + [len(message)]
+    for match, end in zip(matches, ends, strict=False):
+        value = message[match.end() : end]
+        quoted = len(value) > 1 and value[0] == value[-1] == "'"
+        found[match[1]] = value[1:-1] if quoted else value
+    return found
 
 
 def start_logs(level: int, form: str) -> None:

@@ -54,8 +54,10 @@ def test_ipv6_has_no_brackets_inside() -> None:
     ],
 )
 def test_where_it_can_be_reached_from(host: str, loopback: bool, everywhere: bool) -> None:
-    listener = parse(f"PLAINTEXT://{host}:1").bound[0]
+    listeners = parse(f"PLAINTEXT://{host}:1", "PLAINTEXT://broker:1")
+    listener = listeners.bound[0]
     assert (listener.is_loopback, listener.is_any) == (loopback, everywhere)
+    assert listeners.exposed == ([] if loopback else [listener])
 
 
 def test_controllers_are_set_aside() -> None:
@@ -98,6 +100,8 @@ def test_advertised_ports_may_repeat() -> None:
         (["CONTROLLER://a:1", "", MAP, "CONTROLLER"], "expected at least one listener"),
         (["PLAINTEXT://a:1", "INSIDE://b:1"], "no listener of that name"),
         (["PLAINTEXT://a:1", "PLAINTEXT://0.0.0.0:1"], "an address that clients can connect to"),
+        (["PLAINTEXT://0.0.0.0:1"], "no address that clients can connect to"),
+        (["PLAINTEXT://[::]:1,INSIDE://a:2", "INSIDE://a:2"], "no address that clients can connect to"),
         (["PLAINTEXT://a:1", "", "PLAINTEXT:TLS"], "expected NAME:PROTOCOL"),
         (["PLAINTEXT://a:1", "", "PLAINTEXT"], "expected NAME:PROTOCOL"),
         (["PLAINTEXT://a:1", "", MAP + ",PLAINTEXT:SSL"], "PLAINTEXT is there twice"),

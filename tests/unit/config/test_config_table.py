@@ -64,6 +64,7 @@ OTHER_VALID = {
     "log.retention.hours": "Kafka says no to 0 elsewhere",
     "socket.send.buffer.bytes": "Kafka fails on it elsewhere",
     "socket.receive.buffer.bytes": "Kafka fails on it elsewhere",
+    "max.connections.per.ip.overrides": "Kafka fails on it elsewhere",
 }
 OTHER_MODE = {"listeners", "listener.security.protocol.map", "config.providers"}
 NOT_IN_CONFIG_DEF = {

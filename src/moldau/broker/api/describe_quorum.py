@@ -41,8 +41,8 @@ async def handle(broker: Broker, request: Request) -> DescribeQuorumResponse:
         topics.append(ResponseTopicData(topic_name=topic.topic_name, partitions=partitions))
     nodes = []
     if request.version >= 2:
-        listener = Listener(name="PLAINTEXT", host=broker.endpoint.host, port=broker.endpoint.port)
-        nodes.append(Node(node_id=broker.node_id, listeners=[listener]))
+        listeners = [Listener(name=each.listener, host=each.host, port=each.port) for each in broker.endpoints]
+        nodes.append(Node(node_id=broker.node_id, listeners=listeners))
     return DescribeQuorumResponse(topics=topics, nodes=nodes)
 
 

@@ -18,11 +18,13 @@ from moldau.broker.fetch_sessions import (
     Key,
     SessionPartition,
 )
+from moldau.broker.outbox import NARROW_BYTES
 from moldau.log.reader import DamagedLog
 from moldau.metadata.errors import StoreError
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData
 from moldau.protocol.primitives import ZERO_UUID
+from moldau.records.batch import offset_span
 
 if TYPE_CHECKING:
     from moldau.broker.broker import Broker
@@ -64,6 +66,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
             session.update(asked, _forgotten(message))
             partitions = list(session.partitions.values())
     if error:
+        broker.metrics.errors[api_keys.FETCH, error] += 1
         _send(broker, request, reply, FetchResponse(error_code=error))
         return
     _Fetch(broker, request, reply, session, partitions, incremental).attempt()
@@ -87,6 +90,7 @@ class _Fetch:
         "_bucket",
         "_deadline",
         "_over",
+        "_taken",
         "_views",
         "_waiting",
         "broker",
@@ -117,6 +121,7 @@ class _Fetch:
         self._over = False
         self._bucket = 0
         self._deadline = False
+        self._taken = 0
 
     # -- answer or wait -----------------------------------------------------------------------------------------------
 
@@ -133,8 +138,13 @@ class _Fetch:
         data = self._read_now(views)
         if data is None:
             self._in_task()
-        else:
-            self._answer(views, data)
+            return
+        if self._taken > NARROW_BYTES:
+            # until the reply leaves, in the loop's next turn, and its connection counts what does not
+            outbox = self.broker.outbox
+            outbox.begin(self._taken)
+            self.broker.loop.call_soon(outbox.end, self._taken)
+        self._answer(views, data)
 
     def _in_task(self) -> None:
         task = self.broker.loop.create_task(self._attempt_slowly())
@@ -156,7 +166,13 @@ class _Fetch:
             self.reply.on_abandon = None
             self._wait(views, message.max_wait_ms)
             return
-        self._answer(views, await self._read(views))
+        outbox, room = self.broker.outbox, self._room()
+        outbox.begin(room)
+        try:
+            self._answer(views, await self._read(views, room))
+        finally:
+            # the reply leaves in the loop's next turn
+            self.broker.loop.call_soon(outbox.end, room)
 
     def _partition_id(self, partition: SessionPartition) -> int:
         """-1: no such topic or partition."""
@@ -274,9 +290,12 @@ class _Fetch:
 
     # -- bytes --------------------------------------------------------------------------------------------------------
 
+    def _room(self) -> int:
+        return self.broker.outbox.room(min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes))
+
     def _read_now(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]] | None:
         """The bytes of all partitions that have some, or None when some must be waited for."""
-        room = min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes)
+        whole = room = self._room()
         data: dict[Key, list[Buffer]] = {}
         first = True
         for partition, view in zip(self.partitions, views, strict=True):
@@ -293,10 +312,10 @@ class _Fetch:
                 data[partition.key] = buffers
                 room -= size
                 first = False
+        self._taken = whole - room
         return data
 
-    async def _read(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]]:
-        room = min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes)
+    async def _read(self, views: list[PartitionView | int], room: int) -> dict[Key, list[Buffer]]:
         data: dict[Key, list[Buffer]] = {}
         first = True
         for index, (partition, view) in enumerate(zip(self.partitions, views, strict=True)):
@@ -355,6 +374,7 @@ class _Fetch:
     ) -> PartitionData:
         index = partition.key[2]
         if isinstance(view, int):
+            self.broker.metrics.errors[api_keys.FETCH, view] += 1
             return PartitionData(
                 partition_index=index,
                 error_code=view,
@@ -366,6 +386,7 @@ class _Fetch:
             )
         if buffers is not None:
             self.broker.metrics.bytes_out += sum(map(len, buffers))
+            self.broker.metrics.records_out += offset_span(buffers[0], buffers[-1])
         return PartitionData(
             partition_index=index,
             high_watermark=view.high_watermark,

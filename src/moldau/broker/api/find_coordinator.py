@@ -22,7 +22,7 @@ GROUP, TRANSACTION = 0, 1
 async def handle(broker: Broker, request: Request) -> FindCoordinatorResponse:
     message: FindCoordinatorRequest = request.message
     keys = message.coordinator_keys if request.version >= 4 else [message.key]
-    found = [_coordinator(broker, key, message.key_type) for key in keys]
+    found = [_coordinator(broker, request, key, message.key_type) for key in keys]
     if request.version >= 4:
         return FindCoordinatorResponse(coordinators=found)
     return FindCoordinatorResponse(
@@ -34,7 +34,7 @@ async def handle(broker: Broker, request: Request) -> FindCoordinatorResponse:
     )
 
 
-def _coordinator(broker: Broker, key: str, key_type: int) -> Coordinator:
+def _coordinator(broker: Broker, request: Request, key: str, key_type: int) -> Coordinator:
     if key_type != GROUP:
         what = "transactions are" if key_type == TRANSACTION else f"key type {key_type} is"
         return Coordinator(
@@ -44,4 +44,5 @@ def _coordinator(broker: Broker, key: str, key_type: int) -> Coordinator:
             error_code=error_codes.INVALID_REQUEST,
             error_message=f"{what} not served by this broker",
         )
-    return Coordinator(key=key, node_id=broker.node_id, host=broker.endpoint.host, port=broker.endpoint.port)
+    endpoint = request.peer.endpoint
+    return Coordinator(key=key, node_id=broker.node_id, host=endpoint.host, port=endpoint.port)

@@ -41,4 +41,6 @@ def _cancel(task: asyncio.Task[None]) -> None:
 
 def _answer(broker: Broker, request: Request, reply: Reply, error_code: int) -> None:
     broker.metrics.request(api_keys.HEARTBEAT, request.started)
+    if error_code:
+        broker.metrics.errors[api_keys.HEARTBEAT, error_code] += 1
     reply.send(frame_reply(request, HeartbeatResponse(error_code=error_code).encode(request.version)))

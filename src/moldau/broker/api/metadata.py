@@ -56,11 +56,10 @@ async def handle(broker: Broker, request: Request) -> MetadataResponse:
             else:
                 allow = request.version < 4 or message.allow_auto_topic_creation
                 answers.append(await _by_name(broker, each.name, allow, with_operations))
+    endpoint = request.peer.endpoint
     return MetadataResponse(
         brokers=[
-            MetadataResponseBroker(
-                node_id=broker.node_id, host=broker.endpoint.host, port=broker.endpoint.port, rack=broker.rack
-            )
+            MetadataResponseBroker(node_id=broker.node_id, host=endpoint.host, port=endpoint.port, rack=broker.rack)
         ],
         cluster_id=broker.cluster.cluster_id,
         controller_id=broker.node_id,

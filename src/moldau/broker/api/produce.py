@@ -93,6 +93,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
 
 def _refuse(produce: _Produce, answer: PartitionProduceResponse, code: int, message: str | None) -> None:
     answer.error_code = code
+    produce.broker.metrics.errors[api_keys.PRODUCE, code] += 1
     answer.error_message = message
     produce.failed = True
 

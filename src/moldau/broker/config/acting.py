@@ -11,7 +11,6 @@ _ATTRIBUTES: dict[str, str] = {
     "default.replication.factor": "default_replication_factor",
     "delete.topic.enable": "delete_topics",
     "fetch.max.bytes": "fetch_max_bytes",
-    "max.connections.per.ip": "connections_per_ip_max",
     "max.request.partition.size.limit": "partition_page_max",
     "producer.id.expiration.ms": "producer_expiration_ms",
     "socket.listen.backlog.size": "backlog",
@@ -21,7 +20,6 @@ _ATTRIBUTES: dict[str, str] = {
     "group.max.size": "group_max_size",
     "group.min.session.timeout.ms": "group_min_session_timeout_ms",
     "log.retention.check.interval.ms": "retention_check_ms",
-    "max.connections": "connections_max",
     "max.incremental.fetch.session.cache.slots": "fetch_session_slots",
     "moldau.cache.view.max.entries": "views_max",
     "moldau.flush.max.bytes": "flush_max_bytes",
@@ -56,5 +54,5 @@ def options_of(settings: Settings) -> Options:
     address = settings.get_str("moldau.http.listener")
     if address:
         host, _, port = address.rpartition(":")
-        options.http_host, options.http_port = host.strip("[]"), int(port)
+        options.http_host, options.http_port = host.removeprefix("[").removesuffix("]"), int(port)
     return options

@@ -24,10 +24,10 @@ connections.max.reauth.ms                     long      0           -         re
 connection.failed.authentication.delay.ms     int       100         0..       read-only     L  not_yet:security
     How long the answer to a failed authentication is held back.
 max.connections                               int       2147483647  0..       cluster-wide  M  acts
-    How many connections the broker keeps at once; further ones are closed as soon as they are accepted.
+    How many connections the broker keeps at once; further ones are closed as soon as they are accepted. A single listener's limit is `listener.name.NAME.max.connections`.
 max.connections.per.ip                        int       2147483647  0..       cluster-wide  M  acts
     How many connections one client address may keep at once.
-max.connections.per.ip.overrides              string    ""          -         cluster-wide  M  acts
+max.connections.per.ip.overrides              string    ""          hosts     cluster-wide  M  acts
     Other limits for single addresses or host names, as HOST:COUNT pairs.
 max.connection.creation.rate                  int       2147483647  0..       cluster-wide  M  not_yet:quotas
     How many connections a second the broker accepts.

@@ -73,6 +73,16 @@ class Listeners:
         self.set_aside = list(set_aside)
 
     @classmethod
+    def on(cls, host: str, port: int) -> Listeners:
+        """One plain listener."""
+        return cls([Listener("PLAINTEXT", host, port, "PLAINTEXT")])
+
+    @property
+    def exposed(self) -> list[Listener]:
+        """Those that other machines can reach while nobody is asked who they are: worth a loud warning."""
+        return [each for each in self.bound if not each.is_loopback and each.protocol in ("PLAINTEXT", "SSL")]
+
+    @classmethod
     def parse(
         cls,
         listeners: Sequence[str],
@@ -110,6 +120,13 @@ class Listeners:
                 problems.append(
                     f"advertised.listeners: {listener} came, expected an address that clients can connect to"
                 )
+        told_names = {listener.name for listener in told}
+        problems += [
+            f"advertised.listeners: {listener} in listeners is no address that clients can connect to;"
+            f" expected {listener.name}://HOST:PORT in advertised.listeners"
+            for listener in bound
+            if listener.host and listener.is_any and listener.name not in told_names
+        ]
         if problems:
             raise ConfigError(problems)
         return cls(bound, told, set_aside)

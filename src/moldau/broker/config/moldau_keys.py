@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 TABLE: Final = """
-moldau.http.listener              string   127.0.0.1:9644  -                read-only  H  acts
+moldau.http.listener              string   127.0.0.1:9644  address          read-only  H  acts
     Where /metrics, /healthz and /readyz are served, as HOST:PORT; empty serves none of them.
 moldau.inline.max.bytes           int      65536           0..16777216      read-only  M  acts
     A flush of at most this many bytes travels in the metadata transaction itself; a larger one is written as a blob first.

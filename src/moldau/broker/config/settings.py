@@ -56,7 +56,7 @@ class Settings:
         texts: dict[str, tuple[str, str]] = {}
 
         def take(key: str, text: str, source: str) -> None:
-            problem = unknown(key, keys, source)
+            problem = unknown(key, keys, source) if of_listener(key) is None else None
             if problem:
                 problems.append(problem)
             else:
@@ -79,12 +79,13 @@ class Settings:
         given: dict[str, Entry] = {}
         for key, (text, source) in texts.items():
             try:
-                value = keys[key].parse(text)
+                key_facts = keys[(of_listener(key) or ("", key))[1]]
+                value = key_facts.parse(text)
                 if key == "log.dirs" and source == COMMAND_LINE:
                     value = (text,)  # a path from the shell may hold a comma
                 given[key] = Entry(value, text, source)
             except InvalidValue as error:
-                problems.append(f"{source}: {keys[key].invalid(text, error)}")
+                problems.append(f"{source}: {key_facts.invalid(text, error)}")
         _same_id(given, problems)
         _data_dir(given, env, problems)
         settings = cls(given, Listeners())
@@ -97,6 +98,7 @@ class Settings:
             )
         except ConfigError as error:
             problems += error.problems
+        _known_listeners(given, settings.listeners, problems)
         _consistent(settings, problems)
         if problems:
             raise ConfigError(problems)
@@ -158,6 +160,15 @@ class Settings:
         assert value is None or type(value) is tuple, f"{key} is {value!r}"
         return value or ()
 
+    def of_listeners(self, key: str) -> dict[str, Any]:
+        """The values of `listener.name.NAME.KEY` by listener name, where they are set."""
+        found = {}
+        for name, entry in self._given.items():
+            parts = of_listener(name)
+            if parts is not None and parts[1] == key:
+                found[parts[0]] = entry.value
+        return found
+
     @property
     def node_id(self) -> int:
         """`node.id`, or `broker.id` where only that is given."""
@@ -177,12 +188,25 @@ def scaled(value: Value, factor: int) -> Value:
     return -1 if value < 0 else value * factor
 
 
+LISTENER_PREFIX: Final = "listener.name."
+LISTENER_KEYS: Final = ("max.connections",)
+"""Keys that may be set for a single listener (KIP-402)."""
+
+
+def of_listener(key: str) -> tuple[str, str] | None:
+    """(listener name in upper case, key) of a setting for a single listener that is known."""
+    if not key.startswith(LISTENER_PREFIX):
+        return None
+    name, _, rest = key.removeprefix(LISTENER_PREFIX).partition(".")
+    return (name.upper(), rest) if name and rest in LISTENER_KEYS else None
+
+
 def unknown(key: str, keys: Mapping[str, ConfigKey], source: str) -> str | None:
     """What is wrong with a key that is not in the table."""
     if key in keys:
         return None
-    if key.startswith("listener.name."):
-        return f"{source}: {key}: settings for a single listener are not there yet"
+    if key.startswith(LISTENER_PREFIX):
+        return f"{source}: {key}: what can be set for a single listener is {' and '.join(LISTENER_KEYS)}"
     if key in topic_keys():
         synonym = topic_keys()[key].synonym
         return f"{source}: {key} is a topic's setting" + (f"; the broker's is {synonym}" if synonym else "")
@@ -216,6 +240,14 @@ def _same_id(given: dict[str, Entry], problems: list[str]) -> None:
         given["broker.id"] = node
     elif node is not None and broker is not None and node.value != broker.value:
         problems.append(f"{broker.source}: broker.id {broker.text} is not node.id {node.text}; one of them is enough")
+
+
+def _known_listeners(given: dict[str, Entry], listeners: Listeners, problems: list[str]) -> None:
+    names = [listener.name for listener in (*listeners.bound, *listeners.set_aside)]
+    for key, entry in given.items():
+        parts = of_listener(key)
+        if parts is not None and names and parts[0] not in names:
+            problems.append(f"{entry.source}: {key}: there is no listener {parts[0]}; there is {', '.join(names)}")
 
 
 def _data_dir(given: dict[str, Entry], env: Mapping[str, str], problems: list[str]) -> None:

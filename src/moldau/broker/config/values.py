@@ -8,7 +8,8 @@ The `valid` column:
     1..9       from 1 to 9        1..    at least 1       1..9|-1   from 1 to 9, or -1
     a,b,c      one of these; of a list, each element      ~a,b      the same, in any case
     !          not empty          =      the default only replicas  PARTITION:BROKER pairs, or *
-    nonzero    anything but 0
+    nonzero    anything but 0     hosts  HOST:COUNT pairs
+    address    HOST:PORT, or empty
 """
 
 from __future__ import annotations
@@ -117,6 +118,15 @@ def check(type: str, valid: str, value: Value) -> None:
     elif valid == "replicas":
         if value != ("*",) and not all(re.fullmatch(_REPLICA, each) for each in _elements(value)):
             raise InvalidValue("expected PARTITION:BROKER,PARTITION:BROKER,... or *")
+    elif valid == "hosts":
+        pairs = [each.strip().rpartition(":") for each in str(value).split(",") if each.strip()]
+        if not all(host.strip() and count.strip().isascii() and count.strip().isdigit() for host, _, count in pairs):
+            raise InvalidValue("expected HOST:COUNT,HOST:COUNT,...")
+    elif valid == "address":
+        host, _, port = str(value).rpartition(":")
+        digits = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+        if value and not (host and digits and (":" not in host or host[0] + host[-1] == "[]")):
+            raise InvalidValue("expected HOST:PORT with a port from 0 to 65535, [HOST]:PORT for IPv6, or nothing")
     else:
         any_case = valid.startswith("~")
         allowed = valid.lstrip("~").split(",")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import sqlite3
@@ -139,8 +140,13 @@ def prime_wal(connection: sqlite3.Connection, path: Path) -> None:
             size = os.fstat(fd).st_size
             if size < WAL_PRIME_BYTES:
                 faults.hit("metadata.sqlite.prime")
-                os.pwrite(fd, bytes(WAL_PRIME_BYTES - size), size)
-                os.fsync(fd)
+                try:
+                    if os.pwrite(fd, bytes(WAL_PRIME_BYTES - size), size) < WAL_PRIME_BYTES - size:
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    os.fsync(fd)
+                except OSError:
+                    os.ftruncate(fd, size)  # the room is needed for data
+                    raise
         finally:
             os.close(fd)
     finally:

@@ -15,7 +15,8 @@ Durability is `synchronous=FULL`. A transaction whose operations all have `durab
 `synchronous=NORMAL`, which leaves the WAL unsynced. The next durable commit syncs the whole WAL and so everything
 before it; so does a checkpoint. Before either of them the engine calls `before_sync`: whoever holds unsynced record
 bytes makes them durable first (invariant 2: a power cut must never leave rows without bytes). While a checkpoint runs,
-every commit is a durable one, because the checkpoint's sync may come after it.
+every commit is a durable one, because the checkpoint's sync may come after it. Without `syncs` (data that go with the
+broker) nothing is ever synced.
 
 Checkpoints are ours, never SQLite's automatic ones, which would fall on a commit. They run on a thread of their own:
 one pass beside the commits, then a short one that holds them up, without which a busy writer would never let the WAL
@@ -37,6 +38,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moldau import faults
+from moldau.histogram import Histogram
 
 from ..errors import StoreError, StoreUnavailable
 from ..sql.named import load_queries
@@ -73,12 +75,17 @@ class _Job:
 class SqliteEngine:
     """See the module's text. `open` and `close` may block; the rest never blocks the loop for long."""
 
-    def __init__(self, path: Path, loop: AbstractEventLoop) -> None:
+    def __init__(self, path: Path, loop: AbstractEventLoop, *, syncs: bool = True) -> None:
         self.path = path
+        self.syncs = syncs
         self.queries = load_queries()
         self.before_sync: Callable[[], None] = lambda: None
         self.commits = 0
-        self.commit_ns_total = 0
+        self.failures = 0
+        self.last_refusal: StoreError | None = None
+        """Why the last transaction failed; None after one that did not."""
+        self.commit_seconds = Histogram()
+        self.sync_seconds = Histogram()
         self.checkpoints = 0
         self._commit_ns = 0.0
         self._loop = loop
@@ -108,13 +115,18 @@ class SqliteEngine:
         """Open or create, migrate, prime the WAL. Raises StoreUnavailable, StoreCorrupt or FormatTooNew."""
         try:
             self._writer = connect(self.path)
+            if not self.syncs:
+                self._writer.execute("PRAGMA synchronous=OFF")
             migrate(self._writer)
             with contextlib.suppress(
                 sqlite3.OperationalError, OSError
             ):  # a full disk is told when something is written
-                prime_wal(self._writer, self.path)
+                if self.syncs:
+                    prime_wal(self._writer, self.path)
             self._reader = connect(self.path)
             self._aside = connect(self.path, cache_kib=1024)
+            if not self.syncs:
+                self._aside.execute("PRAGMA synchronous=OFF")
             self._wal = WalIndex(self.path)
         except BaseException as error:
             self._disconnect()
@@ -249,13 +261,17 @@ class SqliteEngine:
         except BaseException as error:
             self._rollback(cursor)
             refused = store_error(error, "the metadata store refused a commit")
+            self.failures += 1
+            self.last_refusal = refused
             for job in jobs:
                 job.result, job.error = None, refused
             if not isinstance(error, Exception):
                 raise
+        else:
+            self.last_refusal = None
         took = time.perf_counter_ns() - started
         self.commits += 1
-        self.commit_ns_total += took
+        self.commit_seconds.observe(took)
         self._commit_ns += (took - self._commit_ns) * 0.1
         if self._wal is not None and not self._checkpoint_asked and self._wal.backlog() > self._ask_above:
             self._ask_checkpoint()
@@ -286,7 +302,12 @@ class SqliteEngine:
             if isolated:
                 cursor.execute("RELEASE job")
         faults.hit("metadata.sqlite.commit")
-        cursor.execute("COMMIT")
+        if self._full:
+            began = time.perf_counter_ns()
+            cursor.execute("COMMIT")
+            self.sync_seconds.observe(time.perf_counter_ns() - began)
+        else:
+            cursor.execute("COMMIT")
         faults.hit("metadata.sqlite.committed")
         return True
 
@@ -296,6 +317,9 @@ class SqliteEngine:
                 cursor.execute("ROLLBACK")
 
     def _set_durable(self, cursor: sqlite3.Cursor, jobs: list[_Job]) -> None:
+        if not self.syncs:
+            self._full = False
+            return
         all_durable = all(job.durable for job in jobs)
         durable = self._checkpointing or any(job.durable for job in jobs)
         if durable and (self._unsynced or not all_durable):
@@ -305,6 +329,11 @@ class SqliteEngine:
             cursor.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
             self._full = durable
         self._unsynced = not durable
+
+    @property
+    def wal_pages(self) -> int:
+        """Pages that wait for a checkpoint."""
+        return self._wal.backlog() if self._wal is not None else 0
 
     @property
     def synced(self) -> bool:
