@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import Conflict
-from ..rows import BlobRow, Extent
+from ..rows import KIND_INLINE, BlobRow, Extent, InlineBlob, PartitionHead
 from .log_rows import insert_blob
 from .tx import Engine, Tx
 
@@ -15,13 +15,28 @@ class SqlMaintenanceStore:
         self._engine = engine
 
     async def replace_extents(
-        self, partition_id: int, old: list[Extent], new: list[Extent], blob: BlobRow | None
+        self,
+        partition_id: int,
+        old: list[Extent],
+        new: list[Extent],
+        blob: BlobRow | None,
+        inline: InlineBlob | None = None,
     ) -> None:
         async def body(tx: Tx) -> None:
-            gone = await _delete_exactly(tx, old)
+            gone = await _delete_exactly(tx, partition_id, old)
             if blob is not None:
                 await insert_blob(tx, blob)
+            if inline is not None:
+                named = sum(extent.kind == KIND_INLINE and extent.blob_id == inline.blob_id for extent in new)
+                await tx.run(
+                    "inline_insert",
+                    blob_id=inline.blob_id,
+                    created_ms=inline.created_ms,
+                    data=inline.data,
+                    extents=named,
+                )
             await tx.run_many("extent_insert", [{n: getattr(extent, n) for n in Extent.__slots__} for extent in new])
+            await _count(tx, [(extent.blob_id, extent.kind) for extent in new if extent.kind != KIND_INLINE], 1)
             change = sum(extent.length for extent in new) - gone
             if change:
                 await tx.run("partition_add_bytes", partition_id=partition_id, bytes=change)
@@ -30,10 +45,30 @@ class SqlMaintenanceStore:
 
     async def delete_extents(self, partition_id: int, old: list[Extent]) -> None:
         async def body(tx: Tx) -> None:
-            gone = await _delete_exactly(tx, old)
+            gone = await _delete_exactly(tx, partition_id, old)
             await tx.run("partition_add_bytes", partition_id=partition_id, bytes=-gone)
 
         await self._engine.write(body)
+
+    async def inline_run(self, partition_id: int, first: int, last: int) -> dict[int, bytes]:
+        async def body(tx: Tx) -> dict[int, bytes]:
+            rows = await tx.run("inline_run", partition_id=partition_id, first_offset=first, last_offset=last)
+            return {row[0]: row[1] for row in rows}
+
+        return await self._engine.scan(body)
+
+    async def partition_heads(self, after: int, limit: int) -> list[PartitionHead]:
+        async def body(tx: Tx) -> list[PartitionHead]:
+            return [PartitionHead(*row) for row in await tx.run("partition_heads", after=after, limit=limit)]
+
+        return await self._engine.scan(body)
+
+    async def small_extents(self, small_bytes: int, after: int, limit: int) -> list[tuple[int, int]]:
+        async def body(tx: Tx) -> list[tuple[int, int]]:
+            rows = await tx.run("small_extents", small_bytes=small_bytes, after=after, limit=limit)
+            return [(row[0], row[1]) for row in rows]
+
+        return await self._engine.scan(body)
 
     async def write_snapshot(self, partition_id: int, offset: int, packed: bytes) -> None:
         async def body(tx: Tx) -> None:
@@ -52,7 +87,9 @@ class SqlMaintenanceStore:
             rows = await tx.run("partition_get", partition_id=partition_id)
             if rows and rows[0][3]:
                 raise Conflict(f"partition {partition_id} is alive")
-            if len(await tx.run("extents_purge", partition_id=partition_id, limit=limit)) == limit:
+            gone = await tx.run("extents_purge", partition_id=partition_id, limit=limit)
+            await _count(tx, [(row[0], row[1]) for row in gone], -1)
+            if len(gone) == limit:
                 return False
             await tx.run("snapshot_delete", partition_id=partition_id)
             await tx.run("partition_delete", partition_id=partition_id)
@@ -62,22 +99,27 @@ class SqlMaintenanceStore:
         return await self._engine.write(body)
 
     async def doom_unreferenced(self, now: int, min_age_ms: int, limit: int) -> list[int]:
-        async def find(tx: Tx) -> tuple[list[int], list[int]]:
-            before = now - min_age_ms
-            blobs = await tx.run("blobs_unreferenced", before=before, limit=limit)
-            inline = await tx.run("inline_unreferenced", before=before, limit=limit)
-            return [row[0] for row in blobs], [row[0] for row in inline]
+        async def find(tx: Tx) -> list[int]:
+            rows = await tx.run("blobs_unreferenced", before=now - min_age_ms, limit=limit)
+            return [row[0] for row in rows]
 
-        blobs, inline = await self._engine.scan(find)
-        if not blobs and not inline:
-            return []
+        blobs = await self._engine.read(find)
+        if blobs:
 
-        async def body(tx: Tx) -> None:
-            await tx.run_many("blob_doom", [{"blob_id": blob_id, "now": now} for blob_id in blobs])
-            await tx.run_many("inline_delete", [{"blob_id": blob_id} for blob_id in inline])
+            async def body(tx: Tx) -> None:
+                await tx.run_many("blob_doom", [{"blob_id": blob_id, "now": now} for blob_id in blobs])
 
-        await self._engine.write(body)
+            await self._engine.write(body)
         return blobs
+
+    async def doom_orphans(self, blob_ids: list[int], now: int) -> list[int]:
+        async def body(tx: Tx) -> list[int]:
+            doomed: list[int] = []
+            for blob_id in blob_ids:
+                doomed += [row[0] for row in await tx.run("blob_doom_orphan", blob_id=blob_id, now=now)]
+            return doomed
+
+        return await self._engine.write(body)
 
     async def doomed_blobs(self, before: int, limit: int) -> list[BlobRow]:
         async def body(tx: Tx) -> list[BlobRow]:
@@ -109,20 +151,48 @@ class SqlMaintenanceStore:
 
         return await self._engine.scan(body)
 
+    async def live_counts(self) -> list[tuple[int, bool, int, int]]:
+        async def body(tx: Tx) -> list[tuple[int, bool, int, int]]:
+            blobs = [(row[0], False, row[1], row[2]) for row in await tx.run("live_wrong")]
+            return blobs + [(row[0], True, row[1], row[2]) for row in await tx.run("inline_wrong")]
 
-async def _delete_exactly(tx: Tx, old: list[Extent]) -> int:
-    """Delete these rows or raise Conflict; returns their bytes."""
+        return await self._engine.scan(body)
+
+
+async def _delete_exactly(tx: Tx, partition_id: int, old: list[Extent]) -> int:
+    """Delete these rows or raise Conflict; returns their bytes. Counts of their blobs follow."""
+    if not old:
+        return 0
+    first, last = min(extent.last_offset for extent in old), max(extent.last_offset for extent in old)
+    rows = await tx.run("extents_named", partition_id=partition_id, first_offset=first, last_offset=last)
+    there = {row[0]: row for row in rows}
     gone = 0
     for extent in old:
-        rows = await tx.run(
-            "extent_delete",
-            partition_id=extent.partition_id,
-            last_offset=extent.last_offset,
-            base_offset=extent.base_offset,
-            blob_id=extent.blob_id,
-            position=extent.position,
-        )
-        if not rows:
+        row = there.pop(extent.last_offset, None)
+        if row is None or row[1:4] != (extent.base_offset, extent.blob_id, extent.position):
             raise Conflict(f"extent {extent!r} is not there any more")
-        gone += rows[0][0]
+        gone += row[4]
+    if there:  # others lie between
+        await tx.run_many(
+            "extent_delete", [{"partition_id": partition_id, "last_offset": extent.last_offset} for extent in old]
+        )
+    else:
+        await tx.run("extents_delete_run", partition_id=partition_id, first_offset=first, last_offset=last)
+    await _count(tx, [(extent.blob_id, extent.kind) for extent in old], -1)
     return gone
+
+
+async def _count(tx: Tx, named: list[tuple[int, int]], change: int) -> None:
+    """Extents with these (blob id, kind) came (1) or went (-1). Inline bytes get their count when they are inserted."""
+    blobs: dict[int, int] = {}
+    inline: dict[int, int] = {}
+    for blob_id, kind in named:
+        counts = inline if kind == KIND_INLINE else blobs
+        counts[blob_id] = counts.get(blob_id, 0) + 1
+    await tx.run_many("blob_count", [{"blob_id": each, "extents": change * n} for each, n in blobs.items()])
+    if inline:
+        assert change < 0
+        counted = [{"blob_id": each, "extents": n} for each, n in inline.items()]
+        await tx.run_many("inline_release", counted)
+        await tx.run_many("inline_released_add", counted)
+        await tx.run_many("inline_released_forget", [{"blob_id": each} for each in inline])

@@ -32,4 +32,4 @@ WHERE partition_id = :partition_id AND alive = 1 RETURNING log_start_offset, end
 
 -- name: blob_insert
 -- A blob that extents may name from now on.
-INSERT INTO blob (blob_id, kind, size, created_ms, doomed_ms) VALUES (:blob_id, :kind, :size, :created_ms, -1);
+INSERT INTO blob (blob_id, kind, size, created_ms, doomed_ms, live) VALUES (:blob_id, :kind, :size, :created_ms, -1, 0);
