@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import tempfile
 from collections.abc import Coroutine
@@ -18,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.logs import Log
 from support.stores import memory_opener, sqlite_opener
 
-from moldau.log import snapshot
+from moldau.log import segment_plan, snapshot
 from moldau.log.producer_state import ProducerStates
 from moldau.log.refold import Refold
 from moldau.log.retention import Retention
@@ -48,31 +49,38 @@ class MaintainedLog(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
+        self.real = {
+            name: getattr(segment_plan, name) for name in ("FIRST_BYTES", "INLINE_BYTES", "GROWTH", "ROWS_MAX")
+        }
+        # a few batches are enough for every kind of merge
+        segment_plan.FIRST_BYTES, segment_plan.INLINE_BYTES, segment_plan.GROWTH = 300, 9000, 2
+        segment_plan.ROWS_MAX = 7
         opener = sqlite_opener(self.folder) if self.sqlite else memory_opener()
         self.it = self.do(self.stack.enter_async_context(opener()))
         self.log = Log(self.it, expiration_ms=self.expiration_ms)
         (self.p,) = self.do(self.it.topic())
 
     def teardown(self) -> None:
+        for name, value in self.real.items():
+            setattr(segment_plan, name, value)
         self.do(self.stack.aclose())
         self.loop.close()
         shutil.rmtree(self.folder)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    @rule(
-        batches=st.lists(st.tuples(st.none() | PRODUCERS, st.integers(1, 3), st.integers(0, 2000)), max_size=12),
-        inline=st.booleans(),
-    )
-    def append(self, batches: list[tuple[int | None, int, int]], inline: bool) -> None:
-        for number, count, size in batches:
-            self.log.now += 7
-            producer = None
-            if number is not None:
+    @rule(seed=st.integers(0, 1 << 30), count=st.integers(1, 40), inline=st.booleans())
+    def append(self, seed: int, count: int, inline: bool) -> None:
+        rng = random.Random(seed)
+        for _ in range(count):
+            self.log.now += rng.randrange(9)
+            records, size, producer = rng.randrange(1, 4), rng.randrange(1500), None
+            if rng.random() < 0.6:
+                number = rng.randrange(4)
                 epoch, sequence = self.producers.get(number, (0, 0))
                 producer = (number, epoch, sequence)
-                self.producers[number] = (epoch, sequence + count)
-            values = [b"%d" % size * (size // 4 + 1)] * count
+                self.producers[number] = (epoch, sequence + records)
+            values = [b"%d" % size * (size // 4 + 1)] * records
             self.do(self.log.append(self.p, values, inline=inline, producer=producer, timestamp=self.log.now - size))
 
     @rule(number=PRODUCERS)
@@ -84,7 +92,7 @@ class MaintainedLog(RuleBasedStateMachine):
         self.log.now += ms
 
     @rule(
-        large=st.integers(100, 60_000),
+        large=st.integers(1000, 30_000),
         factor=st.integers(1, 4),
         age=st.sampled_from([0, 100]),
         roll=st.sampled_from([200, 1 << 40]),
@@ -177,7 +185,9 @@ class MaintainedLog(RuleBasedStateMachine):
         if extents and extents[0].base_offset == 0 and self.expiration_ms == 1 << 40:
             whole = ProducerStates()
             fold_into(whole, extents, 0)
-            assert {p: _last(whole, p) for p in whole.by_id} == {p: _last(self.log.model, p) for p in self.log.model.by_id}
+            assert {p: _last(whole, p) for p in whole.by_id} == {
+                p: _last(self.log.model, p) for p in self.log.model.by_id
+            }
 
     @invariant()
     def the_view_in_memory_is_that_of_the_store(self) -> None:
@@ -185,9 +195,11 @@ class MaintainedLog(RuleBasedStateMachine):
         assert (view.high_watermark, view.log_start_offset) == (fresh.high_watermark, fresh.log_start_offset)
         stored = self.do(self.it.log.extents_from(self.p, max(view.tail_start, view.log_start_offset), 10_000))
         mine = [extent for extent in view.extents if extent.last_offset >= view.log_start_offset]
-        assert [e.base_offset for e in mine] == [e.base_offset for e in stored if e.base_offset >= mine[0].base_offset] if mine else not [
-            e for e in stored if e.base_offset >= view.tail_start
-        ]
+        assert (
+            [e.base_offset for e in mine] == [e.base_offset for e in stored if e.base_offset >= mine[0].base_offset]
+            if mine
+            else not [e for e in stored if e.base_offset >= view.tail_start]
+        )
 
     @invariant()
     def times_are_found(self) -> None:
@@ -215,7 +227,7 @@ class MaintainedLogOnSqlite(MaintainedLog):
 
 
 _SETTINGS = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
 )
 TestMaintainedLog = pytest.mark.slow(MaintainedLog.TestCase)
 TestMaintainedLog.settings = _SETTINGS

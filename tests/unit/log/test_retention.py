@@ -157,7 +157,9 @@ class TestRetainer:
         assert view.producers.by_id[7].batches[-1].last_sequence == 9
 
 
-@pytest.mark.parametrize("point", ["log.retention.start", "log.retention.delete", "log.retention.deleted", "log.snapshot.write"])
+@pytest.mark.parametrize(
+    "point", ["log.retention.start", "log.retention.delete", "log.retention.deleted", "log.snapshot.write"]
+)
 def test_a_round_that_fails_at_any_step_is_taken_up_by_the_next(opener: Opener, point: str) -> None:
     async def main() -> None:
         async with opener() as it:
