@@ -23,8 +23,8 @@ GROWTH = 8
 FIRST_BYTES = 16 << 10
 INLINE_BYTES = 128 << 10
 """What is merged into less than this stays in the metadata store; ten thousand slow partitions are not as many small files."""
-ROWS_MAX = 512
-"""Extents in one merge at most: its transaction holds up producers for about 2 ms."""
+ROWS_MAX = 256
+"""Extents in one merge at most: its transaction holds up producers for about a millisecond."""
 SETTLE_MS = 600_000
 NEVER = 1 << 62
 _OFFSETS_MAX = 2**31 - 1

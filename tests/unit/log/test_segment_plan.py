@@ -97,7 +97,7 @@ def test_small_pieces_of_write_ahead_blobs_do_not_pin_them_for_ever() -> None:
 
 
 def test_caps() -> None:
-    assert runs(log(*[200] * 1100)) == [(0, ROWS_MAX), (ROWS_MAX, ROWS_MAX)]
+    assert runs(log(*[200] * (2 * ROWS_MAX + 70))) == [(0, ROWS_MAX), (ROWS_MAX, ROWS_MAX)]
     rule = BuildRule(large_bytes=1 << 40, segment_bytes=100 * KIB, min_age_ms=0, roll_ms=1 << 40)
     assert rule.large_bytes == 100 * KIB
     assert runs(log(*[30 * KIB] * 7), rule) == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 from ..errors import Conflict
 from ..rows import KIND_INLINE, BlobRow, Extent, InlineBlob, PartitionHead
 from .log_rows import insert_blob
@@ -36,7 +39,7 @@ class SqlMaintenanceStore:
                     extents=named,
                 )
             await tx.run_many("extent_insert", [{n: getattr(extent, n) for n in Extent.__slots__} for extent in new])
-            await _count(tx, [(extent.blob_id, extent.kind) for extent in new if extent.kind != KIND_INLINE], 1)
+            await _count(tx, Counter(extent.blob_id for extent in new if extent.kind != KIND_INLINE), 1)
             change = sum(extent.length for extent in new) - gone
             if change:
                 await tx.run("partition_add_bytes", partition_id=partition_id, bytes=change)
@@ -87,8 +90,10 @@ class SqlMaintenanceStore:
             rows = await tx.run("partition_get", partition_id=partition_id)
             if rows and rows[0][3]:
                 raise Conflict(f"partition {partition_id} is alive")
-            gone = await tx.run("extents_purge", partition_id=partition_id, limit=limit)
-            await _count(tx, [(row[0], row[1]) for row in gone], -1)
+            gone = await _named(tx, partition_id, 0, 1 << 62, limit)
+            if gone:
+                await tx.run("extents_delete_run", partition_id=partition_id, first_offset=0, last_offset=gone[-1][0])
+                await _release(tx, gone)
             if len(gone) == limit:
                 return False
             await tx.run("snapshot_delete", partition_id=partition_id)
@@ -164,35 +169,52 @@ async def _delete_exactly(tx: Tx, partition_id: int, old: list[Extent]) -> int:
     if not old:
         return 0
     first, last = min(extent.last_offset for extent in old), max(extent.last_offset for extent in old)
-    rows = await tx.run("extents_named", partition_id=partition_id, first_offset=first, last_offset=last)
+    rows = await _named(tx, partition_id, first, last, _ALL)
     there = {row[0]: row for row in rows}
-    gone = 0
+    gone = []
     for extent in old:
         row = there.pop(extent.last_offset, None)
         if row is None or row[1:4] != (extent.base_offset, extent.blob_id, extent.position):
             raise Conflict(f"extent {extent!r} is not there any more")
-        gone += row[4]
+        gone.append(row)
     if there:  # others lie between
         await tx.run_many(
             "extent_delete", [{"partition_id": partition_id, "last_offset": extent.last_offset} for extent in old]
         )
     else:
         await tx.run("extents_delete_run", partition_id=partition_id, first_offset=first, last_offset=last)
-    await _count(tx, [(extent.blob_id, extent.kind) for extent in old], -1)
-    return gone
+    await _release(tx, gone)
+    return sum(row[4] for row in gone)
 
 
-async def _count(tx: Tx, named: list[tuple[int, int]], change: int) -> None:
-    """Extents with these (blob id, kind) came (1) or went (-1). Inline bytes get their count when they are inserted."""
+_ALL = 1 << 40
+
+
+async def _named(tx: Tx, partition_id: int, first: int, last: int, limit: int) -> list[tuple[Any, ...]]:
+    """(last offset, base offset, blob id, position, length, kind, extents that name the inline bytes) of a run's rows."""
+    return await tx.run("extents_named", partition_id=partition_id, first_offset=first, last_offset=last, limit=limit)
+
+
+async def _release(tx: Tx, gone: list[tuple[Any, ...]]) -> None:
+    """These rows of `_named` are deleted: take them off the counts of their blobs, and delete inline bytes nobody names."""
     blobs: dict[int, int] = {}
     inline: dict[int, int] = {}
-    for blob_id, kind in named:
-        counts = inline if kind == KIND_INLINE else blobs
-        counts[blob_id] = counts.get(blob_id, 0) + 1
-    await tx.run_many("blob_count", [{"blob_id": each, "extents": change * n} for each, n in blobs.items()])
-    if inline:
-        assert change < 0
-        counted = [{"blob_id": each, "extents": n} for each, n in inline.items()]
-        await tx.run_many("inline_release", counted)
-        await tx.run_many("inline_released_add", counted)
-        await tx.run_many("inline_released_forget", [{"blob_id": each} for each in inline])
+    named: dict[int, int] = {}
+    for _, _, blob_id, _, _, kind, left in gone:
+        if kind != KIND_INLINE:
+            blobs[blob_id] = blobs.get(blob_id, 0) + 1
+        elif left is not None:
+            inline[blob_id] = inline.get(blob_id, 0) + 1
+            named[blob_id] = left
+    await _count(tx, blobs, -1)
+    last = [{"blob_id": blob_id} for blob_id, extents in inline.items() if extents >= named[blob_id]]
+    await tx.run_many("inline_delete", last)
+    await tx.run_many("inline_released_forget", last)
+    others = [(blob_id, extents) for blob_id, extents in inline.items() if extents < named[blob_id]]
+    await tx.run_many("inline_released_add", [{"blob_id": blob_id, "extents": n} for blob_id, n in others])
+
+
+async def _count(tx: Tx, blobs: dict[int, int], change: int) -> None:
+    """So many extents of each blob came (1) or went (-1). Inline bytes get their count when they are inserted."""
+    if blobs:
+        await tx.run_many("blob_count", [{"blob_id": each, "extents": change * n} for each, n in blobs.items()])

@@ -6,9 +6,13 @@ VALUES (:partition_id, :last_offset, :base_offset, :blob_id, :position, :length,
   :leader_epoch, :kind, :appended_at, :fold);
 
 -- name: extents_named
--- What the rows of a run are, to be compared with what was read.
-SELECT last_offset, base_offset, blob_id, position, length FROM extent
-WHERE partition_id = :partition_id AND last_offset BETWEEN :first_offset AND :last_offset;
+-- What the rows of a run are, to be compared with what was read, and how many extents still name their inline bytes.
+SELECT e.last_offset, e.base_offset, e.blob_id, e.position, e.length, e.kind, b.extents - coalesce(r.extents, 0)
+FROM extent e
+LEFT JOIN inline_blob b ON e.kind = 1 AND b.blob_id = e.blob_id
+LEFT JOIN inline_released r ON e.kind = 1 AND r.blob_id = e.blob_id
+WHERE e.partition_id = :partition_id AND e.last_offset BETWEEN :first_offset AND :last_offset
+ORDER BY e.last_offset LIMIT :limit;
 
 -- name: extents_delete_run
 -- All rows of a run.
@@ -22,19 +26,18 @@ DELETE FROM extent WHERE partition_id = :partition_id AND last_offset = :last_of
 -- Extents that name a blob come or go.
 UPDATE blob SET live = live + :extents WHERE blob_id = :blob_id;
 
--- name: inline_release
--- Extents of inline bytes are gone: so are the bytes, if those were the last.
-DELETE FROM inline_blob WHERE blob_id = :blob_id
-  AND extents <= :extents + coalesce((SELECT r.extents FROM inline_released r WHERE r.blob_id = :blob_id), 0);
+-- name: inline_delete
+-- The last extent that named them is gone.
+DELETE FROM inline_blob WHERE blob_id = :blob_id;
 
 -- name: inline_released_add
--- They were not the last: remember how many are gone.
-INSERT INTO inline_released (blob_id, extents) SELECT blob_id, :extents FROM inline_blob WHERE blob_id = :blob_id
+-- Extents of inline bytes are gone, others are not.
+INSERT INTO inline_released (blob_id, extents) VALUES (:blob_id, :extents)
 ON CONFLICT (blob_id) DO UPDATE SET extents = inline_released.extents + excluded.extents;
 
 -- name: inline_released_forget
 -- With the bytes.
-DELETE FROM inline_released WHERE blob_id = :blob_id AND NOT EXISTS (SELECT 1 FROM inline_blob i WHERE i.blob_id = :blob_id);
+DELETE FROM inline_released WHERE blob_id = :blob_id;
 
 -- name: inline_insert
 -- Bytes that several extents, or one, will name.
@@ -75,11 +78,6 @@ DELETE FROM view_snapshot WHERE partition_id = :partition_id;
 -- name: partitions_dead
 -- Deleted, rows still there.
 SELECT partition_id FROM partition WHERE alive = 0 ORDER BY partition_id LIMIT :limit;
-
--- name: extents_purge
--- A capped chunk of a dead partition's rows.
-DELETE FROM extent WHERE partition_id = :partition_id AND last_offset IN
-  (SELECT last_offset FROM extent WHERE partition_id = :partition_id ORDER BY last_offset LIMIT :limit) RETURNING blob_id, kind;
 
 -- name: partition_delete
 -- The last row of a dead partition.
