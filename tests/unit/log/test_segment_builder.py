@@ -214,6 +214,7 @@ class TestBuilder:
             await log.append(p, [b"v" * 400], producer=(n % 3, 0, n // 3))
         await log.builder.build(p, RULE)
         (one,) = await it.extents(p)
+        assert one.appended_at == log.now, "the time of the last one"
         assert len(one.fold) == 15 * 35, "of each producer the last five batches"
         state = await it.log.load_partition(p)
         assert state is not None

@@ -32,7 +32,7 @@ retention.bytes                          long      -1          -         log.ret
 segment.bytes                            int       1073741824  1048576..  log.segment.bytes  M  acts
     How large a segment of a partition may grow. Retention drops whole segments, which are seldom larger than 8 MiB here.
 segment.ms                               long      604800000   1..       log.roll.ms     M  acts
-    How long a segment may take data before the next one begins, in milliseconds.
+    How long a segment may take data before the next one begins, in milliseconds; an eighth of the retention time, if that is less.
 file.delete.delay.ms                     long      60000       0..       log.segment.delete.delay.ms  M  acts
     How long the bytes of dropped data stay on disk for readers that are still at them. Files are shared, so the longest delay of all topics counts.
 min.insync.replicas                      int       1           1..       min.insync.replicas  M  fixed:stores
