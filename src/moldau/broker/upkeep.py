@@ -165,8 +165,11 @@ class Upkeep:
 
     async def collect(self) -> int:
         """Delete the bytes of dropped data whose time has come; returns how many blobs."""
-        delays = {topic.file_delete_delay_ms for topic in self._catalog.by_id.values()}
-        return await self.jobs.collector.collect_blobs(max(delays, default=0))
+        return await self.jobs.collector.collect_blobs(self.delete_delay_ms())
+
+    def delete_delay_ms(self) -> int:
+        """The longest `file.delete.delay.ms` of all topics, because they share files."""
+        return max((topic.file_delete_delay_ms for topic in self._catalog.by_id.values()), default=0)
 
     def expire_producers(self) -> None:
         """Views in memory forget the producers that a snapshot would leave out now."""

@@ -8,9 +8,9 @@ Steps of one merge, each of which may be the last one before a crash:
     4. one transaction: old rows out, the new row in, the blob's row in, inline bytes that only the old rows named out
     5. the view in memory takes the new row
 
-Sketch, two cores: a run of 512 tiny extents costs about 8 ms (bytes 2, checks 1, transaction 3), 15 us an extent; 8 MiB of 16 KiB
-batches about 30 ms. The job sleeps as long as it worked, so it takes at most half of one core and the disk, in pieces of a few
-milliseconds, and producers hardly notice. Memory: two copies of one segment.
+Measured, two cores: an extent costs 16 us of CPU, a quarter of it on the loop's thread; a run of 256 tiny ones holds the metadata store for
+1.3 ms; 16 KiB batches cost 4 ms a MiB. The job sleeps as long as it worked, so it takes at most half of one core and the disk, in
+pieces of a few milliseconds. Memory: two copies of one segment.
 """
 
 from __future__ import annotations
