@@ -66,15 +66,15 @@ def test_settings_reach_the_jobs(broker: BrokerThread) -> None:
         assert starts == {"plain": 0, "forever": 0, "small": 0, "short": 1}
 
 
-def test_a_clean_stop_leaves_snapshots(broker: BrokerThread) -> None:
-    with broker:
+def test_a_clean_stop_leaves_snapshots(tmp_path: Path) -> None:
+    with BrokerThread(data=tmp_path / "data") as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         admin.create_topics([NewTopic("t", 1, 1)])["t"].result(10)
         producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 0, "batch.num.messages": 1})
         for number in range(40):
             producer.produce("t", b"%d" % number)
             producer.flush(10)
-    with broker:
+    with BrokerThread(data=tmp_path / "data") as broker:
         node = broker.lifecycle.node
         partition_id = node.broker.catalog.by_name["t"].partition_ids[0]
 
