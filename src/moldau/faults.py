@@ -35,6 +35,17 @@ POINTS: dict[str, str] = {
     "metadata.sqlite.checkpoint": "before the WAL is synced and copied into the database",
     "metadata.sqlite.checkpointed": "after that",
     "metadata.sqlite.close": "before the last checkpoint of a clean end",
+    "log.snapshot.write": "before a view snapshot is written",
+    "log.build.put": "before a segment is put",
+    "log.build.stored": "after it is stored, before any row names it",
+    "log.build.swapped": "after its row has replaced those of its extents",
+    "log.retention.start": "before retention moves a log start",
+    "log.retention.delete": "after that, before rows below it are deleted",
+    "log.retention.deleted": "after rows below a log start are deleted",
+    "log.collect.purge": "before rows of a deleted topic's partition are deleted",
+    "log.collect.orphan": "before stored blobs without a row are doomed",
+    "log.collect.delete": "before the bytes of a doomed blob are deleted",
+    "log.collect.forget": "after that, before their rows are dropped",
 }
 """Every point with what is about to happen or has just happened. A test fails when one is missing here or never passed.
 """

@@ -48,6 +48,18 @@ async def assert_missing(it: BlobStore, blob_id: int, position: int, length: int
 
 class BlobStoreContract:
     @opened
+    async def test_several_ranges_come_in_one_go(self, it: BlobStore) -> None:
+        await it.put(1, [b"0123456789"])
+        await it.create(2)
+        await append(it, 2, b"abcdef")
+        assert await it.read_many(1, [(8, 2), (0, 3), (0, 0), (2, 5)]) == [b"89", b"012", b"", b"23456"]
+        assert await it.read_many(2, [(0, 1), (5, 1)]) == [b"a", b"f"]
+        assert await it.read_many(1, []) == []
+        for blob_id, ranges in ((1, [(0, 1), (9, 2)]), (2, [(0, 7)]), (3, [(0, 1)])):
+            with pytest.raises(BlobMissing):
+                await it.read_many(blob_id, ranges)
+
+    @opened
     async def test_appends_go_one_after_the_other(self, it: BlobStore) -> None:
         await it.create(1)
         assert await it.sizes() == {1: 0}

@@ -9,7 +9,16 @@ from support.aio import opened
 from support.stores import Stores, entry, submit, topic_id
 
 from moldau.metadata.errors import Conflict, StoreCorrupt
-from moldau.metadata.rows import APPENDED, KIND_SEGMENT, KIND_WAL, BlobRow, Extent
+from moldau.metadata.rows import (
+    APPENDED,
+    KIND_INLINE,
+    KIND_SEGMENT,
+    KIND_WAL,
+    BlobRow,
+    Extent,
+    InlineBlob,
+    PartitionHead,
+)
 
 
 def merged(extents: list[Extent], blob_id: int) -> Extent:
@@ -214,16 +223,135 @@ class MaintenanceStoreContract:
         assert chunks == [[1, 2, 3], [4, 5, 6], [7], []]
 
     @opened
-    async def test_inline_bytes_go_when_their_rows_are_gone(self, it: Stores) -> None:
+    async def test_inline_bytes_go_with_the_rows_that_name_them(self, it: Stores) -> None:
         p, extents = await log_of(it, 3)
         await it.maintenance.delete_extents(p, extents[:1])
         await it.maintenance.replace_extents(
             p, extents[1:2], [merged(extents[1:2], 50)], BlobRow(50, KIND_SEGMENT, 100, 1000)
         )
-        assert await it.maintenance.doom_unreferenced(1500, 600, 9) == []
-        assert await it.log.read_inline(extents[0].blob_id) is not None
-        assert await it.maintenance.doom_unreferenced(2000, 600, 9) == []
         assert [await it.log.read_inline(extent.blob_id) for extent in extents] == [None, None, b"bytes"]
+        assert await it.maintenance.live_counts() == []
+
+    @opened
+    async def test_inline_bytes_of_several_partitions_stay_until_the_last_one_lets_go(self, it: Stores) -> None:
+        a, b, c = await it.topic(partitions=3)
+        await it.append(entry(a, 0, position=0, length=1), entry(b, 0, position=1, length=2), entry(c, 0, position=3))
+        (of_a,), (of_b,), _ = [await it.extents(p) for p in (a, b, c)]
+        await it.maintenance.delete_extents(b, [of_b])
+        assert await it.maintenance.live_counts() == []
+        await it.maintenance.replace_extents(a, [of_a], [merged([of_a], 50)], BlobRow(50, KIND_SEGMENT, 1, 1000))
+        assert await it.log.read_inline(of_a.blob_id) == b"bytes"
+        assert await it.maintenance.inline_run(c, 0, 9) == {0: b"es"}
+        assert await it.maintenance.live_counts() == []
+        await it.topics.delete_topic(topic_id("t"), 5)
+        assert await it.maintenance.purge_partition(c, 10)
+        assert await it.log.read_inline(of_a.blob_id) is None
+        assert await it.maintenance.live_counts() == []
+
+    @opened
+    async def test_extents_become_one_that_stays_inline(self, it: Stores) -> None:
+        p, extents = await log_of(it, 3)
+        one = merged(extents[:2], 60)
+        one.kind, one.length = KIND_INLINE, 4
+        await it.maintenance.replace_extents(p, extents[:2], [one], None, InlineBlob(60, b"both", 7))
+        assert await it.extents(p) == [one, extents[2]]
+        assert [await it.log.read_inline(n) for n in (extents[0].blob_id, extents[1].blob_id, 60)] == [
+            None,
+            None,
+            b"both",
+        ]
+        assert await it.maintenance.inline_run(p, 0, 99) == {19: b"both", 29: b"bytes"}
+        again = merged([one, extents[2]], 61)
+        again.kind = KIND_INLINE
+        await it.maintenance.replace_extents(p, [one, extents[2]], [again], None, InlineBlob(61, b"all", 8))
+        assert await it.log.read_inline(60) is None
+        assert await it.maintenance.live_counts() == []
+        await it.append(entry(p, 30, 10), blob_id=62)
+        with pytest.raises(StoreCorrupt):
+            await it.maintenance.replace_extents(p, [again], [one], None, InlineBlob(62, b"taken", 9))
+        assert (await it.extents(p))[0] == again
+        assert await it.log.read_inline(61) == b"all"
+
+    @opened
+    async def test_the_bytes_of_a_run_come_in_one_answer(self, it: Stores) -> None:
+        a, b = await it.topic(partitions=2)
+        for n in range(3):
+            await it.append(entry(a, n, position=1, length=3), entry(b, n, position=0, length=1), inline=b"%dxyz" % n)
+        await it.append(entry(a, 3), blob_id=99, inline=None)
+        assert await it.maintenance.inline_run(a, 1, 3) == {1: b"xyz", 2: b"xyz"}
+        assert await it.maintenance.inline_run(b, 0, 1) == {0: b"0", 1: b"1"}
+        assert await it.maintenance.inline_run(b, 7, 9) == {}
+
+    @opened
+    async def test_a_blob_is_garbage_when_the_last_of_its_extents_went(self, it: Stores) -> None:
+        a, b = await it.topic(partitions=2)
+        await it.log.register_blob(BlobRow(3, KIND_WAL, -1, 0))
+        for n in range(2):
+            await it.append(entry(a, n, position=n), entry(b, n, position=9 + n), blob_id=3, inline=None)
+        await it.maintenance.seal_blob(3, 100)
+        await it.maintenance.delete_extents(a, await it.extents(a))
+        assert await it.maintenance.doom_unreferenced(1000, 0, 9) == []
+        extents = await it.extents(b)
+        await it.maintenance.replace_extents(b, extents, [merged(extents, 50)], BlobRow(50, KIND_SEGMENT, 9, 500))
+        assert await it.maintenance.live_counts() == []
+        assert await it.maintenance.doom_unreferenced(1000, 0, 9) == [3]
+        await it.topics.delete_topic(topic_id("t"), 5)
+        assert not await it.maintenance.purge_partition(b, 1)
+        assert await it.maintenance.doom_unreferenced(1000, 0, 9) == [50]
+        assert await it.maintenance.live_counts() == []
+
+    @opened
+    async def test_an_orphan_that_was_doomed_cannot_be_named(self, it: Stores) -> None:
+        p, extents = await log_of(it)
+        await it.log.register_blob(BlobRow(7, KIND_WAL, -1, 0))
+        assert await it.maintenance.doom_orphans([7, 50, 51], 1000) == [50, 51]
+        assert await it.maintenance.doom_orphans([50], 2000) == []
+        with pytest.raises(StoreCorrupt):
+            await it.maintenance.replace_extents(
+                p, extents, [merged(extents, 50)], BlobRow(50, KIND_SEGMENT, 300, 1500)
+            )
+        assert await it.extents(p) == extents
+        with pytest.raises(StoreCorrupt):
+            await it.log.register_blob(BlobRow(51, KIND_WAL, -1, 0))
+        assert [blob.blob_id for blob in await it.maintenance.doomed_blobs(1001, 9)] == [50, 51]
+        await it.maintenance.forget_blobs([50, 51])
+        assert [blob.blob_id for blob in await it.maintenance.blobs()] == [7]
+
+    # -- what maintenance asks ----------------------------------------------------------------------------------------
+
+    @opened
+    async def test_heads_are_partitions_with_their_first_extents(self, it: Stores) -> None:
+        a, empty, b, c = await it.topic(partitions=4)
+        (dead,) = await it.topic("dead")
+        for p in (a, b, c, dead):
+            await it.append(entry(p, 0, 10, max_timestamp=p), now=5000)
+            await it.append(entry(p, 10, 10, max_timestamp=90), now=6000)
+        await it.maintenance.delete_extents(b, (await it.extents(b))[:1])
+        await it.log.raise_log_start(c, 4)
+        await it.topics.delete_topic(topic_id("dead"), 5)
+        heads = [
+            PartitionHead(a, topic_id("t"), 0, 200, 9, 100, a, 5000),
+            PartitionHead(b, topic_id("t"), 0, 100, 19, 100, 90, 6000),
+            PartitionHead(c, topic_id("t"), 4, 200, 9, 100, c, 5000),
+        ]
+        assert await it.maintenance.partition_heads(0, 9) == heads
+        assert await it.maintenance.partition_heads(0, 2) == heads[:2]
+        assert await it.maintenance.partition_heads(a, 9) == heads[1:]
+        assert await it.maintenance.partition_heads(c, 9) == []
+        assert empty not in [head.partition_id for head in heads]
+
+    @opened
+    async def test_where_small_extents_begin(self, it: Stores) -> None:
+        a, empty, b = await it.topic(partitions=3)
+        for n, length in enumerate((500, 700, 20, 600)):
+            await it.append(entry(a, n * 10, 10, length=length))
+        await it.append(entry(b, 0, 7, length=500))
+        (dead,) = await it.topic("dead")
+        await it.topics.delete_topic(topic_id("dead"), 5)
+        assert await it.maintenance.small_extents(100, 0, 9) == [(a, 20), (empty, 0), (b, 7)]
+        assert await it.maintenance.small_extents(501, 0, 2) == [(a, 0), (empty, 0)]
+        assert await it.maintenance.small_extents(501, empty, 9) == [(b, 0)]
+        assert dead
 
     @opened
     async def test_an_inline_id_does_not_hold_a_blob_of_the_same_number(self, it: Stores) -> None:

@@ -298,23 +298,21 @@ class LocalBlobs:
         return buffer if got == length else None
 
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
-        return await self._in_pool(lambda: self._read(blob_id, position, length))
+        return (await self.read_many(blob_id, [(position, length)]))[0]
 
-    def _read(self, blob_id: int, position: int, length: int) -> bytes:
+    async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        return await self._in_pool(lambda: self._read(blob_id, ranges))
+
+    def _read(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         file = self._appendable.get(blob_id)
-        if file is not None and position + length > file.end:
-            raise _too_short(blob_id, file.end, position, length)
         fd = os.open(self.path(blob_id), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            parts = []
-            while length:
-                part = os.pread(fd, length, position)
-                if not part:
-                    raise _too_short(blob_id, os.fstat(fd).st_size, position, length)
-                parts.append(part)
-                position += len(part)
-                length -= len(part)
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            read = []
+            for position, length in ranges:
+                if file is not None and position + length > file.end:
+                    raise _too_short(blob_id, file.end, position, length)
+                read.append(_read_range(fd, blob_id, position, length))
+            return read
         finally:
             os.close(fd)
 
@@ -406,6 +404,18 @@ def _tell(done: AppendDone, position: int, error: Exception | None) -> None:
     except Exception:
         # our fault, but the other appends and the thread must not suffer for it
         log.exception("event=append_callback_failed position=%d", position)
+
+
+def _read_range(fd: int, blob_id: int, position: int, length: int) -> bytes:
+    parts = []
+    while length:
+        part = os.pread(fd, length, position)
+        if not part:
+            raise _too_short(blob_id, os.fstat(fd).st_size, position, length)
+        parts.append(part)
+        position += len(part)
+        length -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_short(blob_id: int, end: int, position: int, length: int) -> BlobMissing:

@@ -70,6 +70,9 @@ class MemoryBlobs:
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
         return bytes(self.read_now(blob_id, position, length) or b"")
 
+    async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        return [await self.read(blob_id, position, length) for position, length in ranges]
+
     async def delete(self, blob_id: int) -> None:
         self._blobs.pop(blob_id, None)
         self._appendable.discard(blob_id)

@@ -82,6 +82,10 @@ class BlobStore(Protocol):
         """
         ...
 
+    async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Exactly the (position, length) ranges of one blob, as `read` does each, in one go."""
+        ...
+
     async def delete(self, blob_id: int) -> None:
         """No error if it is not there."""
         ...

@@ -15,12 +15,15 @@ from moldau.coordination.config import GroupConfig
 from moldau.coordination.coordinator import GroupCoordinator
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
+from moldau.log.collection import Collector
 from moldau.log.journal import Journal
 from moldau.log.journaled_store import JournaledStore
 from moldau.log.lookup import Lookup
-from moldau.log.maintenance import Maintenance
 from moldau.log.reader import Reader
 from moldau.log.replay import Replay
+from moldau.log.retention import Retainer
+from moldau.log.segment_builder import SegmentBuilder
+from moldau.log.snapshots import Snapshots
 from moldau.log.tail_cache import TailCache
 from moldau.log.views import Views
 from moldau.log.wal import WriteAhead
@@ -36,7 +39,7 @@ from .options import Options
 from .outbox import Outbox
 from .producer_ids import ProducerIds
 from .purgatory import Purgatory
-from .upkeep import Upkeep
+from .upkeep import Jobs, Upkeep
 
 if TYPE_CHECKING:
     from moldau.blobs.local import LocalBlobs
@@ -132,10 +135,16 @@ class Node:
         broker.purgatory = Purgatory(loop)
         broker.metrics = Metrics()
         broker.outbox = Outbox()
-        maintenance = Maintenance(log_store, self.maintenance_store, self.blobs, clock)
-        self.upkeep = Upkeep(
-            maintenance, broker.views, broker.catalog, cluster_store, ids, engine.checkpoint, options, clock
+        views, store = broker.views, self.maintenance_store
+        snapshots = Snapshots(log_store, store, views, clock, options.producer_expiration_ms)
+        jobs = Jobs(
+            SegmentBuilder(log_store, store, self.blobs, views, snapshots, ids, clock),
+            snapshots,
+            Retainer(log_store, store, views, snapshots, clock),
+            Collector(store, self.blobs, clock),
+            engine.checkpoint,
         )
+        self.upkeep = Upkeep(jobs, views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:
             self.upkeep.start()
         broker.groups = GroupCoordinator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from moldau.log.maintenance import Retention
+from moldau.log.retention import KEEP_ALL, Retention
 from moldau.metadata.ports import TopicStore
 from moldau.metadata.rows import TopicRow
 
@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 class Topic:
     """One topic that is alive. `partition_ids[i]` is the id of partition i."""
 
-    __slots__ = ("configs", "created_ms", "name", "partition_ids", "retention", "rules", "topic_id")
+    __slots__ = (
+        "configs",
+        "created_ms",
+        "file_delete_delay_ms",
+        "name",
+        "partition_ids",
+        "retention",
+        "rules",
+        "segment_bytes",
+        "segment_ms",
+        "topic_id",
+    )
 
     def __init__(self, row: TopicRow, configs: TopicConfigs) -> None:
         self.topic_id = row.topic_id
@@ -31,7 +42,10 @@ class Topic:
         self.configs = overrides
         config = configs.of(overrides)
         self.rules = config.rules()
-        self.retention = Retention(config.retention_ms, config.retention_bytes) if config.deletes else Retention(-1, -1)
+        self.retention = Retention(config.retention_ms, config.retention_bytes) if config.deletes else KEEP_ALL
+        self.segment_bytes = config.segment_bytes
+        self.segment_ms = config.segment_ms
+        self.file_delete_delay_ms = config.file_delete_delay_ms
 
 
 class Catalog:
@@ -42,6 +56,7 @@ class Catalog:
         self._store = store
         self.by_name: dict[str, Topic] = {}
         self.by_id: dict[bytes, Topic] = {}
+        self.by_partition: dict[int, Topic] = {}
         self.changing = asyncio.Lock()
 
     def name_of(self, topic_id: bytes) -> str | None:
@@ -58,10 +73,18 @@ class Catalog:
         """A topic was created or has grown."""
         topic = Topic(row, self._configs.topics)
         self.by_name[row.name] = self.by_id[row.topic_id] = topic
+        self.grown(topic, topic.partition_ids)
         return topic
+
+    def grown(self, topic: Topic, partition_ids: list[int]) -> None:
+        """A topic has these partitions now."""
+        topic.partition_ids = partition_ids
+        self.by_partition.update(dict.fromkeys(partition_ids, topic))
 
     def remove(self, topic: Topic) -> None:
         """A topic was deleted."""
         if self.by_name.get(topic.name) is topic:
             del self.by_name[topic.name]
         self.by_id.pop(topic.topic_id, None)
+        for partition_id in topic.partition_ids:
+            self.by_partition.pop(partition_id, None)

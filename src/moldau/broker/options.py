@@ -40,6 +40,9 @@ class Options:
         "receive_buffer_bytes",
         "request_max_bytes",
         "retention_check_ms",
+        "segment_build_age_ms",
+        "segment_max_bytes",
+        "segment_min_bytes",
         "send_buffer_bytes",
         "settings",
         "tail_cache_bytes",
@@ -72,6 +75,9 @@ class Options:
         self.views_max = 20_000
         self.fetch_session_slots = 1000
         self.retention_check_ms = 300_000
+        self.segment_build_age_ms = 5_000
+        self.segment_min_bytes = 768 << 10
+        self.segment_max_bytes = 8 << 20
         self.group_min_session_timeout_ms = 6_000
         self.group_max_session_timeout_ms = 1_800_000
         self.group_initial_rebalance_delay_ms = 3_000

@@ -145,4 +145,4 @@ async def grow(broker: Broker, topic: Topic, total: int) -> None:
             raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, str(error)) from error
         except StoreError as error:
             raise TopicError(error_codes.KAFKA_STORAGE_ERROR, str(error)) from error
-        topic.partition_ids = [partition.partition_id for partition in row.partitions]
+        broker.catalog.grown(topic, [partition.partition_id for partition in row.partitions])

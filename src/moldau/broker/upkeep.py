@@ -1,25 +1,57 @@
-"""When the maintenance jobs run: one task, one job at a time, pauses between."""
+"""When the maintenance jobs run: one task for the segment builder, one for everything else, one job at a time, pauses between."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from moldau.blobs.ports import BlobError
 from moldau.clock import Clock
 from moldau.log.blob_ids import BlobIds
-from moldau.log.maintenance import Maintenance
+from moldau.log.collection import Collector
+from moldau.log.retention import KEEP_ALL, Retainer, Retention
+from moldau.log.segment_builder import SegmentBuilder
+from moldau.log.segment_plan import BuildRule
+from moldau.log.snapshots import Snapshots
 from moldau.log.views import Views
 from moldau.metadata.errors import StoreError
 from moldau.metadata.ports import ClusterStore
 
-from .catalog import Catalog
+from .catalog import Catalog, Topic
 from .options import Options
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _TICK_SECONDS = 1.0
+_SWEEP_SECONDS = 10.0
+_ORPHANS_SECONDS = 3600.0
+_ROLLS_PER_RETENTION = 8
+"""Segments span at most this part of `retention.ms`: nothing is kept for much longer than it should."""
+_ROLL_MS_MIN = 1000
+
+
+class Jobs:
+    """What `Upkeep` runs."""
+
+    __slots__ = ("builder", "checkpoint", "collector", "retainer", "snapshots")
+
+    def __init__(
+        self,
+        builder: SegmentBuilder,
+        snapshots: Snapshots,
+        retainer: Retainer,
+        collector: Collector,
+        checkpoint: Callable[[], Awaitable[int]],
+    ) -> None:
+        self.builder = builder
+        self.snapshots = snapshots
+        self.retainer = retainer
+        self.collector = collector
+        self.checkpoint = checkpoint
 
 
 class Upkeep:
@@ -27,66 +59,120 @@ class Upkeep:
 
     def __init__(
         self,
-        maintenance: Maintenance,
+        jobs: Jobs,
         views: Views,
         catalog: Catalog,
         cluster_store: ClusterStore,
         ids: BlobIds,
-        checkpoint: Callable[[], Awaitable[int]],
         options: Options,
         clock: Clock,
     ) -> None:
-        self._maintenance = maintenance
+        self.jobs = jobs
         self._views = views
         self._catalog = catalog
         self._cluster_store = cluster_store
         self._ids = ids
-        self._checkpoint = checkpoint
         self._options = options
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="moldau-upkeep")
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._run(), name="moldau-upkeep"),
+            loop.create_task(self._run_builder(), name="moldau-segments"),
+        ]
 
     async def stop(self) -> None:
-        """Let the job under way end at its next await."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        """Let the jobs under way end at their next await, then write the snapshots that make the next start quick."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+            await self._guarded("snapshots", self.jobs.snapshots.take_all)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         retain_at = loop.time() + self._options.retention_check_ms / 1000
+        sweep_at, orphans_at = loop.time() + _SWEEP_SECONDS, loop.time() + _SWEEP_SECONDS
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            await self._guarded("checkpoint", self._checkpoint)
+            await self._guarded("checkpoint", self.jobs.checkpoint)
             if self._ids.running_low:
                 await self._guarded("blob_ids", self._more_ids)
             if loop.time() >= retain_at:
                 retain_at = loop.time() + self._options.retention_check_ms / 1000
                 await self._guarded("retention", self.retain_all)
-                await self._guarded("purge", self._maintenance.purge_dead)
-                await self._guarded("collect", self._maintenance.collect_blobs)
+            if loop.time() >= sweep_at:
+                sweep_at = loop.time() + _SWEEP_SECONDS
+                self.expire_producers()
+                await self._guarded("purge", self.jobs.collector.purge_dead)
+                await self._guarded("collect", self.collect)
+            if loop.time() >= orphans_at:
+                again = await self._guarded("orphans", self.jobs.collector.look_for_orphans)
+                orphans_at = loop.time() + (_SWEEP_SECONDS if again else _ORPHANS_SECONDS)
 
-    async def _guarded(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
+    async def _run_builder(self) -> None:
+        """Whoever works sleeps as long afterwards, so this never takes more than half of anything."""
+        await self._guarded("builder_start", lambda: self.jobs.builder.start(self._options.segment_min_bytes))
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            for partition_id in self.jobs.builder.candidates():
+                await self._guarded("builder", lambda partition_id=partition_id: self.build(partition_id))  # type: ignore[misc]
+            for view in self.jobs.snapshots.due():
+                await self._guarded("snapshot", lambda view=view: self.jobs.snapshots.take(view.partition_id))  # type: ignore[misc]
+
+    async def _guarded(self, name: str, job: Callable[[], Awaitable[T]]) -> T | None:
         """A job that fails is told and tried again in its turn; the others go on."""
         try:
-            await job()
+            return await job()
         except (StoreError, BlobError, OSError) as error:
             log.warning("event=maintenance_failed job=%s error=%s", name, error)
+            return None
 
     async def _more_ids(self) -> None:
         self._ids.add(await self._cluster_store.reserve_blob_block())
 
-    async def retain_all(self) -> None:
-        """Retention and expiry of producers for every partition, one after the other."""
-        now = self._clock()
-        for topic in list(self._catalog.by_id.values()):
-            for partition_id in list(topic.partition_ids):
-                view = await self._views.load(partition_id)
-                if view is not None:
-                    await self._maintenance.retain(view, topic.retention)
-                    await self._maintenance.drop_below_start(view)
-                    view.producers.expire(now - self._options.producer_expiration_ms)
+    # -- the jobs, with what the topics' settings say -----------------------------------------------------------------
+
+    async def build(self, partition_id: int) -> int:
+        """Merge what is small in one partition; returns how many merges."""
+        topic = self._topic_of(partition_id)
+        if topic is None:
+            self.jobs.builder.forget(partition_id)
+            return 0
+        return await self.jobs.builder.build(partition_id, self.build_rule(topic))
+
+    def build_rule(self, topic: Topic) -> BuildRule:
+        """How extents of the topic's partitions are merged."""
+        options, roll_ms = self._options, topic.segment_ms
+        if topic.retention.retention_ms >= 0:
+            roll_ms = min(roll_ms, max(_ROLL_MS_MIN, topic.retention.retention_ms // _ROLLS_PER_RETENTION))
+        segment_bytes = min(options.segment_max_bytes, topic.segment_bytes)
+        return BuildRule(options.segment_min_bytes, segment_bytes, options.segment_build_age_ms, roll_ms)
+
+    def _topic_of(self, partition_id: int) -> Topic | None:
+        return self._catalog.by_partition.get(partition_id)
+
+    def _retention_of(self, topic_id: bytes) -> Retention:
+        topic = self._catalog.by_id.get(topic_id)
+        return topic.retention if topic is not None else KEEP_ALL
+
+    async def retain_all(self) -> int:
+        """One round of retention; returns how many rows went."""
+        return await self.jobs.retainer.retain_all(self._retention_of)
+
+    async def collect(self) -> int:
+        """Delete the bytes of dropped data whose time has come; returns how many blobs."""
+        return await self.jobs.collector.collect_blobs(self.delete_delay_ms())
+
+    def delete_delay_ms(self) -> int:
+        """The longest `file.delete.delay.ms` of all topics, because they share files."""
+        return max((topic.file_delete_delay_ms for topic in self._catalog.by_id.values()), default=0)
+
+    def expire_producers(self) -> None:
+        """Views in memory forget the producers that a snapshot would leave out now."""
+        before = self._clock() - self._options.producer_expiration_ms
+        for view in self._views.all():
+            view.producers.expire(before)

@@ -1,6 +1,6 @@
 """What an extent meant to producers, packed into its row.
 
-One entry for each idempotent batch, but never more than the last five of a producer (older ones cannot matter to a fold):
+One entry for each idempotent batch; in a merged extent only those that still matter (`merge`):
 
     int64 producer id | int16 epoch | int32 first sequence | int32 last sequence |
     int32 base offset and int32 last offset, relative to the extent's base | int64 max timestamp | uint8 flags
@@ -10,8 +10,10 @@ Flags: bit 0 transactional. The bytes are the same on every store and in every r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 
+from moldau.metadata.rows import Extent
 from moldau.records.batch import BatchHeader
 
 _ENTRY = Struct(">qhiiiiqB")
@@ -43,3 +45,29 @@ def unpack(fold: bytes) -> list[Entry]:
     if len(fold) % ENTRY_BYTES:
         raise ValueError(f"a fold of {len(fold)} bytes is no multiple of {ENTRY_BYTES}")
     return list(_ENTRY.iter_unpack(fold))
+
+
+REMEMBERED_BATCHES = 5
+"""Of a producer, as in Kafka: an older duplicate is out of order."""
+
+
+def merge(extents: Sequence[Extent]) -> bytes:
+    """The fold of neighbours that become one: of each producer the last five batches of its last epoch.
+
+    What is left out cannot matter: the fold of a partition comes to the same state with it and without it.
+    """
+    if not any(extent.fold for extent in extents):
+        return b""
+    base = extents[0].base_offset
+    kept: dict[int, list[Entry]] = {}
+    for extent in extents:
+        shift = extent.base_offset - base
+        for producer_id, epoch, first, last, begin, end, timestamp, flags in unpack(extent.fold):
+            batches = kept.setdefault(producer_id, [])
+            if batches and batches[-1][1] != epoch:
+                batches.clear()
+            elif len(batches) == REMEMBERED_BATCHES:
+                del batches[0]
+            batches.append((producer_id, epoch, first, last, begin + shift, end + shift, timestamp, flags))
+    entries = sorted((entry for batches in kept.values() for entry in batches), key=lambda entry: entry[4])
+    return b"".join([_ENTRY.pack(*entry) for entry in entries])

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator
 
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.metadata.ports import LogStore, MaintenanceStore
-from moldau.metadata.rows import KIND_INLINE, Extent, PartitionRow
+from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent, PartitionRow
 from moldau.records.batch import compute_crc, iter_headers
 from moldau.records.errors import InvalidBatch
 
+from . import segment
 from .fold import unpack
-from .snapshot import unpack as unpack_snapshot
+from .refold import Refold
 
 _CHUNK = 1000
 
@@ -38,9 +39,10 @@ class Inspection:
             yield "its row is gone"
             return
         try:
-            unpack_snapshot(state.snapshot)
+            refold = Refold(state)
         except ValueError as error:
             yield f"snapshot at {state.snapshot_offset}: {error}"
+            refold = None
         expected = -1
         running = -1
         offset = 0
@@ -60,6 +62,8 @@ class Inspection:
                     yield f"{where}: running maximum of timestamps is {extent.running_max_timestamp}, expected {running}"
                 try:
                     unpack(extent.fold)
+                    if refold is not None:
+                        refold.add(extent)
                 except ValueError as error:
                     yield f"{where}: {error}"
                 if deep:
@@ -69,6 +73,8 @@ class Inspection:
             if len(extents) < _CHUNK:
                 break
             offset = extents[-1].last_offset + 1
+        for problem in refold.problems() if refold is not None else ():
+            yield f"snapshot at {state.snapshot_offset}: {problem}"
         end = state.row.end_offset
         if expected < 0 and state.row.log_start_offset != end:
             yield f"no extents, but the log spans {state.row.log_start_offset}..{end}"
@@ -78,6 +84,10 @@ class Inspection:
     async def _bytes(self, extent: Extent) -> AsyncIterator[str]:
         try:
             data = await self._read(extent)
+            if extent.kind == KIND_SEGMENT:
+                whole = await self._blobs.read(extent.blob_id, 0, extent.position + extent.length)
+                for problem in segment.check(whole, extent):
+                    yield f"blob {extent.blob_id:016x}: {problem}"
         except BlobError as error:
             yield str(error)
             return
@@ -119,5 +129,7 @@ class Inspection:
                 yield f"blob {blob_id:016x} has {sizes[blob_id]} bytes, extents name {end}"
             if blob_id not in rows:
                 yield f"blob {blob_id:016x} is named by extents but has no row"
+        for blob_id, inline, counted, named in await self._maintenance.live_counts():
+            yield f"{'inline ' if inline else ''}blob {blob_id:016x} is counted with {counted} extents, {named} name it"
         for blob_id in sorted(set(sizes) - set(rows)):
-            yield f"blob {blob_id:016x} is an orphan: no row knows it (harmless)"
+            yield f"blob {blob_id:016x} is an orphan: no row knows it; the broker will collect it (harmless)"

@@ -16,9 +16,7 @@ from collections import OrderedDict
 from moldau.protocol import error_codes
 from moldau.records.batch import SEQUENCE_MAX, BatchHeader
 
-from .fold import Entry
-
-REMEMBERED_BATCHES = 5
+from .fold import REMEMBERED_BATCHES, Entry
 
 ACCEPT = -1
 """From `check`: no duplicate, no error."""

@@ -2,7 +2,8 @@
 
 First the tail cache; else the extents, from the one that holds the offset, over inline rows, write-ahead ranges and segments, until
 the limit is full. Whole batches are returned, the first one however large. Cost is O(bytes returned): readers that go through an
-extent step by step are remembered (`view.hints`), others scan at most one extent's batch headers.
+extent step by step are remembered (`view.hints`); others find their place by a segment's index, or scan the batch headers of an extent
+that has none.
 
 The steps are one generator that asks for bytes and is given them. `read_now` drives it with what can be had without waiting (page cache)
 and answers None if that is not enough; `read` drives it with awaits, so that a cold disk never blocks the loop.
@@ -10,16 +11,20 @@ and answers None if that is not enough; `read` drives it with awaits, so that a 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from struct import Struct
 
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.metadata.ports import LogStore
-from moldau.metadata.rows import KIND_INLINE, Extent
+from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
 from moldau.records.batch import HEADER_BYTES, LENGTH_END, set_base_offset
 
+from .segment import INDEX_INTERVAL_BYTES, BadSegment, Index
 from .tail_cache import TailCache
 from .view import PartitionView
+
+log = logging.getLogger(__name__)
 
 _BASE_AND_LENGTH = Struct(">qi")
 _base_and_length = _BASE_AND_LENGTH.unpack_from
@@ -27,6 +32,8 @@ _LAST_DELTA_AT = 23
 _INT32 = Struct(">i")
 _HINTS_MAX = 64
 _SCAN_BYTES = 1 << 20
+_ATTEMPTS = 4
+"""A byte is moved at most this often, so somebody who looks again this often finds it."""
 _EXTENTS_MAX = 512
 """Extents in one answer at most."""
 
@@ -78,7 +85,7 @@ class Reader:
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
     ) -> tuple[list[Buffer], int]:
         """As `read_now`, waiting for what it takes. Raises DamagedLog."""
-        for attempt in (0, 1):
+        for attempt in range(_ATTEMPTS):
             extents = await self._store.extents_from(view.partition_id, offset, _EXTENTS_MAX)
             extents = [extent for extent in extents if extent.base_offset < view.high_watermark]
             if not extents:
@@ -87,12 +94,17 @@ class Reader:
             try:
                 wanted = next(steps)
                 while True:
-                    wanted = steps.send(await self._bytes(*wanted))
+                    try:
+                        data = await self._bytes(*wanted)
+                    except BlobError as error:
+                        wanted = steps.throw(error)
+                    else:
+                        wanted = steps.send(data)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             except BlobError as error:
-                # maintenance may have moved the bytes between the two reads: once more with fresh rows (rule 4)
-                if attempt:
+                # maintenance may have moved the bytes between the two reads: again with fresh rows (rule 4)
+                if attempt == _ATTEMPTS - 1:
                     raise DamagedLog(f"partition {view.partition_id} offset {offset}: {error}") from error
         raise AssertionError("unreachable")
 
@@ -105,12 +117,23 @@ class Reader:
         return memoryview(data)[extent.position + position : extent.position + position + length]
 
     async def extent_bytes(self, extent: Extent) -> Buffer:
-        """All batches of one extent, with their offsets in place. Raises DamagedLog."""
-        try:
-            data = await self._bytes(extent, 0, extent.length)
-        except BlobError as error:
-            raise DamagedLog(str(error)) from error
+        """All batches of one extent, with their offsets in place. Raises BlobError, also where maintenance moved them."""
+        data = await self._bytes(extent, 0, extent.length)
         return _placed(data, extent.base_offset, extent.leader_epoch)
+
+    async def segment_index(self, extent: Extent) -> Index | None:
+        """The index of an extent that is a segment; None of others, and of one that is damaged. Raises BlobError."""
+        if extent.kind != KIND_SEGMENT:
+            return None
+        try:
+            return Index(await self._bytes(extent, -extent.position, extent.position))
+        except BadSegment as damage:
+            log.error("event=damaged_index blob=%016x what='%s' advice='run moldau inspect'", extent.blob_id, damage)
+            return None
+
+    async def segment_part(self, extent: Extent, position: int, length: int) -> Buffer:
+        """A range of a segment's records, whose offsets are final. Raises BlobError."""
+        return await self._bytes(extent, position, length)
 
 
 def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: int, first_whole: bool) -> Steps:
@@ -126,7 +149,12 @@ def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: i
             position, base = yield from _seek(view, extent, offset)
         room = max_bytes - total
         length = min(extent.length - position, max(room, HEADER_BYTES))
-        data: Buffer = yield extent, position, length
+        try:
+            data: Buffer = yield extent, position, length
+        except BlobError:
+            if taken:
+                break  # what there is is a good answer; the next one begins with fresh rows
+            raise
         kept, next_base = _whole_batches(data, base, extent)
         if not kept and not taken:
             if not first_whole:
@@ -153,9 +181,15 @@ def _seek(view: PartitionView, extent: Extent, offset: int) -> Generator[Wanted,
     hint = view.hints.get(offset)
     if hint is not None and hint[0] == extent.blob_id and extent.position <= hint[1] < extent.position + extent.length:
         return hint[1] - extent.position, offset
-    position, base = 0, extent.base_offset
+    position, base, step = 0, extent.base_offset, _SCAN_BYTES
+    if extent.kind == KIND_SEGMENT and extent.length > INDEX_INTERVAL_BYTES:
+        try:
+            position, base = Index((yield extent, -extent.position, extent.position)).seek(offset)
+            step = INDEX_INTERVAL_BYTES
+        except BadSegment as damage:  # the batches themselves still tell
+            log.error("event=damaged_index blob=%016x what='%s' advice='run moldau inspect'", extent.blob_id, damage)
     while True:
-        length = min(extent.length - position, _SCAN_BYTES)
+        length = min(extent.length - position, step)
         if length < HEADER_BYTES:
             raise DamagedLog(f"offset {offset} is not in the extent of partition {extent.partition_id} that names it")
         data = yield extent, position, length

@@ -40,6 +40,7 @@ class PartitionView:
         "partition_id",
         "partition_index",
         "producers",
+        "snapshot_offset",
         "tail_start",
         "topic_id",
         "waiters",
@@ -67,7 +68,7 @@ class PartitionView:
         self.cache_head = 0
         # where readers stopped inside an extent: offset -> (blob id, position), a few of them
         self.hints: dict[int, tuple[int, int]] = {}
-        self.tail_start = state.snapshot_offset
+        self.tail_start = self.snapshot_offset = state.snapshot_offset
         for extent in state.extents:
             self._fold(extent, state.snapshot_offset)
 
@@ -109,18 +110,22 @@ class PartitionView:
         return bisect_left(self.last_offsets, offset)
 
     def replace_tail(self, old: list[Extent], new: list[Extent]) -> None:
-        """Maintenance swapped rows that hold the same batches: forget where readers were, take the new rows."""
+        """Maintenance swapped rows that hold the same batches. Where readers were in the old ones is not asked for again."""
         first, last = old[0].base_offset, old[-1].last_offset
         if first < self.tail_start:
             # part of it is below the tail: begin the tail above what was replaced
             keep = self.find(last + 1)
-            self.extents, self.last_offsets = self.extents[keep:], self.last_offsets[keep:]
-            self.tail_start = last + 1
+            del self.extents[:keep], self.last_offsets[:keep]
+            self.tail_start = max(self.tail_start, last + 1)
         else:
             low, high = self.find(first), self.find(last) + 1
             self.extents[low:high] = new
             self.last_offsets[low:high] = [extent.last_offset for extent in new]
-        self.hints.clear()
+
+    @property
+    def unsnapshotted(self) -> int:
+        """Extents that a rebuilt view would have to fold (at least; the tail in memory is bounded)."""
+        return len(self.extents) - self.find(self.snapshot_offset)
 
     def raise_log_start(self, log_start_offset: int) -> None:
         """The log now begins there. Readers below it are told by their next fetch."""

@@ -13,7 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .rows import AppendCommit, AppendResult, BlobRow, ClusterRow, Extent, PartitionState, TopicRow
+from .rows import (
+    AppendCommit,
+    AppendResult,
+    BlobRow,
+    ClusterRow,
+    Extent,
+    InlineBlob,
+    PartitionHead,
+    PartitionState,
+    TopicRow,
+)
 
 AppendDone = Callable[[list[AppendResult] | None, Exception | None], None]
 """Called once, on the event loop's thread: results in the order of the entries, or the error."""
@@ -80,18 +90,45 @@ class LogStore(Protocol):
 
 
 class MaintenanceStore(Protocol):
-    """What the maintenance jobs need beyond `LogStore`. Every change is capped and idempotent."""
+    """What the maintenance jobs need beyond `LogStore`. Every change is capped and idempotent.
+
+    Bytes are counted: a blob knows how many extents name it (`live`), and what replaces or deletes extents takes its count
+    off in the same transaction. So garbage is found without a look at the extents that remain.
+    """
 
     async def replace_extents(
-        self, partition_id: int, old: list[Extent], new: list[Extent], blob: BlobRow | None
+        self,
+        partition_id: int,
+        old: list[Extent],
+        new: list[Extent],
+        blob: BlobRow | None,
+        inline: InlineBlob | None = None,
     ) -> None:
         """Swap rows that were read for rows that hold the same batches. Raises Conflict when one of `old` is not there
-        as read.
+        as read, StoreCorrupt when a row or blob of `new` is there already.
+
+        `blob` is where the bytes of `new` are, `inline` is them. Inline bytes that only `old` named are gone with it.
         """
         ...
 
     async def delete_extents(self, partition_id: int, old: list[Extent]) -> None:
         """Delete exactly these rows (Conflict otherwise) and take their bytes off the partition's total."""
+        ...
+
+    async def inline_run(self, partition_id: int, first: int, last: int) -> dict[int, bytes]:
+        """The bytes of the inline extents that end in [first, last], by their last offsets, in one query."""
+        ...
+
+    async def partition_heads(self, after: int, limit: int) -> list[PartitionHead]:
+        """At most `limit` living partitions that have extents, with ids above `after`, in order, each with its first
+        extent. Retention asks this of all partitions; it costs a seek each and no view.
+        """
+        ...
+
+    async def small_extents(self, small_bytes: int, after: int, limit: int) -> list[tuple[int, int]]:
+        """(partition id, offset) of at most `limit` living partitions with ids above `after`, in order: below the
+        offset no extent is shorter than `small_bytes`. One pass over the extents; asked once, at the start.
+        """
         ...
 
     async def write_snapshot(self, partition_id: int, offset: int, packed: bytes) -> None:
@@ -107,8 +144,12 @@ class MaintenanceStore(Protocol):
         ...
 
     async def doom_unreferenced(self, now: int, min_age_ms: int, limit: int) -> list[int]:
-        """Mark sealed blobs older than `min_age_ms` that no extent names; returns their ids. Inline blobs are simply
-        deleted.
+        """Mark sealed blobs older than `min_age_ms` that no extent names; returns their ids. Costs what it finds."""
+        ...
+
+    async def doom_orphans(self, blob_ids: list[int], now: int) -> list[int]:
+        """Give stored blobs that no row knows a row, doomed at `now`, so that no commit can name them any more. Returns
+        those that had none.
         """
         ...
 
@@ -130,6 +171,10 @@ class MaintenanceStore(Protocol):
 
     async def blob_ends(self) -> dict[int, int]:
         """For each blob that extents name: the end of the furthest range."""
+        ...
+
+    async def live_counts(self) -> list[tuple[int, bool, int, int]]:
+        """(blob id, inline, extents it is counted with, extents that name it) where the two differ, for `inspect`."""
         ...
 
 

@@ -150,6 +150,52 @@ class BlobRow(_Row):
         self.doomed_ms = doomed_ms
 
 
+class InlineBlob(_Row):
+    """Bytes that the metadata store keeps itself."""
+
+    __slots__ = ("blob_id", "created_ms", "data")
+
+    def __init__(self, blob_id: int, data: bytes, created_ms: int) -> None:
+        self.blob_id = blob_id
+        self.data = data
+        self.created_ms = created_ms
+
+
+class PartitionHead(_Row):
+    """A partition's row and its first extent, as far as retention has to know them. `bytes_total` counts all extents."""
+
+    __slots__ = (
+        "appended_at",
+        "bytes_total",
+        "last_offset",
+        "length",
+        "log_start_offset",
+        "max_timestamp",
+        "partition_id",
+        "topic_id",
+    )
+
+    def __init__(
+        self,
+        partition_id: int,
+        topic_id: bytes,
+        log_start_offset: int,
+        bytes_total: int,
+        last_offset: int,
+        length: int,
+        max_timestamp: int,
+        appended_at: int,
+    ) -> None:
+        self.partition_id = partition_id
+        self.topic_id = topic_id
+        self.log_start_offset = log_start_offset
+        self.bytes_total = bytes_total
+        self.last_offset = last_offset
+        self.length = length
+        self.max_timestamp = max_timestamp
+        self.appended_at = appended_at
+
+
 class AppendEntry(_Row):
     """One partition's part of an append commit. `expected_end` is both the guess of the base offset and the version
     read.

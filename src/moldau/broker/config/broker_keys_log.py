@@ -54,11 +54,11 @@ log.retention.bytes                           long      -1          -         cl
 log.retention.check.interval.ms               long      300000      1..       read-only     M  acts
     How often the broker looks for data whose time is over.
 log.segment.bytes                             int       1073741824  1048576..  cluster-wide  H  acts
-    How large a segment of a partition may grow; retention drops whole segments.
+    How large a segment of a partition may grow. Retention drops whole segments, which are seldom larger than 8 MiB here.
 log.segment.delete.delay.ms                   long      60000       0..       cluster-wide  H  acts
-    How long the bytes of dropped data stay on disk for readers that are still at them.
+    How long the bytes of dropped data stay on disk for readers that are still at them. Files are shared, so the longest delay of all topics counts.
 log.roll.ms                                   long      -           -         cluster-wide  H  acts
-    How long a segment may take data before the next one begins, in milliseconds. Unset, `log.roll.hours` counts.
+    How long a segment may take data before the next one begins, in milliseconds; an eighth of the retention time, if that is less. Unset, `log.roll.hours` counts.
 log.roll.hours                                int       168         1..       read-only     H  acts
     How long a segment may take data before the next one begins, in hours.
 log.roll.jitter.ms                            long      -           -         cluster-wide  H  no_meaning:jitter

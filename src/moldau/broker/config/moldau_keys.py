@@ -15,6 +15,12 @@ moldau.tail.cache.bytes           long     33554432        0..              read
     How much memory holds the newest batches, so that readers at the end need no disk.
 moldau.cache.view.max.entries     int      20000           16..             read-only  M  acts
     How many partitions' views are kept in memory.
+moldau.segment.build.age.ms       long     5000           0..              read-only  M  acts
+    How old small pieces of a partition's data must be before they are merged into a segment.
+moldau.segment.min.bytes          int      786432         1024..8388608    read-only  M  acts
+    Data that lie in one piece of at least this size stay where they are; smaller pieces are merged.
+moldau.segment.max.bytes          int      8388608        1024..268435456  read-only  M  acts
+    The largest segment that is merged from small pieces; a topic's segment.bytes, if less, counts.
 moldau.metadata.url               string   embedded        embedded         read-only  H  acts
     Where the metadata store is: `embedded` is SQLite in the data folder.
 moldau.blobs.url                  string   embedded        embedded         read-only  H  acts

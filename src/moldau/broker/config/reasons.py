@@ -28,7 +28,7 @@ REASONS: Final = {
     "stable": "Only what works is offered.",
     "stores": "What acks=all acknowledges is durable in the stores; how many copies they keep is theirs to say.",
     "streams_groups": "Streams groups come with a later release.",
-    "sweep": "Expired producers are dropped when their partition is next looked at.",
+    "sweep": "Expired producers are dropped within seconds.",
     "sync": "A write with acks=all is synced before it is acknowledged; nothing is left to flush later.",
     "telemetry": "Clients' metrics come with a later release.",
     "threads": "One event loop serves the broker; more cores are used by more processes.",

@@ -30,11 +30,11 @@ retention.ms                             long      604800000   -1..      log.ret
 retention.bytes                          long      -1          -         log.retention.bytes  M  acts
     How many bytes a partition keeps before its oldest data go; -1 is no limit.
 segment.bytes                            int       1073741824  1048576..  log.segment.bytes  M  acts
-    How large a segment of a partition may grow; retention drops whole segments.
+    How large a segment of a partition may grow. Retention drops whole segments, which are seldom larger than 8 MiB here.
 segment.ms                               long      604800000   1..       log.roll.ms     M  acts
-    How long a segment may take data before the next one begins, in milliseconds.
+    How long a segment may take data before the next one begins, in milliseconds; an eighth of the retention time, if that is less.
 file.delete.delay.ms                     long      60000       0..       log.segment.delete.delay.ms  M  acts
-    How long the bytes of dropped data stay on disk for readers that are still at them.
+    How long the bytes of dropped data stay on disk for readers that are still at them. Files are shared, so the longest delay of all topics counts.
 min.insync.replicas                      int       1           1..       min.insync.replicas  M  fixed:stores
     How many replicas must have a write before acks=all is answered.
 unclean.leader.election.enable           boolean   false       -         unclean.leader.election.enable  M  fixed:leaderless

@@ -65,23 +65,23 @@ class MemoryLogStore:
         row.end_offset += entry.records
         row.bytes_total += entry.length
         row.max_timestamp = max(row.max_timestamp, entry.max_timestamp)
-        self._state.extents.setdefault(entry.partition_id, []).append(
-            Extent(
-                partition_id=entry.partition_id,
-                base_offset=base,
-                last_offset=row.end_offset - 1,
-                blob_id=commit.blob_id,
-                position=entry.position,
-                length=entry.length,
-                max_timestamp=entry.max_timestamp,
-                running_max_timestamp=row.max_timestamp,
-                records=entry.records,
-                leader_epoch=row.leader_epoch,
-                kind=KIND_WAL if commit.inline is None else KIND_INLINE,
-                appended_at=commit.now,
-                fold=entry.fold,
-            )
+        extent = Extent(
+            partition_id=entry.partition_id,
+            base_offset=base,
+            last_offset=row.end_offset - 1,
+            blob_id=commit.blob_id,
+            position=entry.position,
+            length=entry.length,
+            max_timestamp=entry.max_timestamp,
+            running_max_timestamp=row.max_timestamp,
+            records=entry.records,
+            leader_epoch=row.leader_epoch,
+            kind=KIND_WAL if commit.inline is None else KIND_INLINE,
+            appended_at=commit.now,
+            fold=entry.fold,
         )
+        self._state.extents.setdefault(entry.partition_id, []).append(extent)
+        self._state.count([extent], 1)
         return AppendResult(APPENDED, base, row.leader_epoch, row.max_timestamp)
 
     def _alive(self, partition_id: int) -> PartitionRow | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from ..errors import Conflict, StoreCorrupt
-from ..rows import KIND_INLINE, BlobRow, Extent
+from ..rows import KIND_INLINE, KIND_WAL, BlobRow, Extent, InlineBlob, PartitionHead, PartitionRow
 from .log_store import insert_blob
 from .state import MemoryState
 
@@ -15,36 +17,104 @@ class MemoryMaintenanceStore:
         self._state = state
 
     async def replace_extents(
-        self, partition_id: int, old: list[Extent], new: list[Extent], blob: BlobRow | None
+        self,
+        partition_id: int,
+        old: list[Extent],
+        new: list[Extent],
+        blob: BlobRow | None,
+        inline: InlineBlob | None = None,
     ) -> None:
-        kept = self._without(partition_id, old)
-        taken = {extent.last_offset for extent in kept}
+        gone = self._found(partition_id, old)
+        extents = self._state.extents.setdefault(partition_id, [])
         if blob is not None and blob.blob_id in self._state.blobs:
             raise StoreCorrupt(f"blob {blob.blob_id:016x} exists")
+        if inline is not None and inline.blob_id in self._state.inline:
+            raise StoreCorrupt(f"inline blob {inline.blob_id:016x} exists")
+        ends = {extents[at].last_offset for at in gone}
         for extent in new:
-            if extent.last_offset in taken:
+            at = _index(extents, extent.last_offset)
+            taken = at < len(extents) and extents[at].last_offset == extent.last_offset
+            if taken and extent.last_offset not in ends:
                 raise StoreCorrupt(f"an extent that ends at {extent.last_offset} exists")
-            taken.add(extent.last_offset)
         if blob is not None:
             insert_blob(self._state, blob)
-        self._keep(partition_id, kept + new, sum(e.length for e in new) - sum(e.length for e in old))
-
-    async def delete_extents(self, partition_id: int, old: list[Extent]) -> None:
-        self._keep(partition_id, self._without(partition_id, old), -sum(extent.length for extent in old))
-
-    def _without(self, partition_id: int, old: list[Extent]) -> list[Extent]:
-        extents = self._state.extents.get(partition_id, [])
-        names = {_name(extent) for extent in extents}
-        gone = {_name(extent) for extent in old}
-        if len(gone) != len(old) or not gone <= names:
-            raise Conflict(f"extents of partition {partition_id} are not there any more")
-        return [extent for extent in extents if _name(extent) not in gone]
-
-    def _keep(self, partition_id: int, extents: list[Extent], change: int) -> None:
-        self._state.extents[partition_id] = sorted(extents, key=lambda extent: extent.last_offset)
+        if inline is not None:
+            self._state.inline[inline.blob_id] = (inline.created_ms, bytes(inline.data))
+        self._delete(partition_id, gone)
+        for extent in new:
+            extents.insert(_index(extents, extent.last_offset), extent)
+        self._state.count(new, 1)
         row = self._state.partitions.get(partition_id)
         if row is not None:
-            row.bytes_total += change
+            row.bytes_total += sum(extent.length for extent in new)
+
+    async def delete_extents(self, partition_id: int, old: list[Extent]) -> None:
+        self._delete(partition_id, self._found(partition_id, old))
+
+    async def inline_run(self, partition_id: int, first: int, last: int) -> dict[int, bytes]:
+        inline = self._state.inline
+        return {
+            e.last_offset: inline[e.blob_id][1][e.position : e.position + e.length]
+            for e in self._state.extents.get(partition_id, [])
+            if e.kind == KIND_INLINE and first <= e.last_offset <= last and e.blob_id in inline
+        }
+
+    def _alive(self, after: int) -> list[PartitionRow]:
+        rows = sorted(self._state.partitions.values(), key=lambda row: row.partition_id)
+        return [row for row in rows if row.alive and row.partition_id > after]
+
+    async def partition_heads(self, after: int, limit: int) -> list[PartitionHead]:
+        firsts = ((row, self._state.extents.get(row.partition_id, [])[:1]) for row in self._alive(after))
+        return [
+            PartitionHead(
+                row.partition_id,
+                row.topic_id,
+                row.log_start_offset,
+                row.bytes_total,
+                first.last_offset,
+                first.length,
+                first.max_timestamp,
+                first.appended_at,
+            )
+            for row, firsts_of_row in firsts
+            for first in firsts_of_row
+        ][:limit]
+
+    async def small_extents(self, small_bytes: int, after: int, limit: int) -> list[tuple[int, int]]:
+        found = []
+        for row in self._alive(after)[:limit]:
+            extents = self._state.extents.get(row.partition_id, [])
+            small = next((e.base_offset for e in extents if e.length < small_bytes), row.end_offset)
+            found.append((row.partition_id, small))
+        return found
+
+    def _found(self, partition_id: int, old: list[Extent]) -> list[int]:
+        """Where these rows are. Raises Conflict."""
+        extents = self._state.extents.get(partition_id, [])
+        found = set()
+        for extent in old:
+            at = _index(extents, extent.last_offset)
+            if at == len(extents) or _name(extents[at]) != _name(extent):
+                raise Conflict(f"extents of partition {partition_id} are not there any more")
+            found.add(at)
+        if len(found) != len(old):
+            raise Conflict(f"an extent of partition {partition_id} is named twice")
+        return sorted(found)
+
+    def _delete(self, partition_id: int, gone: list[int]) -> None:
+        if not gone:
+            return
+        extents = self._state.extents[partition_id]
+        removed = [extents[at] for at in gone]
+        if gone[-1] - gone[0] == len(gone) - 1:
+            del extents[gone[0] : gone[-1] + 1]
+        else:
+            for at in reversed(gone):
+                del extents[at]
+        self._state.count(removed, -1)
+        row = self._state.partitions.get(partition_id)
+        if row is not None:
+            row.bytes_total -= sum(extent.length for extent in removed)
 
     async def write_snapshot(self, partition_id: int, offset: int, packed: bytes) -> None:
         row = self._state.partitions.get(partition_id)
@@ -61,9 +131,10 @@ class MemoryMaintenanceStore:
             raise Conflict(f"partition {partition_id} is alive")
         extents = state.extents.get(partition_id, [])
         if len(extents) >= limit:
+            state.count(extents[:limit], -1)
             del extents[:limit]
             return False
-        state.extents.pop(partition_id, None)
+        state.count(state.extents.pop(partition_id, []), -1)
         state.snapshots.pop(partition_id, None)
         if row is not None:
             del state.partitions[partition_id]
@@ -75,22 +146,20 @@ class MemoryMaintenanceStore:
 
     async def doom_unreferenced(self, now: int, min_age_ms: int, limit: int) -> list[int]:
         state, before = self._state, now - min_age_ms
-        named = {(e.blob_id, e.kind == KIND_INLINE) for extents in state.extents.values() for e in extents}
         blobs = sorted(
             row.blob_id
             for row in state.blobs.values()
-            if row.size >= 0 and row.doomed_ms < 0 and row.created_ms < before and (row.blob_id, False) not in named
-        )[:limit]
-        inline = sorted(
-            blob_id
-            for blob_id, (created_ms, _) in state.inline.items()
-            if created_ms < before and (blob_id, True) not in named
+            if row.size >= 0 and row.doomed_ms < 0 and row.created_ms < before and row.blob_id not in state.live
         )[:limit]
         for blob_id in blobs:
             state.blobs[blob_id].doomed_ms = now
-        for blob_id in inline:
-            del state.inline[blob_id]
         return blobs
+
+    async def doom_orphans(self, blob_ids: list[int], now: int) -> list[int]:
+        doomed = [blob_id for blob_id in blob_ids if blob_id not in self._state.blobs]
+        for blob_id in doomed:
+            self._state.blobs[blob_id] = BlobRow(blob_id, KIND_WAL, 0, now, now)
+        return doomed
 
     async def doomed_blobs(self, before: int, limit: int) -> list[BlobRow]:
         return [row for row in await self.blobs() if 0 <= row.doomed_ms < before][:limit]
@@ -116,6 +185,21 @@ class MemoryMaintenanceStore:
                 if extent.kind != KIND_INLINE:
                     ends[extent.blob_id] = max(ends.get(extent.blob_id, 0), extent.position + extent.length)
         return ends
+
+    async def live_counts(self) -> list[tuple[int, bool, int, int]]:
+        named: dict[tuple[int, bool], int] = {}
+        for extents in self._state.extents.values():
+            for extent in extents:
+                key = extent.blob_id, extent.kind == KIND_INLINE
+                named[key] = named.get(key, 0) + 1
+        counted = {(blob_id, False): self._state.live.get(blob_id, 0) for blob_id in self._state.blobs}
+        counted |= {(blob_id, True): self._state.inline_live.get(blob_id, 0) for blob_id in self._state.inline}
+        return sorted((*key, n, named.get(key, 0)) for key, n in counted.items() if n != named.get(key, 0))
+
+
+def _index(extents: list[Extent], last_offset: int) -> int:
+    """Where an extent that ends there is, or would be."""
+    return bisect_left(extents, last_offset, key=lambda extent: extent.last_offset)
 
 
 def _name(extent: Extent) -> tuple[int, int, int, int, int]:

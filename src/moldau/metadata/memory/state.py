@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..rows import BlobRow, Extent, PartitionRow
+from collections.abc import Iterable
+
+from ..rows import KIND_INLINE, BlobRow, Extent, PartitionRow
 
 
 class MemoryTopic:
@@ -31,7 +33,9 @@ class MemoryState:
         "features",
         "incarnations",
         "inline",
+        "inline_live",
         "journal",
+        "live",
         "next_blob_block",
         "next_partition_id",
         "next_producer_id",
@@ -56,6 +60,22 @@ class MemoryState:
         self.snapshots: dict[int, tuple[int, bytes]] = {}
         self.blobs: dict[int, BlobRow] = {}
         self.inline: dict[int, tuple[int, bytes]] = {}
+        # how many extents name a blob: without an entry, none
+        self.live: dict[int, int] = {}
+        self.inline_live: dict[int, int] = {}
+
+    def count(self, extents: Iterable[Extent], change: int) -> None:
+        """Extents came (1) or went (-1); inline bytes go with the last one that names them."""
+        for extent in extents:
+            inline = extent.kind == KIND_INLINE
+            live = self.inline_live if inline else self.live
+            left = live.get(extent.blob_id, 0) + change
+            if left:
+                live[extent.blob_id] = left
+            else:
+                live.pop(extent.blob_id, None)
+                if inline:
+                    self.inline.pop(extent.blob_id, None)
 
 
 def copy_partition(row: PartitionRow) -> PartitionRow:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 from ..errors import Conflict
-from ..rows import BlobRow, Extent
+from ..rows import KIND_INLINE, BlobRow, Extent, InlineBlob, PartitionHead
 from .log_rows import insert_blob
 from .tx import Engine, Tx
 
@@ -15,13 +18,28 @@ class SqlMaintenanceStore:
         self._engine = engine
 
     async def replace_extents(
-        self, partition_id: int, old: list[Extent], new: list[Extent], blob: BlobRow | None
+        self,
+        partition_id: int,
+        old: list[Extent],
+        new: list[Extent],
+        blob: BlobRow | None,
+        inline: InlineBlob | None = None,
     ) -> None:
         async def body(tx: Tx) -> None:
-            gone = await _delete_exactly(tx, old)
+            gone = await _delete_exactly(tx, partition_id, old)
             if blob is not None:
                 await insert_blob(tx, blob)
+            if inline is not None:
+                named = sum(extent.kind == KIND_INLINE and extent.blob_id == inline.blob_id for extent in new)
+                await tx.run(
+                    "inline_insert",
+                    blob_id=inline.blob_id,
+                    created_ms=inline.created_ms,
+                    data=inline.data,
+                    extents=named,
+                )
             await tx.run_many("extent_insert", [{n: getattr(extent, n) for n in Extent.__slots__} for extent in new])
+            await _count(tx, Counter(extent.blob_id for extent in new if extent.kind != KIND_INLINE), 1)
             change = sum(extent.length for extent in new) - gone
             if change:
                 await tx.run("partition_add_bytes", partition_id=partition_id, bytes=change)
@@ -30,10 +48,30 @@ class SqlMaintenanceStore:
 
     async def delete_extents(self, partition_id: int, old: list[Extent]) -> None:
         async def body(tx: Tx) -> None:
-            gone = await _delete_exactly(tx, old)
+            gone = await _delete_exactly(tx, partition_id, old)
             await tx.run("partition_add_bytes", partition_id=partition_id, bytes=-gone)
 
         await self._engine.write(body)
+
+    async def inline_run(self, partition_id: int, first: int, last: int) -> dict[int, bytes]:
+        async def body(tx: Tx) -> dict[int, bytes]:
+            rows = await tx.run("inline_run", partition_id=partition_id, first_offset=first, last_offset=last)
+            return {row[0]: row[1] for row in rows}
+
+        return await self._engine.scan(body)
+
+    async def partition_heads(self, after: int, limit: int) -> list[PartitionHead]:
+        async def body(tx: Tx) -> list[PartitionHead]:
+            return [PartitionHead(*row) for row in await tx.run("partition_heads", after=after, limit=limit)]
+
+        return await self._engine.scan(body)
+
+    async def small_extents(self, small_bytes: int, after: int, limit: int) -> list[tuple[int, int]]:
+        async def body(tx: Tx) -> list[tuple[int, int]]:
+            rows = await tx.run("small_extents", small_bytes=small_bytes, after=after, limit=limit)
+            return [(row[0], row[1]) for row in rows]
+
+        return await self._engine.scan(body)
 
     async def write_snapshot(self, partition_id: int, offset: int, packed: bytes) -> None:
         async def body(tx: Tx) -> None:
@@ -52,7 +90,11 @@ class SqlMaintenanceStore:
             rows = await tx.run("partition_get", partition_id=partition_id)
             if rows and rows[0][3]:
                 raise Conflict(f"partition {partition_id} is alive")
-            if len(await tx.run("extents_purge", partition_id=partition_id, limit=limit)) == limit:
+            gone = await _named(tx, partition_id, 0, 1 << 62, limit)
+            if gone:
+                await tx.run("extents_delete_run", partition_id=partition_id, first_offset=0, last_offset=gone[-1][0])
+                await _release(tx, gone)
+            if len(gone) == limit:
                 return False
             await tx.run("snapshot_delete", partition_id=partition_id)
             await tx.run("partition_delete", partition_id=partition_id)
@@ -62,22 +104,27 @@ class SqlMaintenanceStore:
         return await self._engine.write(body)
 
     async def doom_unreferenced(self, now: int, min_age_ms: int, limit: int) -> list[int]:
-        async def find(tx: Tx) -> tuple[list[int], list[int]]:
-            before = now - min_age_ms
-            blobs = await tx.run("blobs_unreferenced", before=before, limit=limit)
-            inline = await tx.run("inline_unreferenced", before=before, limit=limit)
-            return [row[0] for row in blobs], [row[0] for row in inline]
+        async def find(tx: Tx) -> list[int]:
+            rows = await tx.run("blobs_unreferenced", before=now - min_age_ms, limit=limit)
+            return [row[0] for row in rows]
 
-        blobs, inline = await self._engine.scan(find)
-        if not blobs and not inline:
-            return []
+        blobs = await self._engine.read(find)
+        if blobs:
 
-        async def body(tx: Tx) -> None:
-            await tx.run_many("blob_doom", [{"blob_id": blob_id, "now": now} for blob_id in blobs])
-            await tx.run_many("inline_delete", [{"blob_id": blob_id} for blob_id in inline])
+            async def body(tx: Tx) -> None:
+                await tx.run_many("blob_doom", [{"blob_id": blob_id, "now": now} for blob_id in blobs])
 
-        await self._engine.write(body)
+            await self._engine.write(body)
         return blobs
+
+    async def doom_orphans(self, blob_ids: list[int], now: int) -> list[int]:
+        async def body(tx: Tx) -> list[int]:
+            doomed: list[int] = []
+            for blob_id in blob_ids:
+                doomed += [row[0] for row in await tx.run("blob_doom_orphan", blob_id=blob_id, now=now)]
+            return doomed
+
+        return await self._engine.write(body)
 
     async def doomed_blobs(self, before: int, limit: int) -> list[BlobRow]:
         async def body(tx: Tx) -> list[BlobRow]:
@@ -110,20 +157,65 @@ class SqlMaintenanceStore:
 
         return await self._engine.scan(body)
 
+    async def live_counts(self) -> list[tuple[int, bool, int, int]]:
+        async def body(tx: Tx) -> list[tuple[int, bool, int, int]]:
+            blobs = [(row[0], False, row[1], row[2]) for row in await tx.run("live_wrong")]
+            return blobs + [(row[0], True, row[1], row[2]) for row in await tx.run("inline_wrong")]
 
-async def _delete_exactly(tx: Tx, old: list[Extent]) -> int:
-    """Delete these rows or raise Conflict; returns their bytes."""
-    gone = 0
+        return await self._engine.scan(body)
+
+
+async def _delete_exactly(tx: Tx, partition_id: int, old: list[Extent]) -> int:
+    """Delete these rows or raise Conflict; returns their bytes. Counts of their blobs follow."""
+    if not old:
+        return 0
+    first, last = min(extent.last_offset for extent in old), max(extent.last_offset for extent in old)
+    rows = await _named(tx, partition_id, first, last, _ALL)
+    there = {row[0]: row for row in rows}
+    gone = []
     for extent in old:
-        rows = await tx.run(
-            "extent_delete",
-            partition_id=extent.partition_id,
-            last_offset=extent.last_offset,
-            base_offset=extent.base_offset,
-            blob_id=extent.blob_id,
-            position=extent.position,
-        )
-        if not rows:
+        row = there.pop(extent.last_offset, None)
+        if row is None or row[1:4] != (extent.base_offset, extent.blob_id, extent.position):
             raise Conflict(f"extent {extent!r} is not there any more")
-        gone += rows[0][0]
-    return gone
+        gone.append(row)
+    if there:  # others lie between
+        await tx.run_many(
+            "extent_delete", [{"partition_id": partition_id, "last_offset": extent.last_offset} for extent in old]
+        )
+    else:
+        await tx.run("extents_delete_run", partition_id=partition_id, first_offset=first, last_offset=last)
+    await _release(tx, gone)
+    return sum(row[4] for row in gone)
+
+
+_ALL = 1 << 40
+
+
+async def _named(tx: Tx, partition_id: int, first: int, last: int, limit: int) -> list[tuple[Any, ...]]:
+    """(last offset, base offset, blob id, position, length, kind, extents that name the inline bytes) of a run's rows."""
+    return await tx.run("extents_named", partition_id=partition_id, first_offset=first, last_offset=last, limit=limit)
+
+
+async def _release(tx: Tx, gone: list[tuple[Any, ...]]) -> None:
+    """These rows of `_named` are deleted: take them off the counts of their blobs, and delete inline bytes nobody names."""
+    blobs: dict[int, int] = {}
+    inline: dict[int, int] = {}
+    named: dict[int, int] = {}
+    for _, _, blob_id, _, _, kind, left in gone:
+        if kind != KIND_INLINE:
+            blobs[blob_id] = blobs.get(blob_id, 0) + 1
+        elif left is not None:
+            inline[blob_id] = inline.get(blob_id, 0) + 1
+            named[blob_id] = left
+    await _count(tx, blobs, -1)
+    last = [{"blob_id": blob_id} for blob_id, extents in inline.items() if extents >= named[blob_id]]
+    await tx.run_many("inline_delete", last)
+    await tx.run_many("inline_released_forget", last)
+    others = [(blob_id, extents) for blob_id, extents in inline.items() if extents < named[blob_id]]
+    await tx.run_many("inline_released_add", [{"blob_id": blob_id, "extents": n} for blob_id, n in others])
+
+
+async def _count(tx: Tx, blobs: dict[int, int], change: int) -> None:
+    """So many extents of each blob came (1) or went (-1). Inline bytes get their count when they are inserted."""
+    if blobs:
+        await tx.run_many("blob_count", [{"blob_id": each, "extents": change * n} for each, n in blobs.items()])

@@ -62,12 +62,13 @@ _CHECKPOINT_PAGES = CHECKPOINT_BYTES // 4120
 
 
 class _Job:
-    __slots__ = ("done", "durable", "error", "operation", "result")
+    __slots__ = ("done", "durable", "error", "measured", "operation", "result")
 
-    def __init__(self, operation: Operation, done: Done, durable: bool) -> None:
+    def __init__(self, operation: Operation, done: Done, durable: bool, measured: bool = True) -> None:
         self.operation = operation
         self.done = done
         self.durable = durable
+        self.measured = measured
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -167,13 +168,16 @@ class SqliteEngine:
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
-    def submit(self, operation: Operation, done: Done, *, durable: bool = True, cheap: bool = False) -> None:
+    def submit(
+        self, operation: Operation, done: Done, *, durable: bool = True, cheap: bool = False, measured: bool = True
+    ) -> None:
         """Run `operation` in a transaction and tell `done` on the loop's thread, after the commit.
 
         May be called on any thread, with `cheap` on the loop's only; `cheap` allows it to run, and `done` to be called,
-        right here. The error is a StoreError, or what the operation raised.
+        right here. The error is a StoreError, or what the operation raised. What is not `measured` may be long, and says nothing
+        of how quick a cheap one would be.
         """
-        job = _Job(operation, done, durable)
+        job = _Job(operation, done, durable, measured)
         if cheap and self._commit_ns < _INLINE_NS and self._try_at_once(job):
             return
         self._queue.append(job)
@@ -205,7 +209,7 @@ class SqliteEngine:
             else:
                 future.set_result(result)
 
-        self.submit(lambda cursor: drive(body(SqliteTx(cursor, self.queries))), done)
+        self.submit(lambda cursor: drive(body(SqliteTx(cursor, self.queries))), done, measured=False)
         return await future
 
     def _run(self) -> None:
@@ -272,7 +276,8 @@ class SqliteEngine:
         took = time.perf_counter_ns() - started
         self.commits += 1
         self.commit_seconds.observe(took)
-        self._commit_ns += (took - self._commit_ns) * 0.1
+        if all(job.measured for job in jobs):
+            self._commit_ns += (took - self._commit_ns) * 0.1
         if self._wal is not None and not self._checkpoint_asked and self._wal.backlog() > self._ask_above:
             self._ask_checkpoint()
 

@@ -7,6 +7,7 @@ apply go in as few statements as they can: one UPDATE for each partition, and IN
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from typing import Any
 
 from ..ports import AppendDone
@@ -24,6 +25,7 @@ _INSERT_ONE = f"INSERT INTO extent ({_COLUMNS}) VALUES {_VALUES}"
 _INSERT_MANY = f"INSERT INTO extent ({_COLUMNS}) VALUES {', '.join([_VALUES] * _ROWS)}"
 _HEAD = "SELECT end_offset, leader_epoch, max_timestamp FROM partition WHERE partition_id = ? AND alive = 1"
 _ADVANCE = "UPDATE partition SET end_offset = ?, bytes_total = bytes_total + ?, max_timestamp = ? WHERE partition_id = ? AND alive = 1"
+_LIVE = "UPDATE blob SET live = live + ? WHERE blob_id = ?"
 _APPLIED = (
     "INSERT INTO journal (blob_id, applied_to) VALUES (?, ?)"
     " ON CONFLICT (blob_id) DO UPDATE SET applied_to = excluded.applied_to WHERE journal.applied_to < excluded.applied_to"
@@ -38,6 +40,7 @@ def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendRes
             by_partition.setdefault(entry.partition_id, []).append((commit, entry))
     values: list[Any] = []
     moved: list[AppendResult] = []
+    live: Counter[int] = Counter()
     for partition_id, entries in by_partition.items():
         head = cursor.execute(_HEAD, (partition_id,)).fetchone()
         if head is None:
@@ -50,6 +53,7 @@ def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendRes
                 break
             end += entry.records
             taken += entry.length
+            live[commit.blob_id] += 1
             running = max(running, entry.max_timestamp)
             values += (
                 partition_id,
@@ -68,6 +72,7 @@ def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendRes
             )
         cursor.execute(_ADVANCE, (end, taken, running, partition_id))
     _insert(cursor, values)
+    cursor.executemany(_LIVE, [(count, blob_id) for blob_id, count in live.items()])
     cursor.executemany(_APPLIED, list(applied_ends(commits).items()))
     return moved
 

@@ -31,7 +31,8 @@ _EXTENT = (
     "INSERT INTO extent (partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp,"
     " records, leader_epoch, kind, appended_at, fold) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_INLINE = "INSERT INTO inline_blob (blob_id, created_ms, data) VALUES (?, ?, ?)"
+_INLINE = "INSERT INTO inline_blob (blob_id, created_ms, data, extents) VALUES (?, ?, ?, ?)"
+_LIVE = "UPDATE blob SET live = live + ? WHERE blob_id = ?"
 _CHEAP_ENTRIES = 16
 
 
@@ -73,7 +74,9 @@ def append(cursor: sqlite3.Cursor, commit: AppendCommit) -> list[AppendResult]:
         results.append(AppendResult(APPENDED, base, epoch, running))
     if extents:
         if commit.inline is not None:
-            cursor.execute(_INLINE, (commit.blob_id, commit.now, commit.inline))
+            cursor.execute(_INLINE, (commit.blob_id, commit.now, commit.inline, len(extents)))
+        else:
+            cursor.execute(_LIVE, (len(extents), commit.blob_id))
         cursor.executemany(_EXTENT, extents)
     return results
 

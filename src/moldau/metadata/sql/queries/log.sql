@@ -32,7 +32,7 @@ WHERE partition_id = :partition_id AND alive = 1 RETURNING log_start_offset, end
 
 -- name: blob_insert
 -- A blob that extents may name from now on.
-INSERT INTO blob (blob_id, kind, size, created_ms, doomed_ms) VALUES (:blob_id, :kind, :size, :created_ms, -1);
+INSERT INTO blob (blob_id, kind, size, created_ms, doomed_ms, live) VALUES (:blob_id, :kind, :size, :created_ms, -1, 0);
 
 -- name: journal_get
 -- How far a write-ahead blob is in the rows.

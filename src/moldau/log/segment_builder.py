@@ -1,0 +1,245 @@
+"""The segment builder: makes few large extents of many small ones (`moldau.log.segment_plan` says which).
+
+Steps of one merge, each of which may be the last one before a crash:
+
+    1. a snapshot at or above the run, so that no view is ever folded from merged rows
+    2. the bytes are read and every batch is checked; a damaged extent is left where it is, and reported
+    3. the segment is put (nothing names it: a file without a row, an orphan, collected later); small runs skip this step
+    4. one transaction: old rows out, the new row in, the blob's row in, inline bytes that only the old rows named out
+    5. the view in memory takes the new row
+
+Measured, two cores: an extent costs 16 us of CPU, a quarter of it on the loop's thread; a run of 256 tiny ones holds the metadata store for
+1.3 ms; 16 KiB batches cost 4 ms a MiB. The job sleeps as long as it worked, so it takes at most half of one core and the disk, in
+pieces of a few milliseconds. Memory: two copies of one segment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from moldau import faults
+from moldau.blobs.ports import BlobError, BlobStore
+from moldau.clock import Clock
+from moldau.metadata.errors import Conflict
+from moldau.metadata.ports import LogStore, MaintenanceStore
+from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, BlobRow, Extent, InlineBlob
+
+from . import fold
+from .blob_ids import BlobIds
+from .segment import BadExtent, Buffer, Builder, Segment
+from .segment_plan import NEVER, BuildRule, Run, plan
+from .snapshots import Snapshots
+from .views import Views
+
+log = logging.getLogger(__name__)
+
+LOOK_EXTENTS = 1024
+"""Extents that one look reads."""
+_SLICE_BYTES = 256 << 10
+_SLICE_EXTENTS = 64
+_HEADS = 1000
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+class _Looked:
+    """What the last look at a partition found."""
+
+    __slots__ = ("bytes_total", "look_at", "need_bytes", "settled", "spoiled")
+
+    def __init__(self, settled: int) -> None:
+        self.settled = settled
+        self.bytes_total = -1
+        self.need_bytes = 1
+        self.look_at = NEVER
+        self.spoiled: set[int] = set()
+
+
+class SegmentBuilder:
+    """`start` once, then `build` for each partition that `candidates` names. `pause` is given the seconds of each piece of work."""
+
+    def __init__(
+        self,
+        log_store: LogStore,
+        store: MaintenanceStore,
+        blobs: BlobStore,
+        views: Views,
+        snapshots: Snapshots,
+        ids: BlobIds,
+        clock: Clock,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        self._log_store = log_store
+        self._store = store
+        self._blobs = blobs
+        self._views = views
+        self._snapshots = snapshots
+        self._ids = ids
+        self._clock = clock
+        self._pause = pause
+        self._looked: dict[int, _Looked] = {}
+        self._backlog: dict[int, None] = {}
+        self.merges = 0
+        self.extents_merged = 0
+        self.bytes_written = 0
+
+    async def start(self, small_bytes: int) -> None:
+        """Find out what the run before left: where in each partition the first small extent is."""
+        after = 0
+        while True:
+            found = await self._store.small_extents(small_bytes, after, _HEADS)
+            for partition_id, offset in found:
+                self._looked[partition_id] = _Looked(offset)
+                self._backlog[partition_id] = None
+            if len(found) < _HEADS:
+                return
+            after = found[-1][0]
+
+    def candidates(self) -> list[int]:
+        """Partitions that are worth a look."""
+        now = self._clock()
+        found = list(self._backlog)
+        for view in self._views.all():
+            looked = self._looked.get(view.partition_id)
+            if looked is None:
+                found.append(view.partition_id)
+            elif view.partition_id not in self._backlog:
+                grown = view.bytes_total - looked.bytes_total
+                if grown < 0:  # retention was here
+                    looked.bytes_total = view.bytes_total
+                elif grown >= looked.need_bytes or now >= looked.look_at:
+                    found.append(view.partition_id)
+        return found
+
+    def forget(self, partition_id: int) -> None:
+        """The partition is gone."""
+        self._looked.pop(partition_id, None)
+        self._backlog.pop(partition_id, None)
+
+    async def build(self, partition_id: int, rule: BuildRule) -> int:
+        """Do what the plan says, again until nothing is left to do; returns how many merges."""
+        self._backlog.pop(partition_id, None)
+        looked = self._looked.setdefault(partition_id, _Looked(0))
+        merges = 0
+        while True:
+            view = self._views.get(partition_id)
+            if view is not None:
+                looked.settled = max(looked.settled, view.log_start_offset)
+                looked.bytes_total = view.bytes_total
+            extents = await self._log_store.extents_from(partition_id, looked.settled, LOOK_EXTENTS)
+            if not extents and view is None:
+                self.forget(partition_id)
+                return merges
+            made = plan(extents, rule, self._clock(), looked.settled, looked.spoiled)
+            looked.need_bytes, looked.look_at = made.need_bytes, made.look_at
+            done = 0
+            for run in made.runs:
+                started = time.perf_counter()
+                done += await self._merge(partition_id, run, looked)
+                await self._pause(time.perf_counter() - started)
+            merges += done
+            if not done:
+                further = made.settled > looked.settled and len(extents) == LOOK_EXTENTS
+                looked.settled = made.settled
+                if not further:
+                    return merges
+
+    # -- one merge ----------------------------------------------------------------------------------------------------
+
+    async def _merge(self, partition_id: int, run: Run, looked: _Looked) -> bool:
+        view = self._views.get(partition_id)
+        end = run.extents[-1].last_offset
+        if (view is None or view.snapshot_offset <= end) and await self._snapshots.take(partition_id) <= end:
+            return False  # the partition is gone
+        try:
+            segment = await self._segment(partition_id, run)
+        except BadExtent as damage:
+            looked.spoiled.add(damage.extent.last_offset)
+            log.error("event=damaged_extent what='%s' advice='run moldau inspect'", damage)
+            return True  # plan again, around it
+        except BlobError as error:
+            fresh = await self._log_store.extents_from(partition_id, run.extents[0].base_offset, len(run.extents))
+            if fresh == run.extents:
+                raise
+            log.debug("event=extents_moved partition_id=%d error=%s", partition_id, error)
+            return False  # somebody else was here
+        new = self._row(run, segment)
+        swapped = await (self._keep_inline(new, run, segment) if run.inline else self._put(new, run, segment))
+        view = self._views.get(partition_id)
+        if swapped and view is not None:
+            view.replace_tail(run.extents, [new])
+        return swapped
+
+    async def _segment(self, partition_id: int, run: Run) -> Segment:
+        """Read and check. Raises BadExtent, BlobError."""
+        inline: dict[int, bytes] = {}
+        ranges: dict[int, list[Extent]] = {}
+        for extent in run.extents:
+            if extent.kind != KIND_INLINE:
+                ranges.setdefault(extent.blob_id, []).append(extent)
+        if len(run.extents) > sum(len(extents) for extents in ranges.values()):
+            inline = await self._store.inline_run(partition_id, run.extents[0].last_offset, run.extents[-1].last_offset)
+        stored: dict[int, bytes] = {}
+        for blob_id, extents in ranges.items():
+            parts = await self._blobs.read_many(blob_id, [(each.position, each.length) for each in extents])
+            stored.update(zip([each.last_offset for each in extents], parts, strict=True))
+        builder = Builder(run.extents[0])
+        taken = 0
+        for number, extent in enumerate(run.extents):
+            data: Buffer | None = (inline if extent.kind == KIND_INLINE else stored).pop(extent.last_offset, None)
+            if data is None:
+                raise BlobError(f"inline blob {extent.blob_id:016x} is gone")
+            builder.add(extent, data)
+            taken += len(data)
+            if taken >= _SLICE_BYTES or number % _SLICE_EXTENTS == _SLICE_EXTENTS - 1:
+                taken = 0
+                await asyncio.sleep(0)
+        return builder.bare() if run.inline else builder.finish()
+
+    def _row(self, run: Run, segment: Segment) -> Extent:
+        first, last = run.extents[0], run.extents[-1]
+        return Extent(
+            partition_id=first.partition_id,
+            base_offset=first.base_offset,
+            last_offset=last.last_offset,
+            blob_id=self._ids.take(),
+            position=segment.position,
+            length=segment.length,
+            max_timestamp=max(extent.max_timestamp for extent in run.extents),
+            running_max_timestamp=last.running_max_timestamp,
+            records=sum(extent.records for extent in run.extents),
+            leader_epoch=last.leader_epoch,
+            kind=KIND_INLINE if run.inline else KIND_SEGMENT,
+            appended_at=last.appended_at,
+            fold=fold.merge(run.extents),
+        )
+
+    async def _keep_inline(self, new: Extent, run: Run, segment: Segment) -> bool:
+        inline = InlineBlob(new.blob_id, b"".join(segment.buffers), self._clock())
+        return await self._swap(new, run, None, inline)
+
+    async def _put(self, new: Extent, run: Run, segment: Segment) -> bool:
+        faults.hit("log.build.put")
+        size = await self._blobs.put(new.blob_id, segment.buffers)
+        segment.buffers.clear()
+        faults.hit("log.build.stored")
+        if await self._swap(new, run, BlobRow(new.blob_id, KIND_SEGMENT, size, self._clock()), None):
+            return True
+        with contextlib.suppress(BlobError):  # else the collection of orphans finds it
+            await self._blobs.delete(new.blob_id)
+        return False
+
+    async def _swap(self, new: Extent, run: Run, blob: BlobRow | None, inline: InlineBlob | None) -> bool:
+        try:
+            await self._store.replace_extents(new.partition_id, run.extents, [new], blob, inline)
+        except Conflict:
+            return False  # retention was here
+        faults.hit("log.build.swapped")
+        self.merges += 1
+        self.extents_merged += len(run.extents)
+        self.bytes_written += new.length
+        return True
