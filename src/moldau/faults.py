@@ -35,6 +35,9 @@ POINTS: dict[str, str] = {
     "metadata.sqlite.checkpoint": "before the WAL is synced and copied into the database",
     "metadata.sqlite.checkpointed": "after that",
     "metadata.sqlite.close": "before the last checkpoint of a clean end",
+    "server.data_dir.lock": "before the lock says who serves",
+    "server.data_dir.format": "before the format file of a new directory is written",
+    "server.data_dir.formatted": "after it has its name, before that is durable",
 }
 """Every point with what is about to happen or has just happened. A test fails when one is missing here or never passed.
 """

@@ -63,7 +63,9 @@ class LocalBlobs:
     def _clean(self) -> None:
         """Remove what interrupted puts left. Raises BlobError when the folder cannot be used."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.folder.exists():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                _sync_names(self.folder.parent)
             for file in self.folder.glob("*.tmp"):
                 file.unlink(missing_ok=True)
         except OSError as error:
@@ -234,12 +236,8 @@ class LocalBlobs:
         return length
 
     def _sync_folder(self) -> None:
-        fd = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            faults.hit("blobs.local.sync_folder")
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        faults.hit("blobs.local.sync_folder")
+        _sync_names(self.folder)
 
     # -- reads --------------------------------------------------------------------------------------------------------
 
@@ -373,6 +371,15 @@ def _tell(done: AppendDone, position: int, error: Exception | None) -> None:
     except Exception:
         # our fault, but the other appends and the thread must not suffer for it
         log.exception("event=append_callback_failed position=%d", position)
+
+
+def _sync_names(folder: Path) -> None:
+    """Make a folder's entries durable. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _too_short(blob_id: int, end: int, position: int, length: int) -> BlobMissing:

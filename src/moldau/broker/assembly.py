@@ -32,7 +32,7 @@ from .metrics import Metrics
 from .options import Options
 from .producer_ids import ProducerIds
 from .purgatory import Purgatory
-from .recovery import seal_left_open
+from .recovery import Recovery
 from .upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -51,29 +51,33 @@ class Node:
         self.blobs: BlobStore
         self.wal: WriteAhead
 
-    async def start(self, data: Path) -> None:
-        """Open the stores under `data` and build the broker. Raises StoreError, BlobError, OSError."""
+    async def start(self, data: Path, *, power_kept: bool = False) -> None:
+        """Open the stores under `data` and build the broker. `power_kept`: the machine has been running since they were last open.
+
+        Raises StoreError, BlobError, OSError.
+        """
         from moldau.blobs.local import LocalBlobs
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.group_rows import SqlGroupStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
+        from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
         from moldau.metadata.sqlite.engine import SqliteEngine
         from moldau.metadata.sqlite.log_store import SqliteLogStore
 
         options, broker, clock = self.options, self.broker, self.clock
         loop = asyncio.get_running_loop()
-        self.engine = SqliteEngine(data / "metadata.sqlite", loop)
+        self.engine = SqliteEngine(data / "metadata.sqlite", loop, power_kept=power_kept)
         self.engine.open()
         engine = self.engine
-        (data / "blobs").mkdir(exist_ok=True)
         self.blobs = LocalBlobs(data / "blobs")
         self.engine.before_sync = self.blobs.sync
         cluster_store = SqlClusterStore(self.engine, FORMAT_VERSION)
         await cluster_store.create_cluster(clock())
         log_store = SqliteLogStore(self.engine)
         self.maintenance_store = SqlMaintenanceStore(self.engine)
-        await seal_left_open(self.maintenance_store, self.blobs)
+        recovery = Recovery(self.maintenance_store, SqlRecoveryStore(engine), self.blobs, power_kept=power_kept)
+        await recovery.run()
         ids = BlobIds(await cluster_store.reserve_blob_block())
         self.wal = WriteAhead(self.blobs, log_store, self.maintenance_store, ids, clock)
         await self.wal.open()

@@ -4,6 +4,10 @@ First the tail cache; else the extents, from the one that holds the offset, over
 the limit is full. Whole batches are returned, the first one however large. Cost is O(bytes returned): readers that go through an
 extent step by step are remembered (`view.hints`), others scan at most one extent's batch headers.
 
+What comes from the stores is checked before anybody gets it: each batch's checksum, and that its base offset is the one the row says (a
+range of another partition, or of another time, has good checksums too). The leader epoch lies outside the checksum: the row's is put
+in. The tail cache is not checked again: its batches were when they arrived.
+
 The steps are one generator that asks for bytes and is given them. `read_now` drives it with what can be had without waiting (page cache)
 and answers None if that is not enough; `read` drives it with awaits, so that a cold disk never blocks the loop.
 """
@@ -16,7 +20,8 @@ from struct import Struct
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.metadata.ports import LogStore
 from moldau.metadata.rows import KIND_INLINE, Extent
-from moldau.records.batch import HEADER_BYTES, LENGTH_END, set_base_offset
+from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC_V2, set_base_offset
+from moldau.records.crc import crc32c
 
 from .tail_cache import TailCache
 from .view import PartitionView
@@ -25,6 +30,9 @@ _BASE_AND_LENGTH = Struct(">qi")
 _base_and_length = _BASE_AND_LENGTH.unpack_from
 _LAST_DELTA_AT = 23
 _INT32 = Struct(">i")
+_HEAD = Struct(">qiibIhi")
+_head = _HEAD.unpack_from
+"""Base offset, length, leader epoch, magic, checksum, attributes, last offset delta."""
 _HINTS_MAX = 64
 _SCAN_BYTES = 1 << 20
 _EXTENTS_MAX = 512
@@ -110,7 +118,10 @@ class Reader:
             data = await self._bytes(extent, 0, extent.length)
         except BlobError as error:
             raise DamagedLog(str(error)) from error
-        return _placed(data, extent.base_offset, extent.leader_epoch)
+        kept, _, patched = _whole_batches(data, extent.base_offset, extent)
+        if kept != len(data):
+            raise DamagedLog(f"{_where(extent)} is not whole")
+        return data if patched is None else patched
 
 
 def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: int, first_whole: bool) -> Steps:
@@ -127,19 +138,19 @@ def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: i
         room = max_bytes - total
         length = min(extent.length - position, max(room, HEADER_BYTES))
         data: Buffer = yield extent, position, length
-        kept, next_base = _whole_batches(data, base, extent)
+        kept, next_base, patched = _whole_batches(data, base, extent)
         if not kept and not taken:
             if not first_whole:
                 break
             size = _base_and_length(data, 0)[1] + LENGTH_END
             if size > extent.length - position:
-                raise DamagedLog(f"batch at {base} of partition {extent.partition_id} is longer than its extent")
+                raise DamagedLog(f"batch at {base} is longer than {_where(extent)}")
             data = yield extent, position, size
-            kept, next_base = _whole_batches(data, base, extent)
+            kept, next_base, patched = _whole_batches(data, base, extent)
             if not kept:
-                raise DamagedLog(f"batch at {base} of partition {extent.partition_id} cannot be read")
+                raise DamagedLog(f"batch at {base} of {_where(extent)} cannot be read")
         if kept:
-            taken.append(_placed(memoryview(data)[:kept], base, extent.leader_epoch))
+            taken.append(memoryview(data if patched is None else patched)[:kept])
             total += kept
         if kept < extent.length - position:
             if kept:
@@ -157,14 +168,14 @@ def _seek(view: PartitionView, extent: Extent, offset: int) -> Generator[Wanted,
     while True:
         length = min(extent.length - position, _SCAN_BYTES)
         if length < HEADER_BYTES:
-            raise DamagedLog(f"offset {offset} is not in the extent of partition {extent.partition_id} that names it")
+            raise DamagedLog(f"offset {offset} is not in {_where(extent)}")
         data = yield extent, position, length
         at = 0
         while at + HEADER_BYTES <= length:
             size = _base_and_length(data, at)[1] + LENGTH_END
             next_base = base + _INT32.unpack_from(data, at + _LAST_DELTA_AT)[0] + 1
             if size < HEADER_BYTES or next_base <= base:
-                raise DamagedLog(f"no batch at {base} of partition {extent.partition_id}")
+                raise DamagedLog(f"no batch at {base} of {_where(extent)}")
             if offset < next_base:
                 return position + at, base
             at += size
@@ -179,28 +190,41 @@ def _hint(view: PartitionView, offset: int, extent: Extent, position: int) -> No
     hints[offset] = (extent.blob_id, extent.position + position)
 
 
-def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int]:
-    """(bytes of whole batches at the begin of `data`, the offset after them). Raises DamagedLog for what is no batch."""
+def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int, bytearray | None]:
+    """(bytes of whole batches at the begin of `data`, the offset after them, `data` patched or None if it is good as it is).
+
+    Raises DamagedLog for what is not the batches that the row promises.
+    """
     at, end = 0, len(data)
+    epoch = extent.leader_epoch
+    view = memoryview(data)
+    patched: bytearray | None = None
     while at + HEADER_BYTES <= end:
-        size = _base_and_length(data, at)[1] + LENGTH_END
-        if size < HEADER_BYTES or data[at + 16] != 2:
-            raise DamagedLog(f"no batch at {base} of partition {extent.partition_id}, blob {extent.blob_id:016x}")
-        if at + size > end:
+        stored_base, size, stored_epoch, magic, crc, _, last_delta = _head(data, at)
+        following = at + size + LENGTH_END
+        if size < HEADER_BYTES - LENGTH_END or magic != MAGIC_V2:
+            raise DamagedLog(f"no batch at {base} of {_where(extent)}")
+        if following > end:
             break
-        base += _INT32.unpack_from(data, at + _LAST_DELTA_AT)[0] + 1
-        at += size
-    return at, base
+        if crc32c(view[at + ATTRIBUTES_AT : following]) != crc:
+            raise DamagedLog(f"batch at {base} of {_where(extent)}: wrong checksum")
+        if stored_base != base:
+            raise DamagedLog(f"batch at {base} of {_where(extent)}: says it is at {stored_base}")
+        if stored_epoch != epoch:
+            if patched is None:
+                patched = bytearray(data)
+            set_base_offset(patched, at, base, epoch)
+        base += last_delta + 1
+        at = following
+    return at, base, patched
 
 
-def _placed(data: Buffer, base: int, leader_epoch: int) -> Buffer:
-    """The batches with their true offsets: as they are when the guess was right, else patched in a copy."""
-    if not len(data) or _base_and_length(data, 0)[0] == base:
-        return data
-    copy = bytearray(data)
-    at = 0
-    while at + HEADER_BYTES <= len(copy):
-        set_base_offset(copy, at, base, leader_epoch)
-        base += _INT32.unpack_from(copy, at + _LAST_DELTA_AT)[0] + 1
-        at += _base_and_length(copy, at)[1] + LENGTH_END
-    return copy
+def check_batches(data: Buffer, extent: Extent) -> None:
+    """Whether `data` holds the batches of the whole extent, and nothing else. Raises DamagedLog."""
+    kept, following, _ = _whole_batches(data, extent.base_offset, extent)
+    if kept != len(data) or following != extent.last_offset + 1:
+        raise DamagedLog(f"{_where(extent)} is not whole")
+
+
+def _where(extent: Extent) -> str:
+    return f"the extent at {extent.base_offset} of partition {extent.partition_id}, blob {extent.blob_id:016x}"

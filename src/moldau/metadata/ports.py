@@ -42,6 +42,10 @@ class LogStore(Protocol):
         """The first extent whose `running_max_timestamp >= timestamp`."""
         ...
 
+    async def extent_after_epoch(self, partition_id: int, epoch: int) -> Extent | None:
+        """The first extent of a later leader epoch."""
+        ...
+
     async def read_inline(self, blob_id: int) -> bytes | None:
         """The bytes of an inline flush; None when maintenance has moved them."""
         ...
@@ -109,6 +113,34 @@ class MaintenanceStore(Protocol):
 
     async def blob_ends(self) -> dict[int, int]:
         """For each blob that extents name: the end of the furthest range."""
+        ...
+
+
+class RecoveryStore(Protocol):
+    """What a start after an unclean stop needs, and bringing back a copy. Nobody serves meanwhile."""
+
+    async def synced_end(self, blob_id: int) -> int:
+        """The furthest byte of the blob that a durable commit names: the file was synced up to there at least."""
+        ...
+
+    async def unsynced_extents(self, blob_id: int) -> list[Extent]:
+        """Extents of commits that were not durable and lie at or beyond `synced_end`, by position."""
+        ...
+
+    async def drop_tails(self, cuts: dict[int, int]) -> dict[int, int]:
+        """Cut partitions off, each at an offset where an extent begins; returns how many records of each went.
+
+        Raises StoreCorrupt, and cuts none, when that would take away what must not be lost: a durable commit, or what the
+        log start or a snapshot was moved to.
+        """
+        ...
+
+    async def raise_leader_epochs(self, by: int) -> None:
+        """Of every partition that is alive: the log may have gone back, and clients are to find that out (KIP-320)."""
+        ...
+
+    async def went_back(self) -> None:
+        """The store is an older state of itself: raise epochs and skip ids that may have been given out since."""
         ...
 
 

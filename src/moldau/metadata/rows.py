@@ -33,6 +33,7 @@ class Extent(_Row):
     """A run of consecutive batches of one partition inside one blob.
 
     `fold` says what the batches meant to producers (see `moldau.log.fold`); it is empty where no batch was idempotent.
+    `durable` says that the commit was synced before it was acknowledged (`acks=all`), and with it everything before it.
     `running_max_timestamp` is the largest timestamp of this and every earlier extent, which makes look-up by time a
     bisection.
     """
@@ -41,6 +42,7 @@ class Extent(_Row):
         "appended_at",
         "base_offset",
         "blob_id",
+        "durable",
         "fold",
         "kind",
         "last_offset",
@@ -68,6 +70,7 @@ class Extent(_Row):
         kind: int,
         appended_at: int,
         fold: bytes = b"",
+        durable: int = 1,
     ) -> None:
         self.partition_id = partition_id
         self.base_offset = base_offset
@@ -82,6 +85,7 @@ class Extent(_Row):
         self.kind = kind
         self.appended_at = appended_at
         self.fold = fold
+        self.durable = durable
 
 
 class PartitionRow(_Row):

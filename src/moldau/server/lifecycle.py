@@ -57,7 +57,8 @@ class Lifecycle:
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         self.data.open()
         try:
-            await self.node.start(self.data.path)
+            await self.node.start(self.data.path, power_kept=self.data.power_kept)
+            self.data.recovered()
             self.host, self.port = await self.server.listen(self.host, self.port)
             if self.options.http_host:
                 await self._listen_http()

@@ -64,6 +64,7 @@ class MemoryLogStore:
                 kind=KIND_WAL if commit.inline is None else KIND_INLINE,
                 appended_at=commit.now,
                 fold=entry.fold,
+                durable=int(commit.durable),
             )
         )
         return AppendResult(APPENDED, base, row.leader_epoch, row.max_timestamp)
@@ -96,6 +97,12 @@ class MemoryLogStore:
     async def extent_by_time(self, partition_id: int, timestamp: int) -> Extent | None:
         for extent in self._state.extents.get(partition_id, []):
             if extent.running_max_timestamp >= timestamp:
+                return extent
+        return None
+
+    async def extent_after_epoch(self, partition_id: int, epoch: int) -> Extent | None:
+        for extent in self._state.extents.get(partition_id, []):
+            if extent.leader_epoch > epoch:
                 return extent
         return None
 

@@ -29,7 +29,7 @@ _ADVANCE = (
 _WHERE = "SELECT end_offset, alive FROM partition WHERE partition_id = ?"
 _EXTENT = (
     "INSERT INTO extent (partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp,"
-    " records, leader_epoch, kind, appended_at, fold) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " records, leader_epoch, kind, appended_at, fold, durable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INLINE = "INSERT INTO inline_blob (blob_id, created_ms, data) VALUES (?, ?, ?)"
 _CHEAP_ENTRIES = 16
@@ -68,6 +68,7 @@ def append(cursor: sqlite3.Cursor, commit: AppendCommit) -> list[AppendResult]:
                 kind,
                 commit.now,
                 entry.fold,
+                commit.durable,
             )
         )
         results.append(AppendResult(APPENDED, base, epoch, running))
@@ -103,6 +104,9 @@ class SqliteLogStore:
 
     async def extent_by_time(self, partition_id: int, timestamp: int) -> Extent | None:
         return await self._engine.read(lambda tx: log_rows.extent_by_time(tx, partition_id, timestamp))
+
+    async def extent_after_epoch(self, partition_id: int, epoch: int) -> Extent | None:
+        return await self._engine.read(lambda tx: log_rows.extent_after_epoch(tx, partition_id, epoch))
 
     async def read_inline(self, blob_id: int) -> bytes | None:
         async def body(tx: SqliteTx) -> bytes | None:

@@ -10,13 +10,13 @@ SELECT at_offset, packed FROM view_snapshot WHERE partition_id = :partition_id;
 -- name: extents_from
 -- Extents that end at or after an offset, in order.
 SELECT partition_id, base_offset, last_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records, leader_epoch,
-  kind, appended_at, fold
+  kind, appended_at, fold, durable
 FROM extent WHERE partition_id = :partition_id AND last_offset >= :from_offset ORDER BY last_offset LIMIT :limit;
 
 -- name: extents_before
 -- The nearest extents that end before an offset, the last one first.
 SELECT partition_id, base_offset, last_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records, leader_epoch,
-  kind, appended_at, fold
+  kind, appended_at, fold, durable
 FROM extent WHERE partition_id = :partition_id AND last_offset < :from_offset ORDER BY last_offset DESC LIMIT :limit;
 
 -- name: inline_get

@@ -1,9 +1,9 @@
 -- name: extent_insert
 -- An extent as given: maintenance writes final rows.
 INSERT INTO extent (partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records,
-  leader_epoch, kind, appended_at, fold)
+  leader_epoch, kind, appended_at, fold, durable)
 VALUES (:partition_id, :last_offset, :base_offset, :blob_id, :position, :length, :max_timestamp, :running_max_timestamp, :records,
-  :leader_epoch, :kind, :appended_at, :fold);
+  :leader_epoch, :kind, :appended_at, :fold, :durable);
 
 -- name: extent_delete
 -- Exactly the row that was read.
