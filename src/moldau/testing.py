@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,11 +102,18 @@ class BrokerThread:
 class BrokerProcess:
     """`moldau serve` as a child process; `kill` is kill -9, `start` again serves the same data on the same port."""
 
-    def __init__(self, data: Path | None = None, *sets: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path | None = None,
+        *sets: str,
+        env: dict[str, str] | None = None,
+        program: Sequence[str] = ("-m", "moldau"),
+    ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="moldau-") if data is None else None
         self.data = data if data is not None else Path(self._temporary.name)  # type: ignore[union-attr]
         self._sets = sets
         self._env = env or {}
+        self._program = program
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
         self.bootstrap = ""
@@ -119,7 +126,7 @@ class BrokerProcess:
 
     def start(self) -> BrokerProcess:
         """Ready when it returns. Raises RuntimeError with what the broker said when it did not start."""
-        command = [sys.executable, "-m", "moldau", "serve", "--data", str(self.data)]
+        command = [sys.executable, *self._program, "serve", "--data", str(self.data)]
         command += ["--set", "moldau.http.listener="]
         for each in (f"listeners=PLAINTEXT://127.0.0.1:{self._port}", *self._sets):
             command += ["--set", each]
@@ -146,6 +153,11 @@ class BrokerProcess:
         self._end(signal.SIGTERM)
         if self._temporary is not None:
             self._temporary.cleanup()
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
