@@ -14,6 +14,8 @@ from .wire import Gone, Wire, batch_of
 
 SMALL, LARGE = 100, 90_000
 """Bytes of a value: a batch of the second kind does not fit a commit (`moldau.inline.max.bytes`)."""
+MIXED = 2
+"""Instead of acks: large batches with 1 and small ones with -1 in turn, so that a durable commit depends on bytes elsewhere."""
 TOPIC = "load"
 
 
@@ -32,6 +34,8 @@ class Writer:
         self.idempotent = idempotent
         self.acknowledged: dict[int, bytes] = {}
         """Value by offset."""
+        self._fast: set[bytes] = set()
+        """Values that were sent with acks=1."""
         self.refused: set[int] = set()
         """Error codes that were answered."""
         self._producer = (-1, -1)
@@ -41,7 +45,12 @@ class Writer:
     def values(self) -> list[bytes]:
         """The next batch's: one to three records."""
         count = 1 + self._next % 3
-        return [b"%s %d %08d " % (self.topic.encode(), self.partition, self._next + n) + b"x" * self.size for n in range(count)]
+        size = self.size if self.acks != MIXED else (LARGE if self._acks() == 1 else SMALL)
+        return [b"%s %d %08d " % (self.topic.encode(), self.partition, self._next + n) + b"x" * size for n in range(count)]
+
+    def _acks(self) -> int:
+        """Of the next batch."""
+        return self.acks if self.acks != MIXED else (1, -1)[self._next // 2 % 2]
 
     def send(self, wire: Wire) -> None:
         """One batch: the one that was not answered, or the next. Raises Gone, Refused."""
@@ -50,7 +59,10 @@ class Writer:
         values = self._unanswered or self.values()
         self._unanswered = values
         sequence = self._next if self.idempotent else -1
-        answer = wire.produce(self.topic, self.partition, batch_of(values, self._producer, sequence), self.acks)
+        acks = self._acks()
+        if acks == 1:
+            self._fast.update(values)
+        answer = wire.produce(self.topic, self.partition, batch_of(values, self._producer, sequence), acks)
         if answer.error_code:
             self.refused.add(answer.error_code)
             raise Refused(f"{self.topic}-{self.partition}: {answer.error_code} {answer.error_message}")
@@ -66,7 +78,7 @@ class Writer:
             self._unanswered = []
 
     def check(self, found: list[tuple[int, bytes]], *, may_lose: bool = False) -> None:
-        """`found` is everything in the partition. `may_lose`: acknowledged records may be gone from the end."""
+        """`found` is everything in the partition. `may_lose`: records of acks=1 may be gone from the end."""
         there = dict(found)
         offsets = [offset for offset, _ in found]
         assert offsets == sorted(set(offsets)), "offsets go up by one"
@@ -78,7 +90,7 @@ class Writer:
         start = offsets[0] if offsets else 0
         end = offsets[-1] + 1 if offsets else 0
         for offset, value in self.acknowledged.items():
-            if offset < start or (may_lose and offset >= end):
+            if offset < start or (may_lose and offset >= end and value in self._fast):
                 continue
             assert there.get(offset) == value, f"{self.topic}-{self.partition}: acknowledged offset {offset} of {end} is lost"
 
@@ -134,11 +146,20 @@ class Admin:
 class Workload:
     """Writers of every kind at once, a group and an administrator, each on a connection and a thread of its own."""
 
-    def __init__(self, *, large_topic: str = TOPIC, sizes: tuple[int, ...] = (SMALL, LARGE)) -> None:
+    def __init__(
+        self,
+        *,
+        large_topic: str = TOPIC,
+        sizes: tuple[int, ...] = (SMALL, LARGE),
+        acks: tuple[int, ...] = (-1, -1, 1, MIXED),
+        others: bool = True,
+    ) -> None:
+        """`others`: the group and the administrator work too."""
         self.writers = [
-            Writer(large_topic if size == LARGE else TOPIC, partition, size, acks=acks, idempotent=acks == -1)
-            for partition, (size, acks) in enumerate((size, acks) for size in sizes for acks in (-1, -1, 1))
+            Writer(large_topic if size == LARGE else TOPIC, partition, size, acks=each, idempotent=each == -1)
+            for partition, (size, each) in enumerate((size, each) for size in sizes for each in acks)
         ]
+        self._others = others
         self.committer = Committer()
         self.admin = Admin()
         self.error: BaseException | None = None
@@ -152,7 +173,9 @@ class Workload:
 
     def work(self, bootstrap: str, rounds: int, enough: Callable[[], bool] = lambda: False) -> None:
         """Everybody sends until `rounds` are over, or `enough`, or the broker is gone. Raises what a thread died of."""
-        steps = [writer.send for writer in self.writers] + [self.committer.send, self.admin.send]
+        steps = [writer.send for writer in self.writers]
+        if self._others:
+            steps += [self.committer.send, self.admin.send]
         threads = [threading.Thread(target=self._loop, args=(bootstrap, step, rounds, enough)) for step in steps]
         for thread in threads:
             thread.start()
@@ -166,7 +189,7 @@ class Workload:
         try:
             with Wire(bootstrap) as wire:
                 for _ in range(rounds):
-                    if enough():
+                    if enough() or self.error is not None:
                         return
                     step(wire)
                     self.rounds += 1
@@ -189,10 +212,11 @@ class Workload:
         with Wire(bootstrap) as wire:
             for writer in self.writers:
                 found = wire.read_all(writer.topic, writer.partition)
-                writer.check(found, may_lose=fast_may_be_lost and writer.acks == 1)
+                writer.check(found, may_lose=fast_may_be_lost)
                 count += len(found)
-            self.committer.check(wire)
-            self.admin.check(wire)
+            if self._others:
+                self.committer.check(wire)
+                self.admin.check(wire)
         return count
 
 
