@@ -117,12 +117,11 @@ class Wire:
 
     # -- records ------------------------------------------------------------------------------------------------------
 
-    def producer_id(self) -> tuple[int, int]:
-        """A new (id, epoch)."""
+    def producer_id(self) -> tuple[int, int, int]:
+        """A new (id, epoch), and the error code."""
         request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=60_000)
         answer = self.call(api_keys.INIT_PRODUCER_ID, 4, request)
-        assert answer.error_code == 0, answer
-        return answer.producer_id, answer.producer_epoch
+        return answer.producer_id, answer.producer_epoch, answer.error_code
 
     def produce(self, topic: str, partition: int, batch: bytes | bytearray, acks: int = -1) -> PartitionProduceResponse:
         data = TopicProduceData(name=topic, partition_data=[PartitionProduceData(index=partition, records=batch)])

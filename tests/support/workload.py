@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from moldau.protocol import error_codes
+
 from .wire import Gone, Wire, batch_of
 
 SMALL, LARGE = 100, 90_000
@@ -21,6 +23,11 @@ TOPIC = "load"
 
 class Refused(Exception):
     """An answer with an error code."""
+
+    def __init__(self, request: str, error_code: int) -> None:
+        super().__init__(f"{request}: {error_codes.name(error_code)}")
+        self.request = request
+        self.error_code = error_code
 
 
 class Writer:
@@ -55,7 +62,10 @@ class Writer:
     def send(self, wire: Wire) -> None:
         """One batch: the one that was not answered, or the next. Raises Gone, Refused."""
         if self.idempotent and self._producer[0] < 0:
-            self._producer = wire.producer_id()
+            producer_id, epoch, error_code = wire.producer_id()
+            if error_code:
+                raise Refused("InitProducerId", error_code)
+            self._producer = (producer_id, epoch)
         values = self._unanswered or self.values()
         self._unanswered = values
         sequence = self._next if self.idempotent else -1
@@ -65,7 +75,7 @@ class Writer:
         answer = wire.produce(self.topic, self.partition, batch_of(values, self._producer, sequence), acks)
         if answer.error_code:
             self.refused.add(answer.error_code)
-            raise Refused(f"{self.topic}-{self.partition}: {answer.error_code} {answer.error_message}")
+            raise Refused("Produce", answer.error_code)
         for n, value in enumerate(values):
             self.acknowledged[answer.base_offset + n] = value
         self._unanswered = []
@@ -107,7 +117,7 @@ class Committer:
         self.sent += 1
         error = wire.commit_offset(self.group, TOPIC, 0, self.sent)
         if error:
-            raise Refused(f"OffsetCommit: {error}")
+            raise Refused("OffsetCommit", error)
         self.acknowledged = self.sent
 
     def check(self, wire: Wire) -> None:
@@ -116,7 +126,9 @@ class Committer:
 
 
 class Admin:
-    """Creates topics, and deletes each second one again."""
+    """Creates topics; when there are some, deletes one for each that it creates."""
+
+    TOPICS = 6
 
     def __init__(self) -> None:
         self.there: set[str] = set()
@@ -128,13 +140,14 @@ class Admin:
         name = f"topic{self._count}"
         error = wire.create_topic(name, 2)
         if error:
-            raise Refused(f"CreateTopics: {error}")
-        if self._count % 2:
-            self.there.add(name)
+            raise Refused("CreateTopics", error)
+        self.there.add(name)
+        if len(self.there) < self.TOPICS:
             return
+        name = self.there.pop()
         error = wire.delete_topic(name)
         if error:
-            raise Refused(f"DeleteTopics: {error}")
+            raise Refused("DeleteTopics", error)
         self.gone.add(name)
 
     def check(self, wire: Wire) -> None:
@@ -173,10 +186,7 @@ class Workload:
 
     def work(self, bootstrap: str, rounds: int, enough: Callable[[], bool] = lambda: False) -> None:
         """Everybody sends until `rounds` are over, or `enough`, or the broker is gone. Raises what a thread died of."""
-        steps = [writer.send for writer in self.writers]
-        if self._others:
-            steps += [self.committer.send, self.admin.send]
-        threads = [threading.Thread(target=self._loop, args=(bootstrap, step, rounds, enough)) for step in steps]
+        threads = [threading.Thread(target=self._loop, args=(bootstrap, step, rounds, enough)) for step in self.steps()]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -184,6 +194,11 @@ class Workload:
             assert not thread.is_alive(), "a request was not answered"
         if self.error is not None:
             raise self.error
+
+    def steps(self) -> list[Callable[[Wire], None]]:
+        """What each of them does, once."""
+        steps: list[Callable[[Wire], None]] = [writer.send for writer in self.writers]
+        return steps + [self.committer.send, self.admin.send] if self._others else steps
 
     def _loop(self, bootstrap: str, step: Callable[[Wire], None], rounds: int, enough: Callable[[], bool]) -> None:
         try:

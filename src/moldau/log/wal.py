@@ -97,7 +97,12 @@ class WriteAhead:
             await self._seal(previous)
 
     async def _seal(self, blob_id: int) -> None:
-        """Called when no further append can come: first those on their way must have passed."""
+        """Called when no further append can come: first those on their way must have passed.
+
+        Their commits may still be in flight, and the row that says "sealed" must come after them: else the collector could see a
+        sealed blob that no row names yet. It does: each append's callback submits its commit on the blob store's thread before
+        ours is called there, and the metadata store takes its queue in order. A commit that is decided again writes its bytes again.
+        """
         loop = asyncio.get_running_loop()
         passed = loop.create_future()
 
