@@ -46,6 +46,9 @@ POINTS: dict[str, str] = {
     "log.collect.orphan": "before stored blobs without a row are doomed",
     "log.collect.delete": "before the bytes of a doomed blob are deleted",
     "log.collect.forget": "after that, before their rows are dropped",
+    "server.data_dir.lock": "before the lock says who serves",
+    "server.data_dir.format": "before the format file of a new directory is written",
+    "server.data_dir.formatted": "after it has its name, before that is durable",
 }
 """Every point with what is about to happen or has just happened. A test fails when one is missing here or never passed.
 """

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +121,14 @@ class BrokerThread:
 class BrokerProcess:
     """`moldau serve` as a child process; `kill` is kill -9, `start` again serves the same data on the same port."""
 
-    def __init__(self, data: Path | None = None, *sets: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path | None = None,
+        *sets: str,
+        env: dict[str, str] | None = None,
+        program: Sequence[str] = ("-m", "moldau"),
+    ) -> None:
+        self._program = program
         self._temporary = tempfile.TemporaryDirectory(prefix="moldau-") if data is None else None
         self.data = data if data is not None else Path(self._temporary.name)  # type: ignore[union-attr]
         self._sets = sets
@@ -138,7 +145,7 @@ class BrokerProcess:
 
     def start(self) -> BrokerProcess:
         """Ready when it returns. Raises RuntimeError with what the broker said when it did not start."""
-        command = [sys.executable, "-m", "moldau", "serve", "--data", str(self.data)]
+        command = [sys.executable, *self._program, "serve", "--data", str(self.data)]
         command += ["--set", "moldau.http.listener="]
         for each in (f"listeners=PLAINTEXT://127.0.0.1:{self._port}", *self._sets):
             command += ["--set", each]
@@ -159,6 +166,11 @@ class BrokerProcess:
     def kill(self) -> None:
         """kill -9, now."""
         self._end(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
         """SIGTERM, and wait."""

@@ -8,6 +8,7 @@ import pytest
 from cluster_store import ClusterStoreContract
 from log_store import LogStoreContract
 from maintenance_store import MaintenanceStoreContract
+from recovery_store import RecoveryStoreContract
 from support.stores import memory_opener
 from topic_store import TopicStoreContract
 
@@ -22,6 +23,10 @@ class TestLogStore(LogStoreContract):
 
 
 class TestMaintenanceStore(MaintenanceStoreContract):
+    pass
+
+
+class TestRecoveryStore(RecoveryStoreContract):
     pass
 
 

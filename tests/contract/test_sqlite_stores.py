@@ -9,6 +9,7 @@ import pytest
 from cluster_store import ClusterStoreContract
 from log_store import LogStoreContract
 from maintenance_store import MaintenanceStoreContract
+from recovery_store import RecoveryStoreContract
 from support.stores import sqlite_opener
 from topic_store import TopicStoreContract
 
@@ -23,6 +24,10 @@ class TestLogStore(LogStoreContract):
 
 
 class TestMaintenanceStore(MaintenanceStoreContract):
+    pass
+
+
+class TestRecoveryStore(RecoveryStoreContract):
     pass
 
 

@@ -12,8 +12,8 @@ nothing,
   zeros of the grown file, or some of the bytes.
 - sealed and put blobs: whole, once their seal or put has returned.
 
-Rows of a fast (acks=1) commit that the system wrote back by itself before it wrote the record bytes are beyond this
-harness.
+With `written_back` the system has written the SQLite log by itself before the cut, but no record bytes: the rows of fast
+(acks=1) commits are there without their bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import asyncio
 import random
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
 
@@ -68,8 +69,21 @@ def check_payloads(data: bytes, extent: Extent) -> None:
 class PowerCut:
     """Cuts the power at the `at`-th pass of a fault point. `directory` then holds what was left."""
 
-    def __init__(self, engine: SqliteEngine, blobs: LocalBlobs, at: int, directory: Path, rng: random.Random) -> None:
+    def __init__(
+        self,
+        engine: SqliteEngine,
+        blobs: LocalBlobs,
+        at: int,
+        directory: Path,
+        rng: random.Random,
+        *,
+        written_back: bool = False,
+        on_cut: Callable[[], None] = lambda: None,
+    ) -> None:
         self.happened = False
+        self.at_point = ""
+        self._written_back = written_back
+        self._on_cut = on_cut
         self.acknowledged: list[tuple[int, int, bytes]] = []
         """(partition, offset, bytes) of durable appends that were answered before the cut."""
         self.whole: set[int] = set()
@@ -104,6 +118,7 @@ class PowerCut:
                 self._keep_database()
             self._left -= 1
             if self._left <= 0:
+                self.at_point = name
                 self.cut()
 
     def _keep_database(self) -> None:
@@ -120,6 +135,10 @@ class PowerCut:
             if self.happened:
                 return
             self.happened = True
+            self._on_cut()
+            if self._written_back:
+                self._keep_database()
+            self._files.update(self._blobs._appendable)
             folder = self._directory / "blobs"
             folder.mkdir(parents=True)
             (self._directory / "metadata.sqlite").write_bytes(self._database)

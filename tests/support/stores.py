@@ -11,12 +11,14 @@ from typing import Any
 from moldau.metadata.memory.cluster_store import MemoryClusterStore
 from moldau.metadata.memory.log_store import MemoryLogStore
 from moldau.metadata.memory.maintenance_store import MemoryMaintenanceStore
+from moldau.metadata.memory.recovery_store import MemoryRecoveryStore
 from moldau.metadata.memory.state import MemoryState
 from moldau.metadata.memory.topic_store import MemoryTopicStore
-from moldau.metadata.ports import ClusterStore, LogStore, MaintenanceStore, TopicStore
+from moldau.metadata.ports import ClusterStore, LogStore, MaintenanceStore, RecoveryStore, TopicStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult, Extent, PartitionRow
 from moldau.metadata.sql.cluster_rows import SqlClusterStore
 from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
+from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
 from moldau.metadata.sql.topic_rows import SqlTopicStore
 from moldau.metadata.sqlite.engine import SqliteEngine
 from moldau.metadata.sqlite.log_store import SqliteLogStore
@@ -33,8 +35,10 @@ class Stores:
         maintenance: MaintenanceStore,
         topics: TopicStore,
         cluster: ClusterStore,
+        recovery: RecoveryStore,
         engine: SqliteEngine | None = None,
     ) -> None:
+        self.recovery = recovery
         self.log = log
         self.maintenance = maintenance
         self.topics = topics
@@ -107,6 +111,7 @@ def memory_opener() -> Any:
             MemoryMaintenanceStore(state),
             MemoryTopicStore(state),
             MemoryClusterStore(state, FORMAT),
+            MemoryRecoveryStore(state),
         )
 
     return opener
@@ -120,7 +125,14 @@ def sqlite_opener(folder: Path) -> Any:
         try:
             cluster = SqlClusterStore(engine, FORMAT)
             await cluster.create_cluster(1)
-            yield Stores(SqliteLogStore(engine), SqlMaintenanceStore(engine), SqlTopicStore(engine), cluster, engine)
+            yield Stores(
+                SqliteLogStore(engine),
+                SqlMaintenanceStore(engine),
+                SqlTopicStore(engine),
+                cluster,
+                SqlRecoveryStore(engine),
+                engine,
+            )
         finally:
             engine.close()
 

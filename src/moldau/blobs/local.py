@@ -72,7 +72,10 @@ class LocalBlobs:
     def _clean(self) -> None:
         """Remove what interrupted puts left. Raises BlobError when the folder cannot be used."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.folder.exists():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                if self._may_sync:
+                    _sync_names(self.folder.parent)
             for file in self.folder.glob("*.tmp"):
                 file.unlink(missing_ok=True)
         except OSError as error:
@@ -267,12 +270,8 @@ class LocalBlobs:
     def _sync_folder(self) -> None:
         if not self._may_sync:
             return
-        fd = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            faults.hit("blobs.local.sync_folder")
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        faults.hit("blobs.local.sync_folder")
+        _sync_names(self.folder)
 
     # -- reads --------------------------------------------------------------------------------------------------------
 
@@ -416,6 +415,15 @@ def _read_range(fd: int, blob_id: int, position: int, length: int) -> bytes:
         position += len(part)
         length -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _sync_names(folder: Path) -> None:
+    """Make a folder's entries durable. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _too_short(blob_id: int, end: int, position: int, length: int) -> BlobMissing:

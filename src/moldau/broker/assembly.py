@@ -60,8 +60,10 @@ class Node:
         self.blobs: LocalBlobs
         self.wal: WriteAhead
 
-    async def start(self, data: Path, *, syncs: bool = True) -> None:
+    async def start(self, data: Path, *, syncs: bool = True, power_kept: bool = False) -> None:
         """Open the stores under `data` and build the broker; they sync nothing if not `syncs` (`--ephemeral`).
+
+        `power_kept`: the machine has been running since they were last open.
 
         Raises StoreError, BlobError, OSError.
         """
@@ -69,6 +71,7 @@ class Node:
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.group_rows import SqlGroupStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
+        from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
         from moldau.metadata.sqlite.engine import SqliteEngine
         from moldau.metadata.sqlite.journal_store import SqliteJournalStore
@@ -76,10 +79,9 @@ class Node:
 
         options, broker, clock = self.options, self.broker, self.clock
         loop = asyncio.get_running_loop()
-        self.engine = SqliteEngine(data / "metadata.sqlite", loop, syncs=syncs)
+        self.engine = SqliteEngine(data / "metadata.sqlite", loop, syncs=syncs, power_kept=power_kept)
         self.engine.open()
         engine = self.engine
-        (data / "blobs").mkdir(exist_ok=True)
         self.blobs = LocalBlobs(data / "blobs", syncs=syncs)
         self.engine.before_sync = self.blobs.sync
         cluster_store = SqlClusterStore(self.engine, FORMAT_VERSION)
@@ -87,7 +89,10 @@ class Node:
         rows = SqliteLogStore(self.engine)
         journal_store = SqliteJournalStore(self.engine)
         self.maintenance_store = SqlMaintenanceStore(self.engine)
-        await Replay(journal_store, self.maintenance_store, self.blobs).run()
+        replayed = await Replay(journal_store, self.maintenance_store, self.blobs).run()
+        if replayed.blobs and not power_kept:
+            # what acks=1 answered may be gone, and clients that saw it are to find that out (KIP-320)
+            await SqlRecoveryStore(engine).raise_leader_epochs(1)
         ids = BlobIds(await cluster_store.reserve_blob_block())
         self.wal = WriteAhead(self.blobs, rows, self.maintenance_store, ids, clock)
         await self.wal.open()

@@ -88,16 +88,17 @@ class Broker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def report_damage(self, view: PartitionView, offset: int) -> None:
-        """Bytes that metadata names cannot be read: said loudly, never skipped."""
+    def report_damage(self, view: PartitionView, offset: int, error: Exception) -> None:
+        """Bytes that metadata names cannot be read, or are not what they were: said loudly, never skipped."""
         log.error(
-            "event=damaged_log partition_id=%d index=%d offset=%d advice='run moldau inspect'",
-            view.partition_id,
+            "event=damaged_log topic=%s partition=%d offset=%d error='%s' advice='run moldau inspect'",
+            self.catalog.name_of(view.topic_id),
             view.partition_index,
             offset,
+            error,
         )
 
     def leader_epoch_of(self, partition_id: int) -> int:
-        """The epoch as far as it is known here; a partition that was never touched is at 0."""
+        """The epoch as far as it is known here: epochs rise at starts only."""
         view = self.views.get(partition_id)
-        return view.leader_epoch if view is not None else 0
+        return view.leader_epoch if view is not None else self.catalog.leader_epochs.get(partition_id, 0)

@@ -56,6 +56,8 @@ class Catalog:
         self._store = store
         self.by_name: dict[str, Topic] = {}
         self.by_id: dict[bytes, Topic] = {}
+        self.leader_epochs: dict[int, int] = {}
+        """Of the partitions that are not at 0, as they were at the start."""
         self.by_partition: dict[int, Topic] = {}
         self.changing = asyncio.Lock()
 
@@ -68,6 +70,9 @@ class Catalog:
         """Take everything from the store."""
         for row in await self._store.load_topics():
             self.put(row)
+            for partition in row.partitions:
+                if partition.leader_epoch:
+                    self.leader_epochs[partition.partition_id] = partition.leader_epoch
 
     def put(self, row: TopicRow) -> Topic:
         """A topic was created or has grown."""

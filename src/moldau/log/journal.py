@@ -64,6 +64,7 @@ class Journal:
         self._applied = 0
         self._rows: list[AppendCommit] = []
         self._entries = 0
+        self._synced = (-1, 0)
         self._applying = False
         self._timer: asyncio.TimerHandle | None = None
         self._drains: list[_Drain] = []
@@ -80,7 +81,8 @@ class Journal:
         if self._entries > ENTRIES_MAX:
             done(flush, None, BlobError(f"{self._entries} rows wait for the metadata store"))
             return
-        header = section_header(flush)
+        blob_id, synced_to = self._synced
+        header = section_header(flush, synced_to if blob_id == self._wal.active() else 0)
         buffers = [header, *flush.batches()]
         length = len(header) + flush.length
         self._begun += 1
@@ -113,6 +115,8 @@ class Journal:
             entries = flush.place(blob_id, position)
             self._rows.append(AppendCommit(blob_id, entries, None, False, flush.now))
             self._placed += 1
+            if flush.durable:
+                self._synced = (blob_id, position + flush.length)
             self._entries += len(entries)
             done(flush, [_result(flush, index, entry) for index, entry in enumerate(entries)], None)
             if self._entries >= APPLY_ENTRIES:
@@ -133,19 +137,17 @@ class Journal:
         self._applying = True
         rows, self._rows = self._rows, []
 
-        def applied(conflicts: list[AppendResult] | None, error: Exception | None) -> None:
+        def applied(_: list[AppendResult] | None, error: Exception | None) -> None:
             self._applying = False
             if error is not None:
                 self._rows = rows + self._rows
+                # StoreCorrupt cannot be (nobody else writes); if it is, rows are kept until appends are refused and somebody looks
                 log.warning("event=journal_not_applied entries=%d error=%s", self._entries, error)
                 self._timer = self._loop.call_later(_RETRY_SECONDS, self._apply)
                 self._fail_drains(error)
                 return
             self._applied += len(rows)
             self._entries -= sum(len(commit.entries) for commit in rows)
-            if conflicts:
-                # nobody else writes: the rows contradict what was acknowledged
-                log.critical("event=journal_conflict conflicts=%s", conflicts[:10])
             if self._drains:
                 self._tell_drained()
             if self._rows and self._timer is None and not self._applying:

@@ -31,6 +31,10 @@ class JournaledStore:
         await self._journal.drained()
         return await self._store.extent_by_time(partition_id, timestamp)
 
+    async def extent_after_epoch(self, partition_id: int, epoch: int) -> Extent | None:
+        await self._journal.drained()
+        return await self._store.extent_after_epoch(partition_id, epoch)
+
     async def read_inline(self, blob_id: int) -> bytes | None:
         return await self._store.read_inline(blob_id)
 

@@ -5,6 +5,10 @@ the limit is full. Whole batches are returned, the first one however large. Cost
 extent step by step are remembered (`view.hints`); others find their place by a segment's index, or scan the batch headers of an extent
 that has none.
 
+What comes from the stores is checked before anybody gets it: each batch's checksum, and that its base offset is the one the row says (a
+range of another partition, or of another time, has good checksums too). The leader epoch lies outside the checksum: the row's is put
+in. The tail cache is not checked again: its batches were when they arrived.
+
 The steps are one generator that asks for bytes and is given them. `read_now` drives it with what can be had without waiting (page cache)
 and answers None if that is not enough; `read` drives it with awaits, so that a cold disk never blocks the loop.
 """
@@ -18,7 +22,8 @@ from struct import Struct
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.metadata.ports import LogStore
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
-from moldau.records.batch import HEADER_BYTES, LENGTH_END, set_base_offset
+from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC_V2, set_base_offset
+from moldau.records.crc import crc32c
 
 from .segment import INDEX_INTERVAL_BYTES, BadSegment, Index
 from .tail_cache import TailCache
@@ -30,6 +35,9 @@ _BASE_AND_LENGTH = Struct(">qi")
 _base_and_length = _BASE_AND_LENGTH.unpack_from
 _LAST_DELTA_AT = 23
 _INT32 = Struct(">i")
+_HEAD = Struct(">qiibIhi")
+_head = _HEAD.unpack_from
+"""Base offset, length, leader epoch, magic, checksum, attributes, last offset delta."""
 _HINTS_MAX = 64
 _SCAN_BYTES = 1 << 20
 _ATTEMPTS = 4
@@ -117,9 +125,15 @@ class Reader:
         return memoryview(data)[extent.position + position : extent.position + position + length]
 
     async def extent_bytes(self, extent: Extent) -> Buffer:
-        """All batches of one extent, with their offsets in place. Raises BlobError, also where maintenance moved them."""
+        """All batches of one extent, with their offsets in place.
+
+        Raises BlobError, also where maintenance moved them, and DamagedLog.
+        """
         data = await self._bytes(extent, 0, extent.length)
-        return _placed(data, extent.base_offset, extent.leader_epoch)
+        kept, _, patched = _whole_batches(data, extent.base_offset, extent)
+        if kept != len(data):
+            raise DamagedLog(f"{_where(extent)} is not whole")
+        return data if patched is None else patched
 
     async def segment_index(self, extent: Extent) -> Index | None:
         """The index of an extent that is a segment; None of others, and of one that is damaged. Raises BlobError."""
@@ -155,19 +169,19 @@ def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: i
             if taken:
                 break  # what there is is a good answer; the next one begins with fresh rows
             raise
-        kept, next_base = _whole_batches(data, base, extent)
+        kept, next_base, patched = _whole_batches(data, base, extent)
         if not kept and not taken:
             if not first_whole:
                 break
             size = _base_and_length(data, 0)[1] + LENGTH_END
             if size > extent.length - position:
-                raise DamagedLog(f"batch at {base} of partition {extent.partition_id} is longer than its extent")
+                raise DamagedLog(f"batch at {base} is longer than {_where(extent)}")
             data = yield extent, position, size
-            kept, next_base = _whole_batches(data, base, extent)
+            kept, next_base, patched = _whole_batches(data, base, extent)
             if not kept:
-                raise DamagedLog(f"batch at {base} of partition {extent.partition_id} cannot be read")
+                raise DamagedLog(f"batch at {base} of {_where(extent)} cannot be read")
         if kept:
-            taken.append(_placed(memoryview(data)[:kept], base, extent.leader_epoch))
+            taken.append(memoryview(data if patched is None else patched)[:kept])
             total += kept
         if kept < extent.length - position:
             if kept:
@@ -191,14 +205,14 @@ def _seek(view: PartitionView, extent: Extent, offset: int) -> Generator[Wanted,
     while True:
         length = min(extent.length - position, step)
         if length < HEADER_BYTES:
-            raise DamagedLog(f"offset {offset} is not in the extent of partition {extent.partition_id} that names it")
+            raise DamagedLog(f"offset {offset} is not in {_where(extent)}")
         data = yield extent, position, length
         at = 0
         while at + HEADER_BYTES <= length:
             size = _base_and_length(data, at)[1] + LENGTH_END
             next_base = base + _INT32.unpack_from(data, at + _LAST_DELTA_AT)[0] + 1
             if size < HEADER_BYTES or next_base <= base:
-                raise DamagedLog(f"no batch at {base} of partition {extent.partition_id}")
+                raise DamagedLog(f"no batch at {base} of {_where(extent)}")
             if offset < next_base:
                 return position + at, base
             at += size
@@ -213,28 +227,41 @@ def _hint(view: PartitionView, offset: int, extent: Extent, position: int) -> No
     hints[offset] = (extent.blob_id, extent.position + position)
 
 
-def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int]:
-    """(bytes of whole batches at the begin of `data`, the offset after them). Raises DamagedLog for what is no batch."""
+def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int, bytearray | None]:
+    """(bytes of whole batches at the begin of `data`, the offset after them, `data` patched or None if it is good as it is).
+
+    Raises DamagedLog for what is not the batches that the row promises.
+    """
     at, end = 0, len(data)
+    epoch = extent.leader_epoch
+    view = memoryview(data)
+    patched: bytearray | None = None
     while at + HEADER_BYTES <= end:
-        size = _base_and_length(data, at)[1] + LENGTH_END
-        if size < HEADER_BYTES or data[at + 16] != 2:
-            raise DamagedLog(f"no batch at {base} of partition {extent.partition_id}, blob {extent.blob_id:016x}")
-        if at + size > end:
+        stored_base, size, stored_epoch, magic, crc, _, last_delta = _head(data, at)
+        following = at + size + LENGTH_END
+        if size < HEADER_BYTES - LENGTH_END or magic != MAGIC_V2:
+            raise DamagedLog(f"no batch at {base} of {_where(extent)}")
+        if following > end:
             break
-        base += _INT32.unpack_from(data, at + _LAST_DELTA_AT)[0] + 1
-        at += size
-    return at, base
+        if crc32c(view[at + ATTRIBUTES_AT : following]) != crc:
+            raise DamagedLog(f"batch at {base} of {_where(extent)}: wrong checksum")
+        if stored_base != base:
+            raise DamagedLog(f"batch at {base} of {_where(extent)}: says it is at {stored_base}")
+        if stored_epoch != epoch:
+            if patched is None:
+                patched = bytearray(data)
+            set_base_offset(patched, at, base, epoch)
+        base += last_delta + 1
+        at = following
+    return at, base, patched
 
 
-def _placed(data: Buffer, base: int, leader_epoch: int) -> Buffer:
-    """The batches with their true offsets: as they are when the guess was right, else patched in a copy."""
-    if not len(data) or _base_and_length(data, 0)[0] == base:
-        return data
-    copy = bytearray(data)
-    at = 0
-    while at + HEADER_BYTES <= len(copy):
-        set_base_offset(copy, at, base, leader_epoch)
-        base += _INT32.unpack_from(copy, at + _LAST_DELTA_AT)[0] + 1
-        at += _base_and_length(copy, at)[1] + LENGTH_END
-    return copy
+def check_batches(data: Buffer, extent: Extent) -> None:
+    """Whether `data` holds the batches of the whole extent, and nothing else. Raises DamagedLog."""
+    kept, following, _ = _whole_batches(data, extent.base_offset, extent)
+    if kept != len(data) or following != extent.last_offset + 1:
+        raise DamagedLog(f"{_where(extent)} is not whole")
+
+
+def _where(extent: Extent) -> str:
+    return f"the extent at {extent.base_offset} of partition {extent.partition_id}, blob {extent.blob_id:016x}"

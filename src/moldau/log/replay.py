@@ -2,7 +2,8 @@
 
 A blob that was left open is read from where the rows end (`applied_to`), section by section; each whole section becomes the commit it was. The
 first that is not whole ends the blob: it was being written when the process or the machine died, and was never answered (with acks=all; what
-acks=1 answered may be lost by a power cut). The rest of the file is cut off. A blob shorter than the rows say is damage: nothing is changed.
+acks=1 answered may be lost by a power cut). The rest of the file is cut off. Damage it is, and nothing is changed, if the blob is shorter than the rows say, or if a later section
+says that the blob had been synced beyond the one that is not whole.
 
 Costs reading what was written since the last apply, about a tenth of a second's writes; a start after a clean stop finds no open blob.
 """
@@ -23,19 +24,20 @@ from . import fold, sections
 
 log = logging.getLogger(__name__)
 
+ADVICE = "Nothing was changed; look at the data directory with 'moldau inspect', or bring back a backup."
+
 _READ_BYTES = 4 << 20
 _COMMITS_MAX = 512
 
 
 class Replayed:
-    """What a replay did: blobs sealed, sections applied, bytes cut off."""
+    """What a replay did: blobs sealed, sections applied."""
 
-    __slots__ = ("blobs", "cut_bytes", "sections")
+    __slots__ = ("blobs", "sections")
 
     def __init__(self) -> None:
         self.blobs = 0
         self.sections = 0
-        self.cut_bytes = 0
 
 
 def commit_of(section: sections.Section, data: memoryview, blob_id: int, position: int) -> AppendCommit:
@@ -104,8 +106,7 @@ class Replay:
         if size < start:
             there = f"has {size} bytes" if size >= 0 else "is not there"
             raise StoreCorrupt(
-                f"record bytes are missing: blob {blob_id:016x} {there}, rows name {start} of it. Nothing was changed; bring the"
-                " data directory back from a backup, or look at it with 'moldau inspect'."
+                f"record bytes are missing: blob {blob_id:016x} {there}, {start} bytes of it were acknowledged. {ADVICE}"
             )
         end = await self._sections(blob_id, start, size) if size > start else start
         if size >= 0:
@@ -143,29 +144,51 @@ class Replay:
                     await self._apply(commits)
                     commits = []
         except sections.BadSection as torn:
-            if any(window[position - window_at :][:4096]):
-                log.warning(
-                    "event=journal_tail_cut blob=%016x position=%d size=%d why=%s", blob_id, position, size, torn
-                )
-                self.done.cut_bytes += size - position
+            await self._refuse_damage(blob_id, position, size, torn)
         if commits:
             await self._apply(commits)
         return position
 
-    async def _apply(self, commits: list[AppendCommit]) -> None:
-        told: asyncio.Future[list[AppendResult]] = asyncio.get_running_loop().create_future()
+    async def _refuse_damage(self, blob_id: int, position: int, size: int, torn: sections.BadSection) -> None:
+        """What lies there is no whole section: raise StoreCorrupt if it was one once."""
+        later = 0
+        at = position + 1
+        while at < size:
+            data = await self._blobs.read(blob_id, at, min(_READ_BYTES, size - at))
+            found = data.find(sections.MAGIC)
+            while found >= 0:
+                try:
+                    section = sections.unpack_header(data, found)
+                except sections.BadSection:
+                    pass
+                else:
+                    later += 1
+                    if section.synced_to > position:
+                        raise StoreCorrupt(
+                            f"record bytes are damaged: {torn} in blob {blob_id:016x}; they were acknowledged as durable. {ADVICE}"
+                        )
+                found = data.find(sections.MAGIC, found + 1)
+            # a header may lie across the border
+            at += len(data) - (sections.HEADER_MAX if len(data) > sections.HEADER_MAX and at + len(data) < size else 0)
+        if later or any(await self._blobs.read(blob_id, position, min(sections.HEAD_BYTES, size - position))):
+            text = "event=journal_tail_cut blob=%016x position=%d size=%d later_sections=%d why='%s'"
+            log.warning(text, blob_id, position, size, later, torn)
 
-        def applied(moved: list[AppendResult] | None, error: Exception | None) -> None:
+    async def _apply(self, commits: list[AppendCommit]) -> None:
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def applied(_: list[AppendResult] | None, error: Exception | None) -> None:
             if error is not None:
                 told.set_exception(error)
             else:
-                told.set_result(moved or [])
+                told.set_result(None)
 
         self._store.apply(commits, applied)
-        moved = await told
-        if moved:
+        try:
+            await told
+        except StoreCorrupt as corrupt:
+            blob_id = commits[0].blob_id
             raise StoreCorrupt(
-                f"the write-ahead blob {commits[0].blob_id:016x} does not fit the rows: {moved[:5]}. Nothing of it was lost;"
-                " bring the data directory back from a backup, or look at it with 'moldau inspect'."
-            )
+                f"the write-ahead blob {blob_id:016x} does not fit the rows: {corrupt}. {ADVICE}"
+            ) from corrupt
         self.done.sections += len(commits)

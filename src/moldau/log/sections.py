@@ -4,8 +4,9 @@
 4   uint32    bytes of the whole section, this header included
 8   uint32    number of partitions
 12  int64     when it was made, ms since the epoch
-20  uint32    CRC-32C of the header's other fields and the table
-24  for each partition: int32 partition id | int64 base offset (the guess) | uint32 length
+20  int64     up to where this blob was known to be synced by then: what lies before it cannot be torn, only damaged
+28  uint32    CRC-32C of the header's other fields and the table
+32  for each partition: int32 partition id | int64 base offset (the guess) | uint32 length
 ... the partitions' batches, in the order of the table, each batch with its own CRC
 """
 
@@ -16,13 +17,17 @@ from struct import Struct
 from moldau.records.crc import crc32c
 
 MAGIC = b"MLS1"
-_HEAD = Struct(">4sIIqI")
+_HEAD = Struct(">4sIIqqI")
 _ROW = Struct(">iqI")
 HEAD_BYTES = _HEAD.size
 ROW_BYTES = _ROW.size
 
 
-_CRC_AT = 20
+_CRC_AT = 28
+
+
+HEADER_MAX = HEAD_BYTES + 200 * ROW_BYTES
+"""A flush has 200 partitions at most."""
 
 
 class BadSection(Exception):
@@ -41,20 +46,21 @@ def header_bytes(partitions: int) -> int:
 class Section:
     """A header and its table: (partition id, base offset, length) rows."""
 
-    __slots__ = ("now", "size", "table")
+    __slots__ = ("now", "size", "synced_to", "table")
 
-    def __init__(self, size: int, now: int, table: list[tuple[int, int, int]]) -> None:
+    def __init__(self, size: int, now: int, synced_to: int, table: list[tuple[int, int, int]]) -> None:
         self.size = size
         self.now = now
+        self.synced_to = synced_to
         self.table = table
 
 
-def pack_header(now: int, table: list[tuple[int, int, int]]) -> bytes:
+def pack_header(now: int, synced_to: int, table: list[tuple[int, int, int]]) -> bytes:
     """Header and table for (partition id, base offset, length) rows."""
     rows = b"".join([_ROW.pack(*row) for row in table])
     total = HEAD_BYTES + len(rows) + sum([row[2] for row in table])
-    head = _HEAD.pack(MAGIC, total, len(table), now, 0)
-    return _HEAD.pack(MAGIC, total, len(table), now, crc32c(head[:_CRC_AT] + rows)) + rows
+    head = _HEAD.pack(MAGIC, total, len(table), now, synced_to, 0)
+    return _HEAD.pack(MAGIC, total, len(table), now, synced_to, crc32c(head[:_CRC_AT] + rows)) + rows
 
 
 def count_at(buffer: bytes | memoryview, position: int) -> int:
@@ -67,7 +73,7 @@ def unpack_header(buffer: bytes | memoryview, position: int = 0) -> Section:
     """The section that begins there. Raises BadSection; `Truncated` when more bytes might help."""
     if len(buffer) - position < HEAD_BYTES:
         raise Truncated(f"{len(buffer) - position} bytes at {position}, a header has {HEAD_BYTES}")
-    magic, total, count, now, crc = _HEAD.unpack_from(buffer, position)
+    magic, total, count, now, synced_to, crc = _HEAD.unpack_from(buffer, position)
     if magic != MAGIC:
         raise BadSection(f"{magic!r} at {position}, expected {MAGIC!r}")
     end = position + header_bytes(count)
@@ -78,4 +84,4 @@ def unpack_header(buffer: bytes | memoryview, position: int = 0) -> Section:
     rows = bytes(buffer[position + HEAD_BYTES : end])
     if crc32c(bytes(buffer[position : position + _CRC_AT]) + rows) != crc:
         raise BadSection(f"checksum of the section header at {position} is wrong")
-    return Section(total, now, list(_ROW.iter_unpack(rows)))
+    return Section(total, now, synced_to, list(_ROW.iter_unpack(rows)))

@@ -30,9 +30,11 @@ class Sequencer(Protocol):
         ...
 
 
-def section_header(flush: Flush) -> bytes:
+def section_header(flush: Flush, synced_to: int = 0) -> bytes:
     """What precedes the flush's batches in a write-ahead blob."""
-    return sections.pack_header(flush.now, [(part.view.partition_id, part.base, part.length) for part in flush.parts])
+    return sections.pack_header(
+        flush.now, synced_to, [(part.view.partition_id, part.base, part.length) for part in flush.parts]
+    )
 
 
 class StoreSequencer:

@@ -61,6 +61,12 @@ class WriteAhead:
         self.drained: Callable[[], Awaitable[None]] = _nothing
         """Returns when every row that names bytes of a blob is in the metadata store: awaited before the blob is sealed."""
 
+    def active(self) -> int:
+        """The blob that an append right after this goes to, or -1."""
+        if self._next >= 0 and not self._under_way and not self._replacing:
+            self._switch()
+        return self._active
+
     async def open(self) -> None:
         """Make the first blob. Raises BlobError or StoreError."""
         self._active = await self._begin()
@@ -104,9 +110,7 @@ class WriteAhead:
 
     def _take(self, length: int) -> int:
         """The blob to append to. Raises BlobError when there is none."""
-        if self._next >= 0 and not self._under_way and not self._replacing:
-            self._switch()
-        if self._active < 0:
+        if self.active() < 0:
             self._roll()
             raise BlobError("there is no write-ahead blob to append to; one is being made")
         self._appended += length

@@ -44,8 +44,8 @@ class JournalStore(Protocol):
         """Write the rows of all commits, and that each blob is applied up to the last byte they name, in one transaction.
 
         Their bytes are in blobs (`inline` is None). It waits for no sync: a later durable commit, or a checkpoint, makes it durable.
-        Partitions that are gone are left out. The answer names the entries that had MOVED, and were left out; of each partition
-        only the first: a journal has none.
+        Partitions that are gone are left out, and entries that are there already (after a lost reply all is given again). The error is
+        StoreCorrupt when an entry does not begin where its partition ends. The answer is empty.
         """
         ...
 
@@ -71,6 +71,10 @@ class LogStore(Protocol):
 
     async def extent_by_time(self, partition_id: int, timestamp: int) -> Extent | None:
         """The first extent whose `running_max_timestamp >= timestamp`."""
+        ...
+
+    async def extent_after_epoch(self, partition_id: int, epoch: int) -> Extent | None:
+        """The first extent of a later leader epoch."""
         ...
 
     async def read_inline(self, blob_id: int) -> bytes | None:
@@ -175,6 +179,18 @@ class MaintenanceStore(Protocol):
 
     async def live_counts(self) -> list[tuple[int, bool, int, int]]:
         """(blob id, inline, extents it is counted with, extents that name it) where the two differ, for `inspect`."""
+        ...
+
+
+class RecoveryStore(Protocol):
+    """What a start after an unclean stop needs, and bringing back a copy. Nobody serves meanwhile."""
+
+    async def raise_leader_epochs(self, by: int) -> None:
+        """Of every partition that is alive: the log may have gone back, and clients are to find that out (KIP-320)."""
+        ...
+
+    async def went_back(self) -> None:
+        """The store is an older state of itself: raise epochs and skip ids that may have been given out since."""
         ...
 
 

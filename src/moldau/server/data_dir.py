@@ -1,9 +1,12 @@
 """The data directory: who may use it, and which format it has.
 
-DIR/lock               held by the process that serves (flock); says its process id
+DIR/lock               held by the process that serves (flock); its process id, and the boot of the machine it serves in
 DIR/format             version of everything in here, and the release that wrote it
 DIR/metadata.sqlite    rows (SQLite, WAL mode)
 DIR/blobs/             record bytes
+
+The lock hangs on the open file, not on the process: it is free when the last process that has the file open is gone. One process takes
+it; workers of one host that are to share the directory get the open file from it.
 """
 
 from __future__ import annotations
@@ -12,8 +15,11 @@ import fcntl
 import os
 from pathlib import Path
 
+from moldau import faults
 from moldau.broker.assembly import FORMAT_VERSION
 from moldau.version import VERSION
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class DataDirError(Exception):
@@ -21,10 +27,11 @@ class DataDirError(Exception):
 
 
 class DataDir:
-    """An open, locked data directory."""
+    """An open, locked data directory. `power_kept`: the machine has been running since it was last served from."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.power_kept = False
         self._lock_fd = -1
 
     def open(self) -> None:
@@ -34,46 +41,97 @@ class DataDir:
             self._lock()
             self._check_format()
         except OSError as error:
+            self.close()
             raise DataDirError(
                 f"cannot use the data directory {self.path}: {error.strerror or error}. Choose another with --data DIR."
             ) from error
+        except DataDirError:
+            self.close()
+            raise
 
     def _lock(self) -> None:
         fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        words = os.pread(fd, 256, 0).decode("ascii", "replace").split()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
+            owner = words[0] if words else "unknown"
             raise DataDirError(
                 f"the data directory {self.path} is in use by process {owner}. Stop that broker or choose another with --data DIR."
             ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._lock_fd = fd
+        last_boot = words[1] if len(words) > 1 else ""
+        self.power_kept = last_boot != "" and last_boot == boot_id()
+        self._write_lock(last_boot)
+
+    def _write_lock(self, boot: str) -> None:
+        content = f"{os.getpid()}\n{boot}\n".encode("ascii", "replace")
+        faults.hit("server.data_dir.lock")
+        os.pwrite(self._lock_fd, content, 0)
+        os.ftruncate(self._lock_fd, len(content))
+
+    def recovered(self) -> None:
+        """What the last run left is put right: from now on only the next loss of power matters. Raises OSError."""
+        self._write_lock(boot_id())
 
     def _check_format(self) -> None:
         file = self.path / "format"
         if not file.exists():
+            if (self.path / "backup.json").exists():
+                raise DataDirError(
+                    f"{self.path} is a backup. Make a data directory of it: moldau restore {self.path} --data DIR"
+                )
             if (self.path / "metadata.sqlite").exists():
                 raise DataDirError(
                     f"{self.path} holds metadata.sqlite but no format file: it is no whole data directory."
                 )
-            temporary = self.path / "format.tmp"
-            temporary.write_text(f"{FORMAT_VERSION} moldau-{VERSION}\n", "ascii")
-            os.replace(temporary, file)
+            self.write_format()
             return
         words = file.read_text("ascii", "replace").split()
-        if not words or not words[0].isdigit():
-            raise DataDirError(f"{file} says {' '.join(words)[:40]!r}, expected a format version: it is damaged.")
+        if not words or not words[0].isdigit() or int(words[0]) < 1:
+            raise DataDirError(
+                f"{file} says {' '.join(words)[:40]!r}, expected a format version from 1 to {FORMAT_VERSION}: it is damaged."
+                " Nothing was changed."
+            )
         if int(words[0]) > FORMAT_VERSION:
             raise DataDirError(
-                f"{self.path} has format {words[0]} (written by {' '.join(words[1:]) or 'a newer release'}); this release"
+                f"{self.path} has format {words[0][:20]} (written by {' '.join(words[1:])[:40] or 'a newer release'}); this release"
                 f" ({VERSION}) knows up to format {FORMAT_VERSION}. Use the newer release. Nothing was changed."
             )
+
+    def write_format(self) -> None:
+        """Say which format is in here, so that it is there after a power cut. Raises OSError."""
+        temporary = self.path / "format.tmp"
+        faults.hit("server.data_dir.format")
+        with open(temporary, "w", encoding="ascii") as out:
+            out.write(f"{FORMAT_VERSION} moldau-{VERSION}\n")
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, self.path / "format")
+        faults.hit("server.data_dir.formatted")
+        sync_folder(self.path)
+        sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Give the lock back."""
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def boot_id() -> str:
+    """Names the time since the machine was started; empty where that cannot be known."""
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -28,13 +28,14 @@ async def inspect_data_dir(data: Path | None, *, deep: bool) -> dict[str, Any]:
     folder = DataDir(data)
     folder.open()
     try:
-        return await _inspect(data, deep)
+        return await look_at(data, deep=deep, power_kept=folder.power_kept)
     finally:
         folder.close()
 
 
-async def _inspect(data: Path, deep: bool) -> dict[str, Any]:
-    engine = SqliteEngine(data / "metadata.sqlite", asyncio.get_running_loop())
+async def look_at(data: Path, *, deep: bool, power_kept: bool = False) -> dict[str, Any]:
+    """As `inspect_data_dir`, of a directory that nobody else can open. Raises StoreError."""
+    engine = SqliteEngine(data / "metadata.sqlite", asyncio.get_running_loop(), power_kept=power_kept)
     engine.open()
     blobs = LocalBlobs(data / "blobs")
     problems: list[str] = []

@@ -71,7 +71,8 @@ class Lifecycle:
             await self.server.bind(self.listeners)
             if self.options.http_host:
                 await self._listen_http()
-            await self.node.start(self.data.path, syncs=not self.ephemeral)
+            await self.node.start(self.data.path, syncs=not self.ephemeral, power_kept=self.data.power_kept)
+            self.data.recovered()
             self.endpoints = await self.server.serve()
             self.loop_lag.start()
             self._ready = True

@@ -326,8 +326,8 @@ class _Fetch:
                 found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first)
                 if found is None:
                     found = await self.broker.reader.read(view, partition.fetch_offset, limit, first)
-            except (DamagedLog, StoreError):
-                self.broker.report_damage(view, partition.fetch_offset)
+            except (DamagedLog, StoreError) as error:
+                self.broker.report_damage(view, partition.fetch_offset, error)
                 views[index] = error_codes.KAFKA_STORAGE_ERROR
                 continue
             if found[1]:

@@ -80,5 +80,9 @@ async def _partition(
                 offset, at = -1, -1
         epoch = view.leader_epoch if offset >= 0 and version >= 4 else -1
         return ListOffsetsPartitionResponse(partition_index=index, offset=offset, timestamp=at, leader_epoch=epoch)
-    except (StoreError, DamagedLog):
+    except DamagedLog as error:
+        assert view is not None
+        broker.report_damage(view, view.log_start_offset, error)
+        return _error(partition, error_codes.KAFKA_STORAGE_ERROR)
+    except StoreError:
         return _error(partition, error_codes.KAFKA_STORAGE_ERROR)

@@ -1,6 +1,7 @@
 """OffsetForLeaderEpoch 2-4 (KIP-101, KIP-320): where an epoch of a partition ended.
 
-An epoch begins only when the store went back, so a partition nearly always has one: the current one, which ends at the high watermark.
+Epochs rise at a start after an unclean stop, and when a copy is brought back: whenever the log may have gone back. The answer is the
+greatest epoch that is not above the one asked for, and where the next one begins.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moldau.broker.partitions import PartitionError, view_of
+from moldau.metadata.errors import StoreError
+from moldau.protocol import error_codes
 from moldau.protocol.messages.offset_for_leader_epoch import (
     EpochEndOffset,
     OffsetForLeaderEpochRequest,
@@ -19,6 +22,7 @@ from moldau.protocol.messages.offset_for_leader_epoch import (
 if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
+    from moldau.log.view import PartitionView
 
 
 UNDEFINED = -1
@@ -43,6 +47,25 @@ async def _end(broker: Broker, name: str, asked: OffsetForLeaderPartition) -> Ep
         return EpochEndOffset(
             error_code=error.error_code, partition=asked.partition, leader_epoch=UNDEFINED, end_offset=UNDEFINED
         )
-    if asked.leader_epoch == view.leader_epoch:
-        return EpochEndOffset(partition=asked.partition, leader_epoch=view.leader_epoch, end_offset=view.high_watermark)
-    return EpochEndOffset(partition=asked.partition, leader_epoch=UNDEFINED, end_offset=UNDEFINED)
+    epoch, end_offset = asked.leader_epoch, view.high_watermark
+    if not 0 <= epoch <= view.leader_epoch:
+        epoch, end_offset = UNDEFINED, UNDEFINED
+    elif epoch < view.leader_epoch:
+        try:
+            epoch, end_offset = await _ended(broker, view, epoch)
+        except StoreError:
+            return EpochEndOffset(
+                error_code=error_codes.KAFKA_STORAGE_ERROR,
+                partition=asked.partition,
+                leader_epoch=UNDEFINED,
+                end_offset=UNDEFINED,
+            )
+    return EpochEndOffset(partition=asked.partition, leader_epoch=epoch, end_offset=end_offset)
+
+
+async def _ended(broker: Broker, view: PartitionView, epoch: int) -> tuple[int, int]:
+    """The epoch that was the latest when `epoch` was, and where the log of it ends."""
+    later = await broker.log_store.extent_after_epoch(view.partition_id, epoch)
+    end_offset = view.high_watermark if later is None else later.base_offset
+    before = await broker.log_store.extents_before(view.partition_id, end_offset, 1)
+    return (before[-1].leader_epoch if before else epoch), max(end_offset, view.log_start_offset)

@@ -41,16 +41,26 @@ class MemoryLogStore:
         done(results, None)
 
     def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
-        moved: dict[int, AppendResult] = {}
+        ends: dict[int, int] = {}
+        for entry in [entry for commit in commits for entry in commit.entries]:
+            row = self._alive(entry.partition_id)
+            if row is not None:
+                end, after = ends.get(entry.partition_id, row.end_offset), entry.expected_end + entry.records
+                if entry.expected_end > end or entry.expected_end < end < after:
+                    done(
+                        None,
+                        StoreCorrupt(
+                            f"partition {entry.partition_id} ends at {end}, the journal goes on at {entry.expected_end}"
+                        ),
+                    )
+                    return
+                ends[entry.partition_id] = max(end, after)
         for commit in commits:
             for entry in commit.entries:
-                if entry.partition_id not in moved:
-                    result = self._append(commit, entry)
-                    if result.status == MOVED:
-                        moved[entry.partition_id] = result
+                self._append(commit, entry)  # one that is there already has MOVED
         for blob_id, end in applied_ends(commits).items():
             self._state.journal[blob_id] = max(end, self._state.journal.get(blob_id, 0))
-        done(list(moved.values()), None)
+        done([], None)
 
     async def applied_to(self, blob_id: int) -> int:
         return self._state.journal.get(blob_id, 0)
@@ -112,6 +122,12 @@ class MemoryLogStore:
     async def extent_by_time(self, partition_id: int, timestamp: int) -> Extent | None:
         for extent in self._state.extents.get(partition_id, []):
             if extent.running_max_timestamp >= timestamp:
+                return extent
+        return None
+
+    async def extent_after_epoch(self, partition_id: int, epoch: int) -> Extent | None:
+        for extent in self._state.extents.get(partition_id, []):
+            if extent.leader_epoch > epoch:
                 return extent
         return None
 

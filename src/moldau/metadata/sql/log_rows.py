@@ -75,5 +75,28 @@ async def extent_by_time(tx: Tx, partition_id: int, timestamp: int) -> Extent | 
     return high
 
 
+async def extent_after_epoch(tx: Tx, partition_id: int, epoch: int) -> Extent | None:
+    """Bisects over offsets as `extent_by_time` does: epochs never fall along a partition."""
+    last = await tx.run("extents_before", partition_id=partition_id, from_offset=1 << 62, limit=1)
+    if not last or extent_of(last[0]).leader_epoch <= epoch:
+        return None
+    high = extent_of(last[0])
+    low = -1  # everything that ends at or below is of the epoch or older
+    while low + 1 < high.base_offset:
+        middle = (low + 1 + high.base_offset) // 2
+        probe = extent_of((await tx.run("extents_from", partition_id=partition_id, from_offset=middle, limit=1))[0])
+        if probe.leader_epoch <= epoch:
+            low = probe.last_offset
+        elif probe.last_offset < high.last_offset:
+            high = probe
+        else:
+            # nothing lies between middle and high
+            rows = await tx.run("extents_before", partition_id=partition_id, from_offset=high.base_offset, limit=1)
+            if not rows or extent_of(rows[0]).leader_epoch <= epoch:
+                return high
+            high = extent_of(rows[0])
+    return high
+
+
 async def insert_blob(tx: Tx, blob: BlobRow) -> None:
     await tx.run("blob_insert", blob_id=blob.blob_id, kind=blob.kind, size=blob.size, created_ms=blob.created_ms)

@@ -44,6 +44,7 @@ from ..errors import StoreError, StoreUnavailable
 from ..sql.named import load_queries
 from .connection import WalIndex, connect, is_worlds_fault, migrate, prime_wal, store_error
 from .tx import SqliteTx, drive
+from .wal_check import refuse_damaged_wal
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +77,10 @@ class _Job:
 class SqliteEngine:
     """See the module's text. `open` and `close` may block; the rest never blocks the loop for long."""
 
-    def __init__(self, path: Path, loop: AbstractEventLoop, *, syncs: bool = True) -> None:
+    def __init__(self, path: Path, loop: AbstractEventLoop, *, syncs: bool = True, power_kept: bool = False) -> None:
         self.path = path
         self.syncs = syncs
+        self._power_kept = power_kept
         self.queries = load_queries()
         self.before_sync: Callable[[], None] = lambda: None
         self.commits = 0
@@ -115,6 +117,7 @@ class SqliteEngine:
     def open(self) -> None:
         """Open or create, migrate, prime the WAL. Raises StoreUnavailable, StoreCorrupt or FormatTooNew."""
         try:
+            refuse_damaged_wal(self.path, power_kept=self._power_kept)
             self._writer = connect(self.path)
             if not self.syncs:
                 self._writer.execute("PRAGMA synchronous=OFF")

@@ -10,8 +10,9 @@ import sqlite3
 from collections import Counter
 from typing import Any
 
+from ..errors import StoreCorrupt, StoreUnavailable
 from ..ports import AppendDone
-from ..rows import KIND_WAL, MOVED, AppendCommit, AppendEntry, AppendResult, applied_ends
+from ..rows import KIND_WAL, AppendCommit, AppendEntry, AppendResult, applied_ends
 from .engine import SqliteEngine
 from .tx import SqliteTx
 
@@ -33,13 +34,12 @@ _APPLIED = (
 
 
 def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendResult]:
-    """Inside the caller's transaction. Returns the entries that had moved."""
+    """Inside the caller's transaction. Raises StoreCorrupt."""
     by_partition: dict[int, list[tuple[AppendCommit, AppendEntry]]] = {}
     for commit in commits:
         for entry in commit.entries:
             by_partition.setdefault(entry.partition_id, []).append((commit, entry))
     values: list[Any] = []
-    moved: list[AppendResult] = []
     live: Counter[int] = Counter()
     for partition_id, entries in by_partition.items():
         head = cursor.execute(_HEAD, (partition_id,)).fetchone()
@@ -48,9 +48,12 @@ def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendRes
         end, epoch, running = head
         taken = 0
         for commit, entry in entries:
+            if entry.expected_end + entry.records <= end:
+                continue  # an apply before whose reply was lost
             if entry.expected_end != end:
-                moved.append(AppendResult(MOVED, end))
-                break
+                raise StoreCorrupt(
+                    f"partition {partition_id} ends at {end}, the journal goes on at {entry.expected_end}"
+                )
             end += entry.records
             taken += entry.length
             live[commit.blob_id] += 1
@@ -74,7 +77,7 @@ def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendRes
     _insert(cursor, values)
     cursor.executemany(_LIVE, [(count, blob_id) for blob_id, count in live.items()])
     cursor.executemany(_APPLIED, list(applied_ends(commits).items()))
-    return moved
+    return []
 
 
 def _insert(cursor: sqlite3.Cursor, values: list[Any]) -> None:
@@ -94,7 +97,15 @@ class SqliteJournalStore:
         self._engine = engine
 
     def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
-        self._engine.submit(lambda cursor: apply(cursor, commits), done, durable=False)
+        def operation(cursor: sqlite3.Cursor) -> list[AppendResult]:
+            # the system may write rows to the disk before we ask for it: what they name must be there by then
+            try:
+                self._engine.before_sync()
+            except Exception as error:
+                raise StoreUnavailable(f"the journal cannot be synced: {error}") from error
+            return apply(cursor, commits)
+
+        self._engine.submit(operation, done, durable=False, measured=False)
 
     async def applied_to(self, blob_id: int) -> int:
         async def body(tx: SqliteTx) -> int:

@@ -107,6 +107,9 @@ class SqliteLogStore:
     async def extent_by_time(self, partition_id: int, timestamp: int) -> Extent | None:
         return await self._engine.read(lambda tx: log_rows.extent_by_time(tx, partition_id, timestamp))
 
+    async def extent_after_epoch(self, partition_id: int, epoch: int) -> Extent | None:
+        return await self._engine.read(lambda tx: log_rows.extent_after_epoch(tx, partition_id, epoch))
+
     async def read_inline(self, blob_id: int) -> bytes | None:
         async def body(tx: SqliteTx) -> bytes | None:
             rows = await tx.run("inline_get", blob_id=blob_id)

@@ -1,0 +1,28 @@
+"""`moldau serve` whose thresholds are small, so that in a second it does everything that takes hours otherwise.
+
+Run as a program; its arguments are those of `moldau`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from moldau.broker import upkeep
+from moldau.cli.main import main
+from moldau.log import journal, wal
+from moldau.log.collection import Collector
+
+
+def shrink(put: Callable[[Any, str, Any], None] = setattr) -> None:
+    """For the whole process; `put` may be pytest's `monkeypatch.setattr`."""
+    put(wal, "ROLL_BYTES", 600_000)
+    put(journal, "APPLY_SECONDS", 0.02)
+    put(upkeep, "_TICK_SECONDS", 0.02)
+    put(upkeep, "_SWEEP_SECONDS", 0.05)
+    put(Collector.__init__, "__defaults__", (20, 20))
+
+
+if __name__ == "__main__":
+    shrink()
+    main()
