@@ -178,7 +178,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     [
         ("metadata.sqlite", b"no database" * 1000, "file is not a database. Nothing was changed; look"),
         ("format", b"99 moldau-9.9\n", "has format 99 (written by moldau-9.9)"),
-        ("format", b"?", "expected a format version: it is damaged"),
+        ("format", b"?", "expected a format version from 1 to 1: it is damaged"),
         ("format", None, "holds metadata.sqlite but no format file"),
     ],
 )

@@ -174,9 +174,7 @@ def test_blobs_are_sealed_with_all_their_rows(tmp_path: Path, monkeypatch: pytes
     run(main())
 
 
-@pytest.mark.parametrize(
-    "point", ["blobs.local.write", "blobs.local.written", "blobs.local.sync", "blobs.local.synced"]
-)
+@pytest.mark.parametrize("point", ["blobs.local.write", "blobs.local.written", "blobs.local.sync"])
 @pytest.mark.parametrize("size", [50, 5000])
 def test_after_a_failure_nothing_that_failed_comes_back(tmp_path: Path, point: str, size: int) -> None:
     """What was answered with an error is written, perhaps; but its offset now belongs to another record."""
