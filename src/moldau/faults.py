@@ -35,6 +35,7 @@ POINTS: dict[str, str] = {
     "metadata.sqlite.checkpoint": "before the WAL is synced and copied into the database",
     "metadata.sqlite.checkpointed": "after that",
     "metadata.sqlite.close": "before the last checkpoint of a clean end",
+    "metadata.sqlite.copy": "before the rows are copied from beside their broker",
     "log.snapshot.write": "before a view snapshot is written",
     "log.build.put": "before a segment is put",
     "log.build.stored": "after it is stored, before any row names it",
@@ -49,6 +50,12 @@ POINTS: dict[str, str] = {
     "server.data_dir.lock": "before the lock says who serves",
     "server.data_dir.format": "before the format file of a new directory is written",
     "server.data_dir.formatted": "after it has its name, before that is durable",
+    "server.backup.blob": "before a blob is copied into a backup",
+    "server.backup.replay": "before a copy is put in order",
+    "server.backup.manifest": "before the manifest that makes it a backup is written",
+    "server.backup.named": "after it has its name, before that is durable",
+    "server.restore.file": "before a file of a backup is copied into a data directory",
+    "server.restore.forward": "before numbers are skipped that may have been given out after the backup",
 }
 """Every point with what is about to happen or has just happened. A test fails when one is missing here or never passed.
 """

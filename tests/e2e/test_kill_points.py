@@ -79,8 +79,16 @@ OF_GARBAGE = {
 }
 AT_THE_END = {"metadata.sqlite.close", "blobs.local.seal", "blobs.local.cut"}
 """Passed when a broker is told to stop."""
-ELSEWHERE = {"log.collect.orphan"}
-"""Passed only when a broker was killed before and an hour later: tests/unit/log."""
+ELSEWHERE = {
+    "log.collect.orphan",  # passed only when a broker was killed before and an hour later: tests/unit/log
+    "metadata.sqlite.copy",  # these by `moldau backup` and `moldau restore`: tests/e2e/test_backup.py
+    "server.backup.blob",
+    "server.backup.manifest",
+    "server.backup.named",
+    "server.backup.replay",
+    "server.restore.file",
+    "server.restore.forward",
+}
 
 
 def broker_in(folder: Path, fault: str = "") -> BrokerProcess:

@@ -21,7 +21,11 @@ from moldau.blobs.local import LocalBlobs
 from moldau.server.data_dir import DataDir
 
 SOURCE = Path(moldau.__file__).parent
-STORES = [SOURCE / "blobs", SOURCE / "metadata", SOURCE / "server" / "data_dir.py"]
+STORES = [
+    SOURCE / "blobs",
+    SOURCE / "metadata",
+    *(SOURCE / "server" / f"{name}.py" for name in ("data_dir", "copying", "manifest", "backup", "restore")),
+]
 RISKY_CALLS = {
     "write",
     "pwrite",
@@ -44,6 +48,8 @@ OF_MODULES = {"os", "connection", ""}
 """What these calls hang on: `str.replace` and the like are not meant."""
 RISKY_SQL = ("COMMIT", "wal_checkpoint")
 WITHOUT = {
+    "filled": "removes what it put there itself; a death leaves a folder that is neither a backup nor a data directory",
+    "sync_names": "syncs what points around its callers stand for",
     "_clean": "makes the folder, removes leftovers of puts at the start; a crash there leaves both to the next start",
 }
 
@@ -167,8 +173,9 @@ def test_every_point_is_passed(tmp_path: Path) -> None:
     folder = DataDir(tmp_path / "data")
     folder.open()
     folder.close()
-    # those of the log are passed by a whole broker: tests/e2e/test_maintained_broker.py
-    assert seen == {name for name in faults.POINTS if not name.startswith("log.")}
+    # those of the log are passed by a whole broker, the others by a backup: tests/e2e/test_maintained_broker.py, test_backup.py
+    elsewhere = ("log.", "server.backup.", "server.restore.", "metadata.sqlite.copy")
+    assert seen == {name for name in faults.POINTS if not name.startswith(elsewhere)}
 
 
 def test_each_kind_of_fault() -> None:

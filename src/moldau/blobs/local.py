@@ -1,6 +1,6 @@
 """Blobs as local files: write-ahead files appended by one thread with grouped syncs, immutable files put whole.
 
-Layout: `DIR/<16 hex digits of the id>.blob`. What is inside is the writer's business (`moldau.log.sections`,
+Layout: `DIR/<16 hex digits of the id>.blob`, and `DIR/hold` (`moldau.blobs.hold`). What is inside is the writer's business (`moldau.log.sections`,
 `moldau.log.segment`); here a file is bytes. An append is `pwritev` then `fdatasync`; appends that arrive while a sync
 runs share the next one. A put is written to `<name>.tmp`, synced, renamed, and the directory synced; what a crash left
 under `.tmp` goes at the start.
@@ -35,6 +35,7 @@ from moldau import faults
 from moldau.histogram import Histogram
 
 from .appendable import Appendable, sync_data, write_all
+from .hold import Deletions
 from .ports import AppendDone, BlobError, BlobMissing, Buffer
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class LocalBlobs:
     def __init__(self, folder: Path, *, syncs: bool = True) -> None:
         self.folder = folder
         self._may_sync = syncs
+        self._deletions = Deletions(folder)
         self.synced_bytes = 0
         self.syncs = 0
         self.sync_seconds = Histogram()
@@ -332,11 +334,12 @@ class LocalBlobs:
     async def delete(self, blob_id: int) -> None:
         def work() -> None:
             faults.hit("blobs.local.delete")
-            with self._lock:
-                file = self._appendable.pop(blob_id, None)
-            if file is not None:
-                os.close(file.fd)
-            self.path(blob_id).unlink(missing_ok=True)
+            with self._deletions.allowed():
+                with self._lock:
+                    file = self._appendable.pop(blob_id, None)
+                if file is not None:
+                    os.close(file.fd)
+                self.path(blob_id).unlink(missing_ok=True)
 
         try:
             await self._in_pool(work)

@@ -23,6 +23,10 @@ class BlobMissing(BlobError):
     """No such blob, or it ends before the range that was asked for."""
 
 
+class BlobHeld(BlobError):
+    """Not deleted: somebody copies the store's files. Try again later."""
+
+
 class BlobStore(Protocol):
     """Bytes under ids. A blob is either appended to until it is sealed, or put whole; then it never changes."""
 
@@ -87,7 +91,7 @@ class BlobStore(Protocol):
         ...
 
     async def delete(self, blob_id: int) -> None:
-        """No error if it is not there."""
+        """No error if it is not there. Raises BlobHeld while somebody copies the files."""
         ...
 
     async def sizes(self) -> dict[int, int]:

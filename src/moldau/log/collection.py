@@ -2,13 +2,14 @@
 
 A blob goes in three steps (rule 3): it is *doomed* when no extent names it (no commit can name it from then on), its bytes are deleted when
 readers have had time to leave, then its row is dropped. A file that no row knows, left by a crash between its write and its commit,
-is seen twice, `ORPHAN_AGE_MS` apart, and then gets a doomed row: should its commit come all the same, it is refused.
+is seen twice, `ORPHAN_AGE_MS` apart, and then gets a doomed row: should its commit come all the same, it is refused. While somebody copies
+the files (a backup) nothing is deleted.
 """
 
 from __future__ import annotations
 
 from moldau import faults
-from moldau.blobs.ports import BlobStore
+from moldau.blobs.ports import BlobHeld, BlobStore
 from moldau.clock import Clock
 from moldau.metadata.ports import MaintenanceStore
 
@@ -58,14 +59,19 @@ class Collector:
             pass
         while True:
             doomed = await self._store.doomed_blobs(now - grace_ms + 1, CHUNK)
+            gone: list[int] = []
             for blob in doomed:
                 faults.hit("log.collect.delete")
-                await self._blobs.delete(blob.blob_id)
-            if doomed:
+                try:
+                    await self._blobs.delete(blob.blob_id)
+                except BlobHeld:
+                    break
+                gone.append(blob.blob_id)
+            if gone:
                 faults.hit("log.collect.forget")
-                await self._store.forget_blobs([blob.blob_id for blob in doomed])
-            deleted += len(doomed)
-            if len(doomed) < CHUNK:
+                await self._store.forget_blobs(gone)
+            deleted += len(gone)
+            if len(gone) < CHUNK:
                 return deleted
 
     async def look_for_orphans(self) -> bool:

@@ -155,19 +155,12 @@ class Replay:
         at = position + 1
         while at < size:
             data = await self._blobs.read(blob_id, at, min(_READ_BYTES, size - at))
-            found = data.find(sections.MAGIC)
-            while found >= 0:
-                try:
-                    section = sections.unpack_header(data, found)
-                except sections.BadSection:
-                    pass
-                else:
-                    later += 1
-                    if section.synced_to > position:
-                        raise StoreCorrupt(
-                            f"record bytes are damaged: {torn} in blob {blob_id:016x}; they were acknowledged as durable. {ADVICE}"
-                        )
-                found = data.find(sections.MAGIC, found + 1)
+            for section in sections.headers_in(data):
+                later += 1
+                if section.synced_to > position:
+                    raise StoreCorrupt(
+                        f"record bytes are damaged: {torn} in blob {blob_id:016x}; they were acknowledged as durable. {ADVICE}"
+                    )
             # a header may lie across the border
             at += len(data) - (sections.HEADER_MAX if len(data) > sections.HEADER_MAX and at + len(data) < size else 0)
         if later or any(await self._blobs.read(blob_id, position, min(sections.HEAD_BYTES, size - position))):

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import Struct
 
 from moldau.records.crc import crc32c
@@ -53,6 +54,18 @@ class Section:
         self.now = now
         self.synced_to = synced_to
         self.table = table
+
+
+def headers_in(data: bytes | memoryview, start: int = 0) -> Iterator[Section]:
+    """Sections whose whole headers are somewhere in `data`, at `start` or behind: of bytes that are not as they should be."""
+    raw = bytes(data)
+    found = raw.find(MAGIC, start)
+    while found >= 0:
+        try:
+            yield unpack_header(raw, found)
+        except BadSection:
+            pass
+        found = raw.find(MAGIC, found + 1)
 
 
 def pack_header(now: int, synced_to: int, table: list[tuple[int, int, int]]) -> bytes:

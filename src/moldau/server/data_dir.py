@@ -4,6 +4,7 @@ DIR/lock               held by the process that serves (flock); its process id, 
 DIR/format             version of everything in here, and the release that wrote it
 DIR/metadata.sqlite    rows (SQLite, WAL mode)
 DIR/blobs/             record bytes
+DIR/blobs/hold         locked by who copies them (`moldau.blobs.hold`)
 
 The lock hangs on the open file, not on the process: it is free when the last process that has the file open is gone. One process takes
 it; workers of one host that are to share the directory get the open file from it.
@@ -24,6 +25,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 class DataDirError(Exception):
     """The directory cannot be used; the text says why and what to do. Nothing in it was changed."""
+
+
+class DataDirInUse(DataDirError):
+    """Another process has the lock."""
 
 
 class DataDir:
@@ -49,6 +54,16 @@ class DataDir:
             self.close()
             raise
 
+    def claim(self) -> None:
+        """Make and lock a directory that is about to be filled: it is none before `write_format`. Raises DataDirError, OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock()
+        except OSError:
+            if self._lock_fd >= 0:
+                (self.path / "lock").unlink()
+            raise
+
     def _lock(self) -> None:
         fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         words = os.pread(fd, 256, 0).decode("ascii", "replace").split()
@@ -57,7 +72,7 @@ class DataDir:
         except BlockingIOError:
             os.close(fd)
             owner = words[0] if words else "unknown"
-            raise DataDirError(
+            raise DataDirInUse(
                 f"the data directory {self.path} is in use by process {owner}. Stop that broker or choose another with --data DIR."
             ) from None
         self._lock_fd = fd
@@ -80,25 +95,17 @@ class DataDir:
         if not file.exists():
             if (self.path / "backup.json").exists():
                 raise DataDirError(
-                    f"{self.path} is a backup. Make a data directory of it: moldau restore {self.path} --data DIR"
+                    f"{self.path} is a backup. Check it: moldau restore {self.path} --check. Make a data directory of it: moldau"
+                    f" restore {self.path} --data DIR"
                 )
             if (self.path / "metadata.sqlite").exists():
                 raise DataDirError(
-                    f"{self.path} holds metadata.sqlite but no format file: it is no whole data directory."
+                    f"{self.path} holds metadata.sqlite but no format file: it is no whole data directory, maybe of a backup or a"
+                    " restore that was interrupted. Nothing was changed."
                 )
             self.write_format()
             return
-        words = file.read_text("ascii", "replace").split()
-        if not words or not words[0].isdigit() or int(words[0]) < 1:
-            raise DataDirError(
-                f"{file} says {' '.join(words)[:40]!r}, expected a format version from 1 to {FORMAT_VERSION}: it is damaged."
-                " Nothing was changed."
-            )
-        if int(words[0]) > FORMAT_VERSION:
-            raise DataDirError(
-                f"{self.path} has format {words[0][:20]} (written by {' '.join(words[1:])[:40] or 'a newer release'}); this release"
-                f" ({VERSION}) knows up to format {FORMAT_VERSION}. Use the newer release. Nothing was changed."
-            )
+        check_format(self.path)
 
     def write_format(self) -> None:
         """Say which format is in here, so that it is there after a power cut. Raises OSError."""
@@ -118,6 +125,22 @@ class DataDir:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def check_format(folder: Path) -> None:
+    """Whether this release knows the directory's format. Raises DataDirError, OSError."""
+    file = folder / "format"
+    words = file.read_text("ascii", "replace").split()
+    if not words or not words[0].isdigit() or int(words[0]) < 1:
+        raise DataDirError(
+            f"{file} says {' '.join(words)[:40]!r}, expected a format version from 1 to {FORMAT_VERSION}: it is damaged."
+            " Nothing was changed."
+        )
+    if int(words[0]) > FORMAT_VERSION:
+        raise DataDirError(
+            f"{folder} has format {words[0][:20]} (written by {' '.join(words[1:])[:40] or 'a newer release'}); this release"
+            f" ({VERSION}) knows up to format {FORMAT_VERSION}. Use the newer release. Nothing was changed."
+        )
 
 
 def boot_id() -> str:

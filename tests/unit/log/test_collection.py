@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from support.aio import Opener, opened, run
 from support.logs import Log
 from support.stores import Stores, topic_id
 
 from moldau import faults
+from moldau.blobs.hold import held
+from moldau.blobs.local import LocalBlobs
+from moldau.blobs.ports import BlobHeld
 from moldau.log import collection
 from moldau.metadata.errors import StoreCorrupt
 from moldau.metadata.rows import KIND_WAL, BlobRow
@@ -94,6 +99,28 @@ class TestCollector:
         await log.collector.look_for_orphans()
         with pytest.raises(StoreCorrupt):
             await it.log.register_blob(BlobRow(77, KIND_WAL, -1, log.now))
+
+
+def test_while_somebody_copies_the_files_nothing_goes(opener: Opener, tmp_path: Path) -> None:
+    async def main() -> None:
+        blobs = LocalBlobs(tmp_path / "held")
+        async with opener() as it:
+            log = Log(it, blobs)
+            await blobs.put(77, [b"orphan"])
+            await blobs.put(78, [b"orphan"])
+            await it.maintenance.doom_orphans([77, 78], log.now)
+            log.now += 10
+            with held(blobs.folder), held(blobs.folder):
+                assert await log.collector.collect_blobs(0) == 0
+                with pytest.raises(BlobHeld):
+                    await blobs.delete(78)
+            assert set(await blobs.sizes()) == {77, 78}
+            assert await log.collector.collect_blobs(0) == 2
+            assert await blobs.sizes() == {}
+            assert await it.maintenance.blobs() == []
+        await blobs.close()
+
+    run(main())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+"""`moldau backup` and `moldau restore`: copies of a data directory."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .errors import CliError
+from .options import format_option
+from .output import print_fields, size
+
+if TYPE_CHECKING:
+    from moldau.server.backup import Told
+
+T = TypeVar("T")
+
+_data = click.option(
+    "--data", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="The data directory."
+)
+
+
+@click.command()
+@click.argument("dest", metavar="DEST", type=click.Path(path_type=Path))
+@_data
+@format_option
+def backup(dest: Path, data: Path | None, output: str) -> None:
+    """Copy a data directory, while a broker serves it or not.
+
+    DEST is an empty directory, or not there yet. The copy holds everything that was acknowledged when the command began; it is
+    checked, and synced to disk. Runs on the machine of the broker, as its user.
+    """
+    from moldau.clock import now_ms
+    from moldau.server.backup import take_backup
+
+    manifest = _run(lambda told: take_backup(_directory(data), dest, now_ms(), told))
+    _tell(
+        {
+            "backup": str(dest),
+            "cluster_id": manifest.cluster_id,
+            "created_ms": manifest.created_ms,
+            "files": len(manifest.blobs) + 1,
+            "bytes": manifest.bytes,
+        },
+        output,
+    )
+
+
+@click.command()
+@click.argument("src", metavar="SRC", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_data
+@click.option("--check", is_flag=True, help="Only read the backup and say whether it is whole.")
+@format_option
+def restore(src: Path, data: Path | None, check: bool, output: str) -> None:
+    """Make a data directory of a backup.
+
+    The directory must be empty, or not there yet. Every byte is checked. The cluster keeps its id; leader epochs rise, so that clients which
+    had read further than the backup find out.
+    """
+    from moldau.server.restore import check_backup
+    from moldau.server.restore import restore as bring_back
+
+    if check:
+        if data is not None:
+            raise click.UsageError("--check reads the backup only: leave --data out.")
+        manifest = _run(lambda told: check_backup(src, told))
+        whole = {"backup": str(src), "files": len(manifest.blobs) + 1, "bytes": manifest.bytes}
+        _tell({**whole, **manifest._asdict()}, output)
+        return
+    target = _directory(data)
+    report = _run(lambda told: bring_back(src, target, told))
+    _tell({**report, "data": str(target)}, output)
+
+
+_KEYS = (
+    "data",
+    "backup",
+    "cluster_id",
+    "created_ms",
+    "release",
+    "topics",
+    "partitions",
+    "extents",
+    "batches",
+    "files",
+    "bytes",
+)
+
+
+def _tell(found: dict[str, Any], output: str) -> None:
+    fields = {key: found[key] for key in _KEYS if key in found}
+    if output == "table":
+        from datetime import datetime
+
+        fields["created"] = (
+            f"{datetime.fromtimestamp(fields.pop('created_ms') / 1000).astimezone():%Y-%m-%d %H:%M:%S%z}"
+        )
+        fields["bytes"] = f"{fields['bytes']} ({size(fields['bytes'])})"
+    print_fields(fields, output)
+
+
+def _directory(data: Path | None) -> Path:
+    if data is not None:
+        return data
+    from moldau.broker.config.environment import default_data_dir
+
+    return Path(default_data_dir(os.environ))
+
+
+def _run(work: Callable[[Told], T]) -> T:
+    from moldau.blobs.ports import BlobError
+    from moldau.metadata.errors import StoreError
+    from moldau.server.copying import BackupError
+    from moldau.server.data_dir import DataDirError
+
+    logging.getLogger("moldau").setLevel(logging.ERROR)  # a section that is being written is nothing to warn of here
+    try:
+        with _bars() as told:
+            return work(told)
+    except (BackupError, DataDirError, StoreError, BlobError, OSError) as error:
+        raise CliError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Told]:
+    """Progress bars on stderr where that is a terminal and rich is there."""
+    try:
+        if not sys.stderr.isatty():
+            raise ImportError
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    except ImportError:
+        yield lambda what, total: lambda done: None
+        return
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def told(what: str, total: int) -> Callable[[int], None]:
+            task = bars.add_task(what, total=total or None)
+            return lambda done: bars.advance(task, done)
+
+        yield told
