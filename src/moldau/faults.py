@@ -50,6 +50,8 @@ POINTS: dict[str, str] = {
     "server.data_dir.lock": "before the lock says who serves",
     "server.data_dir.format": "before the format file of a new directory is written",
     "server.data_dir.formatted": "after it has its name, before that is durable",
+    "server.at_rest.write": "before the checksum of the metadata of a broker that stopped is written",
+    "server.at_rest.remove": "before it is removed by a start",
     "server.backup.blob": "before a blob is copied into a backup",
     "server.backup.replay": "before a copy is put in order",
     "server.backup.manifest": "before the manifest that makes it a backup is written",

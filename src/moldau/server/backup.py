@@ -40,6 +40,7 @@ from moldau.metadata.sqlite.journal_store import SqliteJournalStore
 from moldau.metadata.sqlite.online_copy import NamedBlob, copy_database, named_blobs
 from moldau.metadata.sqlite.wal_check import refuse_damaged_wal
 
+from .at_rest import check_sum
 from .copying import BackupError, Progress, checksum, copy_file, filled, refuse_full, sync_names
 from .data_dir import DataDir, DataDirError, DataDirInUse, check_format
 from .inspection import look_at
@@ -88,6 +89,7 @@ def _reading(data: Path) -> Iterator[bool]:
     try:
         try:
             folder.open()
+            check_sum(data)
             refuse_damaged_wal(data / "metadata.sqlite", power_kept=folder.power_kept)
         except DataDirInUse:
             served = True

@@ -3,6 +3,7 @@
 DIR/lock               held by the process that serves (flock); its process id, and the boot of the machine it serves in
 DIR/format             version of everything in here, and the release that wrote it
 DIR/metadata.sqlite    rows (SQLite, WAL mode)
+DIR/metadata.sum       checksum of it while no broker serves (`moldau.server.at_rest`)
 DIR/blobs/             record bytes
 DIR/blobs/hold         locked by who copies them (`moldau.blobs.hold`)
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from moldau.blobs.local import LocalBlobs
 from moldau.log.inspection import Inspection
+from moldau.metadata.errors import StoreError
 from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
 from moldau.metadata.sql.topic_rows import SqlTopicStore
 from moldau.metadata.sqlite.engine import SqliteEngine
 from moldau.metadata.sqlite.log_store import SqliteLogStore
 
+from .at_rest import check_sum, remove_sum, write_sum
 from .data_dir import DataDir, DataDirError
 
 
@@ -28,38 +30,54 @@ async def inspect_data_dir(data: Path | None, *, deep: bool) -> dict[str, Any]:
     folder = DataDir(data)
     folder.open()
     try:
-        return await look_at(data, deep=deep, power_kept=folder.power_kept)
+        problems: list[str] = []
+        try:
+            known = check_sum(data)
+        except DataDirError as error:
+            problems.append(str(error))
+            known = False
+        if known:
+            remove_sum(data)  # the schema may change
+        try:
+            report = await look_at(data, deep=deep, power_kept=folder.power_kept)
+        except StoreError as error:
+            if not problems:
+                raise
+            report = {"data": str(data), **dict.fromkeys(_COUNTS, 0), "problems": [str(error)], "notes": []}
+        if known:
+            write_sum(data)
+        return {**report, "problems": problems + report["problems"]}
     finally:
         folder.close()
 
 
+_COUNTS = ("topics", "partitions", "extents", "batches", "bytes")
+
+
 async def look_at(data: Path, *, deep: bool, power_kept: bool = False) -> dict[str, Any]:
-    """As `inspect_data_dir`, of a directory that nobody else can open. Raises StoreError."""
+    """As `inspect_data_dir`, of a directory that nobody else can open. Raises StoreError where it cannot be opened."""
     engine = SqliteEngine(data / "metadata.sqlite", asyncio.get_running_loop(), power_kept=power_kept)
     engine.open()
     blobs = LocalBlobs(data / "blobs")
+    counts = dict.fromkeys(_COUNTS, 0)
     problems: list[str] = []
-    partitions = 0
+    notes: list[str] = []
     try:
         inspection = Inspection(SqliteLogStore(engine), SqlMaintenanceStore(engine), blobs)
-        topics = await SqlTopicStore(engine).load_topics()
-        for topic in topics:
-            for row in topic.partitions:
-                partitions += 1
-                name = f"{topic.name}-{row.partition_index}"
-                problems += [f"{name}: {each}" async for each in inspection.partition(row, deep=deep)]
-        found = [each async for each in inspection.files()]
+        try:
+            problems += [f"metadata: {each}" for each in await engine.damage(deep=deep)]
+            for topic in await SqlTopicStore(engine).load_topics():
+                counts["topics"] += 1
+                for row in topic.partitions:
+                    counts["partitions"] += 1
+                    name = f"{topic.name}-{row.partition_index}"
+                    problems += [f"{name}: {each}" async for each in inspection.partition(row, deep=deep)]
+            async for each in inspection.files():
+                (notes if each.endswith("(harmless)") else problems).append(each)
+        except (StoreError, ValueError, TypeError) as error:  # of rows that say what cannot be
+            problems.append(f"metadata: {error}")
     finally:
         await blobs.close()
         await asyncio.get_running_loop().run_in_executor(None, engine.close)
-    notes = [each for each in found if each.endswith("(harmless)")]
-    return {
-        "data": str(data),
-        "topics": len(topics),
-        "partitions": partitions,
-        "extents": inspection.extents,
-        "batches": inspection.batches,
-        "bytes": inspection.bytes_read,
-        "problems": problems + [each for each in found if not each.endswith("(harmless)")],
-        "notes": notes,
-    }
+    counts.update(extents=inspection.extents, batches=inspection.batches, bytes=inspection.bytes_read)
+    return {"data": str(data), **counts, "problems": problems, "notes": notes}

@@ -18,7 +18,7 @@ from moldau.broker.config.listeners import Listeners
 from moldau.broker.options import Options
 from moldau.metadata.errors import StoreError
 
-from . import ephemeral
+from . import at_rest, ephemeral
 from .data_dir import DataDir
 from .loop_lag import LoopLag
 from .server import ListenError, Server
@@ -71,6 +71,7 @@ class Lifecycle:
             await self.server.bind(self.listeners)
             if self.options.http_host:
                 await self._listen_http()
+            await asyncio.get_running_loop().run_in_executor(None, at_rest.check_and_remove_sum, self.data.path)
             await self.node.start(self.data.path, syncs=not self.ephemeral, power_kept=self.data.power_kept)
             self.data.recovered()
             self.endpoints = await self.server.serve()
@@ -133,6 +134,11 @@ class Lifecycle:
             await self.http.close()
         await self.server.close()
         await self.node.stop()
+        if not self.ephemeral:
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, at_rest.write_sum, self.data.path)
+            except OSError as error:  # a full disk: the next start does without
+                log.warning("event=no_checksum_of_metadata error=%s", error)
         self._close_data()
 
     def _close_data(self) -> None:

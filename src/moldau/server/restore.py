@@ -16,6 +16,7 @@ from moldau import faults
 from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
 from moldau.metadata.sqlite.engine import SqliteEngine
 
+from .at_rest import write_sum
 from .backup import Told, refuse_problems, silent
 from .copying import BackupError, checksum, copy_file, filled, refuse_full, sync_names
 from .data_dir import DataDir
@@ -61,6 +62,7 @@ def restore(source: Path, data: Path, told: Told = silent) -> dict[str, Any]:
         with open(data / "metadata.sqlite", "rb+") as file:
             os.fsync(file.fileno())
         sync_names(data)
+        write_sum(data)
         folder.write_format()
     return {**report, "cluster_id": manifest.cluster_id, "created_ms": manifest.created_ms, "release": manifest.release}
 

@@ -54,7 +54,8 @@ def store_error(error: BaseException, what: str) -> StoreError:
     """
     if isinstance(error, StoreError):
         return error
-    if isinstance(error, sqlite3.IntegrityError) or (isinstance(error, sqlite3.Error) and _code(error) in _CORRUPT):
+    corrupt = isinstance(error, (sqlite3.IntegrityError, ValueError))  # ValueError: text that is none
+    if corrupt or (isinstance(error, sqlite3.Error) and _code(error) in _CORRUPT):
         made: StoreError = StoreCorrupt(f"{what}: {error}")
     else:
         made = StoreUnavailable(f"{what}: {error}")
@@ -81,6 +82,7 @@ def connect(path: Path, cache_kib: int = 8192) -> sqlite3.Connection:
         connection.execute("PRAGMA busy_timeout=10000")
         connection.execute(f"PRAGMA cache_size=-{cache_kib}")
         connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute("PRAGMA cell_size_check=ON")  # pages are looked at more closely when they are read
     except BaseException:
         connection.close()
         raise

@@ -40,7 +40,7 @@ from typing import Any, TypeVar
 from moldau import faults
 from moldau.histogram import Histogram
 
-from ..errors import StoreError, StoreUnavailable
+from ..errors import StoreCorrupt, StoreError, StoreUnavailable
 from ..sql.named import load_queries
 from .connection import WalIndex, connect, is_worlds_fault, migrate, prime_wal, store_error
 from .tx import SqliteTx, drive
@@ -134,7 +134,7 @@ class SqliteEngine:
             self._wal = WalIndex(self.path)
         except BaseException as error:
             self._disconnect()
-            if isinstance(error, (sqlite3.Error, OSError)):
+            if isinstance(error, (sqlite3.Error, OSError, ValueError)):
                 raise store_error(error, f"cannot open the metadata file {self.path}") from error
             raise
         self._thread.start()
@@ -377,6 +377,24 @@ class SqliteEngine:
                 cursor.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise store_error(error, "the metadata store refused a read") from error
+        except (ValueError, TypeError, LookupError) as error:
+            # a flipped bit can make any value of any column: what does not become what it should be is damage
+            raise StoreCorrupt(f"rows of the metadata store say what cannot be: {error!r}") from error
+
+    async def damage(self, *, deep: bool) -> list[str]:
+        """What SQLite finds wrong with its pages; `deep`: and with its indexes. Raises StoreError."""
+        statement = f"PRAGMA {'integrity_check' if deep else 'quick_check'}(20)"
+
+        def work() -> list[str]:
+            if self._aside is None:
+                raise StoreUnavailable("the metadata store is closed")
+            try:
+                rows = self._aside.execute(statement).fetchall()
+            except sqlite3.Error as error:
+                raise store_error(error, "the metadata file cannot be checked") from error
+            return [] if rows == [("ok",)] else [str(row[0]) for row in rows]
+
+        return await self._submit_read(self._aside_pool, work)
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
