@@ -29,6 +29,8 @@ from __future__ import annotations
 from struct import Struct
 from struct import error as StructError
 
+from moldau.metadata.errors import StoreCorrupt
+
 from .classic.member import ClassicMember
 from .classic.states import EMPTY, STABLE
 
@@ -43,7 +45,7 @@ _TIMEOUTS = Struct(">ii")
 _NONE = 0xFFFFFFFF
 
 
-class RecordFormatError(Exception):
+class RecordFormatError(StoreCorrupt):
     """A stored value is not what it should be: damaged, or written by a newer release."""
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from struct import Struct
+from struct import error as StructError
 
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.metadata.ports import LogStore
@@ -44,6 +45,9 @@ _ATTEMPTS = 4
 """A byte is moved at most this often, so somebody who looks again this often finds it."""
 _EXTENTS_MAX = 512
 """Extents in one answer at most."""
+
+_NONSENSE = (StructError, TypeError, ValueError, OverflowError)
+"""What becomes of a row in which a bit was flipped, so that a number is none, or none that can be."""
 
 Buffer = bytes | bytearray | memoryview
 Wanted = tuple[Extent, int, int]
@@ -88,6 +92,10 @@ class Reader:
             return stop.value  # type: ignore[no-any-return]
         except BlobError:
             return None  # `read` looks again, with the rows as they are now
+        except _NONSENSE as error:
+            raise DamagedLog(
+                f"partition {view.partition_id} offset {offset}: rows say what cannot be: {error}"
+            ) from error
 
     async def read(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
@@ -110,6 +118,10 @@ class Reader:
                         wanted = steps.send(data)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
+            except _NONSENSE as error:
+                raise DamagedLog(
+                    f"partition {view.partition_id} offset {offset}: rows say what cannot be: {error}"
+                ) from error
             except BlobError as error:
                 # maintenance may have moved the bytes between the two reads: again with fresh rows (rule 4)
                 if attempt == _ATTEMPTS - 1:

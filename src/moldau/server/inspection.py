@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from moldau.blobs.local import LocalBlobs
+from moldau.coordination.config import GroupConfig
+from moldau.coordination.groups import Groups
 from moldau.log.inspection import Inspection
 from moldau.metadata.errors import StoreError
+from moldau.metadata.sql.group_rows import SqlGroupStore
 from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
 from moldau.metadata.sql.topic_rows import SqlTopicStore
 from moldau.metadata.sqlite.engine import SqliteEngine
@@ -72,6 +75,7 @@ async def look_at(data: Path, *, deep: bool, power_kept: bool = False) -> dict[s
                     counts["partitions"] += 1
                     name = f"{topic.name}-{row.partition_index}"
                     problems += [f"{name}: {each}" async for each in inspection.partition(row, deep=deep)]
+            Groups(GroupConfig()).load(await SqlGroupStore(engine).load_groups(), 0)
             async for each in inspection.files():
                 (notes if each.endswith("(harmless)") else problems).append(each)
         except (StoreError, ValueError, TypeError) as error:  # of rows that say what cannot be

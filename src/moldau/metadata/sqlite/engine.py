@@ -43,6 +43,7 @@ from moldau.histogram import Histogram
 from ..errors import StoreCorrupt, StoreError, StoreUnavailable
 from ..sql.named import load_queries
 from .connection import WalIndex, connect, is_worlds_fault, migrate, prime_wal, store_error
+from .integrity import problems
 from .tx import SqliteTx, drive
 from .wal_check import refuse_damaged_wal
 
@@ -382,17 +383,15 @@ class SqliteEngine:
             raise StoreCorrupt(f"rows of the metadata store say what cannot be: {error!r}") from error
 
     async def damage(self, *, deep: bool) -> list[str]:
-        """What SQLite finds wrong with its pages; `deep`: and with its indexes. Raises StoreError."""
-        statement = f"PRAGMA {'integrity_check' if deep else 'quick_check'}(20)"
+        """What is wrong with the file (`moldau.metadata.sqlite.integrity`). Raises StoreError."""
 
         def work() -> list[str]:
             if self._aside is None:
                 raise StoreUnavailable("the metadata store is closed")
             try:
-                rows = self._aside.execute(statement).fetchall()
-            except sqlite3.Error as error:
+                return list(problems(self._aside, deep=deep))
+            except (sqlite3.Error, ValueError) as error:
                 raise store_error(error, "the metadata file cannot be checked") from error
-            return [] if rows == [("ok",)] else [str(row[0]) for row in rows]
 
         return await self._submit_read(self._aside_pool, work)
 
