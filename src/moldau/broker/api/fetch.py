@@ -19,7 +19,7 @@ from moldau.broker.fetch_sessions import (
     SessionPartition,
 )
 from moldau.broker.outbox import NARROW_BYTES
-from moldau.log.reader import DamagedLog
+from moldau.log.damage import DamagedLog
 from moldau.metadata.errors import StoreError
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData

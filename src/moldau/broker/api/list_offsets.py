@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moldau.log.reader import DamagedLog
+from moldau.log.damage import DamagedLog
 from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
 from moldau.protocol.messages.list_offsets import (
