@@ -151,11 +151,10 @@ class Reader:
         """A consumer far behind goes on where it is: its next reads need no query. Rows that maintenance replaces meanwhile name bytes
         that are still there, or no longer: then `read` asks for fresh ones.
         """
-        if extents[-1].last_offset < view.high_watermark - 1:
-            self._windows[view.partition_id] = extents
-            self._windows.move_to_end(view.partition_id)
-            if len(self._windows) > _WINDOWS_MAX:
-                self._windows.popitem(last=False)
+        self._windows[view.partition_id] = extents
+        self._windows.move_to_end(view.partition_id)
+        if len(self._windows) > _WINDOWS_MAX:
+            self._windows.popitem(last=False)
 
     async def _bytes(self, extent: Extent, position: int, length: int) -> Buffer:
         if extent.kind != KIND_INLINE:
