@@ -7,13 +7,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import scenarios_admin
+import scenarios_batches
 import scenarios_cluster
 import scenarios_configs
+import scenarios_fetch
 import scenarios_groups
 import scenarios_log
+import scenarios_members
 import scenarios_offsets
 import scenarios_producers
 import scenarios_topics
+import scenarios_wire
 from conversation import SCENARIOS, Notes, Scenario, play
 from wire import Wire
 
@@ -22,10 +27,15 @@ from moldau.protocol.messages.api_versions import ApiVersionsRequest
 from moldau.protocol.registry import request_class
 
 MODULES = (
+    scenarios_wire,
+    scenarios_admin,
+    scenarios_batches,
     scenarios_cluster,
     scenarios_configs,
+    scenarios_fetch,
     scenarios_groups,
     scenarios_log,
+    scenarios_members,
     scenarios_offsets,
     scenarios_producers,
     scenarios_topics,
@@ -36,6 +46,8 @@ SETTINGS = {
     "auto.create.topics.enable": "true",
     "num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "100",
+    "group.max.size": "3",
 }
 PAUSE = 0.25  # Apache Kafka's
 Versions = dict[str, Notes]  # version of the scenario's API, as text -> notes
