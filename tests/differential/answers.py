@@ -7,14 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import scenarios_admin
 import scenarios_batches
 import scenarios_cluster
 import scenarios_configs
 import scenarios_fetch
 import scenarios_groups
 import scenarios_log
-import scenarios_members
 import scenarios_offsets
 import scenarios_producers
 import scenarios_topics
@@ -28,14 +26,12 @@ from moldau.protocol.registry import request_class
 
 MODULES = (
     scenarios_wire,
-    scenarios_admin,
     scenarios_batches,
     scenarios_cluster,
     scenarios_configs,
     scenarios_fetch,
     scenarios_groups,
     scenarios_log,
-    scenarios_members,
     scenarios_offsets,
     scenarios_producers,
     scenarios_topics,
