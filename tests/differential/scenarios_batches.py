@@ -57,7 +57,7 @@ def produce_bad_batches(c: Conversation, version: int) -> None:
     ask("unknown codec", changed(21, (0x07).to_bytes(2, "big")))
     ask("codec 5", changed(21, (0x05).to_bytes(2, "big")))
     ask("bits that mean nothing", changed(21, (0x0100).to_bytes(2, "big")))
-    ask("delete horizon", changed(21, (0x40).to_bytes(2, "big")), to=odd)
+    ask("delete horizon", changed(21, (0x40).to_bytes(2, "big")), to=c.topic("horizon"))
     ask("transactional, no producer", changed(21, (0x10).to_bytes(2, "big")), to=odd)
     ask("a producer without a sequence", changed(43, (5).to_bytes(8, "big")))
     ask("a sequence without a producer", changed(53, (5).to_bytes(4, "big")), to=odd)
@@ -90,8 +90,6 @@ def produce_bad_batches(c: Conversation, version: int) -> None:
     c.note("the log", fetch_all(c, topic))
 
 
-
-
 @scenario(k.PRODUCE, k.FETCH)
 def produce_recompressed(c: Conversation, version: int) -> None:
     """Topics that have a codec of their own; and null keys, empty values, no headers."""
@@ -122,7 +120,6 @@ def produce_bad_records(c: Conversation, version: int) -> None:
     """Records that do not parse, in batches whose header and checksum are right."""
     if version != 9:
         return
-    topic, again = c.topic(), c.topic("again", compression_type="gzip")
 
     def broken(change: Callable[[bytearray], None]) -> bytes:
         raw = batch(2)
@@ -135,11 +132,14 @@ def produce_bad_records(c: Conversation, version: int) -> None:
     def offset(raw: bytearray) -> None:
         raw[64] = 0x08
 
-    for where, to in (("kept", topic), ("compressed again", again)):
-        for label, change in (("a record longer than the batch", length), ("an offset delta of 4", offset)):
-            body = produce_body(c, version, to, broken(change))
-            c.ask(f"{label}, {where}", k.PRODUCE, version, body, on=label + where)
+    for codec in ("producer", "gzip"):
+        for name, label, change in (
+            ("longer", "a record longer than the batch", length),
+            ("delta", "an offset delta of 4", offset),
+        ):
+            body = produce_body(c, version, c.topic(f"{name}-{codec}", compression_type=codec), broken(change))
+            c.ask(f"{label}, compression by {codec}", k.PRODUCE, version, body, on=label + codec)
     garbage = batch(2)
     garbage[22] |= GZIP
-    body = produce_body(c, version, again, sealed(garbage))
+    body = produce_body(c, version, c.topic("garbage", compression_type="gzip"), sealed(garbage))
     c.ask("says gzip, is not, compressed again", k.PRODUCE, version, body, on="garbage")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from conversation import Conversation, scenario
 
 from moldau.protocol import api_keys as k
@@ -46,7 +48,7 @@ def metadata(c: Conversation, version: int) -> None:
     ask("created by asking", f"{c.prefix}-auto", create=True)
     ask("invalid, to be created", "a b", create=True)
     ask("known and unknown, to be created", topic, f"{c.prefix}-both", create=True)
-    ask("internal, to be created", "__consumer_offsets_x", create=True)
+    ask("internal, to be created", f"__consumer_offsets_{c.prefix}", create=True)
     everything = c.quiet(k.METADATA, version, MetadataRequest(topics=[] if version == 0 else None))
     everything.topics = [t for t in everything.topics if t.name in (topic, other)]
     c.note("all topics", everything)
@@ -91,7 +93,9 @@ def describe_topic_partitions(c: Conversation, version: int) -> None:
     ask("cursor behind the last partition", a, b, cursor=Cursor(topic_name=a, partition_index=3))
     ask("cursor far behind the last partition", a, b, cursor=Cursor(topic_name=a, partition_index=30))
     ask("cursor at an unknown topic between", a, b, cursor=Cursor(topic_name=f"{a}a", partition_index=7))
-    ask("cursor at an unknown topic that is asked for", a, f"{a}a", cursor=Cursor(topic_name=f"{a}a", partition_index=0))
+    ask(
+        "cursor at an unknown topic that is asked for", a, f"{a}a", cursor=Cursor(topic_name=f"{a}a", partition_index=0)
+    )
     ask("the same twice", a, a, limit=4)
     ask("against the order of names", b, a, limit=4)
     ask("unknown among known", a, f"{a}a", b, limit=3)
@@ -143,11 +147,12 @@ def find_coordinator(c: Conversation, version: int) -> None:
             body = FindCoordinatorRequest(key=keys[0])
         c.ask(label, k.FIND_COORDINATOR, version, body, on=label)
 
-    for patience in range(100):  # Apache Kafka makes its internal topic first
+    for patience in range(500):  # Apache Kafka makes its internal topic first
         body = FindCoordinatorRequest(key="warm")
         if not c.quiet(k.FIND_COORDINATOR, 3, body).error_code:
             break
-        assert patience < 99, "no coordinator"
+        assert patience < 499, "no coordinator"
+        time.sleep(0.02)
     ask("group", "g")
     ask("empty group", "")
     if version >= 1:

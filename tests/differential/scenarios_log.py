@@ -85,7 +85,7 @@ def produce(c: Conversation, version: int) -> None:
     bare = produce_body(c, version, topic, bytes(batch()))
     bare.topic_data[0].partition_data = []
     c.ask("no partitions", k.PRODUCE, version, bare)
-    twice = produce_body(c, version, topic, bytes(batch()))
+    twice = produce_body(c, version, c.topic("twice"), bytes(batch()))
     twice.topic_data[0].partition_data.append(PartitionProduceData(index=0, records=bytes(batch(2))))
     c.ask("a partition twice", k.PRODUCE, version, twice)
     for label, acks in (("acks -2", -2), ("acks 32767", 32767)):
@@ -168,7 +168,12 @@ def list_offsets(c: Conversation, version: int) -> None:
 @scenario(k.LIST_OFFSETS, k.PRODUCE, k.DELETE_RECORDS)
 def list_offsets_by_time(c: Conversation, version: int) -> None:
     """Logs whose times do not rise, are equal, are compressed, were stamped by the broker, begin late."""
-    odd, packed, stamped, cut = c.topic("odd"), c.topic("packed"), c.topic("s", message_timestamp_type="LogAppendTime"), c.topic("cut")
+    odd, packed, stamped, cut = (
+        c.topic("odd"),
+        c.topic("packed"),
+        c.topic("s", message_timestamp_type="LogAppendTime"),
+        c.topic("cut"),
+    )
     later = (("the first", THEN), ("in between", THEN + 15), ("the largest time", -3), ("late", THEN + 3000))
 
     def ask(label: str, topic: str, *times: tuple[str, int]) -> None:
