@@ -44,7 +44,7 @@ def produce_bad_batches(c: Conversation, version: int) -> None:
     ask("two batches", good + good)
     ask("cut short", good[:-5])
     ask("shorter than a header", good[:30])
-    ask("a byte too long", good + b"\0", to=odd)
+    ask("a byte too long", good + b"\0", to=c.topic("longer"))
     ask("length of 3", changed(8, (3).to_bytes(4, "big"), crc=False))
     ask("negative length", changed(8, (-3).to_bytes(4, "big", signed=True), crc=False))
     ask("base offset 7", changed(0, (7).to_bytes(8, "big")))

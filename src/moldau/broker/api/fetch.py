@@ -409,7 +409,7 @@ class _Fetch:
         index = partition.key[2]
         if isinstance(view, int):
             self.broker.metrics.errors[api_keys.FETCH, view] += 1
-            leader = LeaderIdAndEpoch()
+            leader: LeaderIdAndEpoch | None = None
             if view == error_codes.NOT_LEADER_OR_FOLLOWER and self.request.version >= 16:
                 partition_id = self._partition_id(partition)
                 leader = LeaderIdAndEpoch(
