@@ -41,6 +41,8 @@ TEXT_FIELDS = frozenset(["error_message", "documentation", "batch_index_error_me
 IGNORED = frozenset(["throttle_time_ms", "finalized_features_epoch", "total_bytes", "usable_bytes", "log_dir"])
 NAMED = {"cluster_id": "<cluster>", "host": "<host>", "client_host": "<host>", "port": "<port>"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+FIRST_PRODUCER = ("producer_id", 0)
+"""The first id that a cluster gives: no absent value, though some messages have it for their default."""
 HOUR_MS = 3_600_000
 
 
@@ -66,7 +68,8 @@ class Normaliser:
             found = {}
             for name in value.__slots__:
                 one = getattr(value, name)
-                if name not in IGNORED and not _same(one, getattr(defaults, name)):
+                told = not _same(one, getattr(defaults, name)) or (name, one) == FIRST_PRODUCER
+                if told and name not in IGNORED:
                     found[name] = self.plain(one, name)
             return found
         if field == "records" and value is not None:
