@@ -375,3 +375,20 @@ def test_completion_of_names(moldau: Moldau, name: str, bootstrap: str) -> None:
     assert name in complete("moldau config describe topic ")
     assert complete("moldau -b 127.0.0.1:1 topic describe ") == []
     assert "describe" in complete("moldau topic ")
+
+
+def test_settings_that_do_not_exist(moldau: Moldau, name: str) -> None:
+    moldau("topic", "create", name)
+    for args in (
+        ("config", "set", "topic", name, "retenton.ms=5"),
+        ("config", "unset", "topic", name, "retenton.ms"),
+        ("topic", "alter", name, "-c", "retenton.ms=5"),
+        ("topic", "alter", name, "--unset", "retenton.ms"),
+    ):
+        told = moldau(*args, code=1).err
+        assert "has no setting 'retenton.ms'. Did you mean 'retention.ms'" in told, args
+
+
+def test_one_partition_is_not_a_range(moldau: Moldau, name: str) -> None:
+    moldau("topic", "create", name, "-p", "1")
+    assert "has only partition 0, not 3" in moldau("consume", name, "-p", "3", code=2).err

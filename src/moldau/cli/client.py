@@ -220,11 +220,20 @@ class Cluster:
             found[name] = sorted(partition.id for partition in result.partitions)
         return found
 
+    def check_partition(self, topic: str, partition: int, known: list[int]) -> None:
+        """CliError where `topic` has no such partition."""
+        if partition not in known:
+            there = "only partition 0" if known == [0] else f"partitions 0 to {len(known) - 1}"
+            raise CliError(f"topic {topic!r} has {there}, not {partition}", EXIT_USAGE)
+
     def topic_error(self, name: str, error: Exception) -> CliError:
         """What to say about a failure that concerns one topic."""
         if _error_name(error) in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"):
             known = [topic for topic in self.metadata().topics if not topic.startswith("__")]
-            hint = did_you_mean(name, known) or f" Create it: moldau topic create {name}"
+            hint = (
+                did_you_mean(name, known)
+                or " 'moldau topic list' shows those there are, 'moldau topic create' makes one."
+            )
             return CliError(f"there is no topic {name!r}.{hint}")
         return CliError(f"topic {name!r}: {_first_error_text(error)}")
 
