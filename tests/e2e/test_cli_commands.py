@@ -295,7 +295,7 @@ def test_reset(moldau: Moldau, name: str) -> None:
     assert committed(moldau, name + "-new") == {0: 5, 1: 5}
     assert "partitions 0 to 1, not 9" in moldau("group", "reset", name, "-t", f"{name}:9", "--to-latest", code=2).err
     assert "TOPIC:0,1" in moldau("group", "reset", name, "-t", f"{name}:x", "--to-latest", code=2).err
-    assert "Say which" in moldau("group", "reset", name, "--to-latest", code=2).err
+    assert "say which" in moldau("group", "reset", name, "--to-latest", code=2).err
     assert "no group" in moldau("group", "reset", "none" * 9, "--all-topics", "--to-latest", code=1).err
 
 
