@@ -24,7 +24,6 @@ NOT_FOR_SERVING = {
     "secrets",
     "shutil",
     "tempfile",
-    "uuid",
 }
 """What a broker that nobody asks for anything has no use for."""
 
