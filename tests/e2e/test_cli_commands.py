@@ -5,6 +5,7 @@ With $CLI_TEST_BOOTSTRAP set they run against the cluster at that address instea
 
 import json
 import os
+import socket
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from confluent_kafka import Consumer
 
 from moldau.cli.main import root
+from moldau.testing import BrokerThread
 
 pytestmark = pytest.mark.slow
 
@@ -392,3 +394,17 @@ def test_settings_that_do_not_exist(moldau: Moldau, name: str) -> None:
 def test_one_partition_is_not_a_range(moldau: Moldau, name: str) -> None:
     moldau("topic", "create", name, "-p", "1")
     assert "has only partition 0, not 3" in moldau("consume", name, "-p", "3", code=2).err
+
+
+def test_an_advertised_address_that_nobody_reaches_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    settings = {"listeners": f"PLAINTEXT://127.0.0.1:{port}", "advertised.listeners": "PLAINTEXT://127.0.0.1:1"}
+    with BrokerThread(settings=settings):
+        done = CliRunner().invoke(root, ["-b", f"127.0.0.1:{port}", "cluster", "info"])
+    assert done.exit_code == 1
+    assert (
+        f"127.0.0.1:{port} answered, but the address it advertises, 127.0.0.1:1, does not (Connection refused"
+        in done.stderr
+    )
+    assert "advertised.listeners" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from support.pages import ROOT, Reader, agrees, blocks
 
 from moldau.testing import BrokerProcess
 
-PAGES = ["README.md", "docs/quickstart.md", "docs/troubleshooting.md"]
+PAGES = ["README.md", "docs/quickstart.md", "docs/testing.md", "docs/troubleshooting.md"]
 
 
 @pytest.mark.slow
@@ -33,10 +34,27 @@ def test_examples_are_fenced_and_say_their_language(name: str) -> None:
     """A block that is only indented, or names no language, would never be run."""
     page = (ROOT / name).read_text()
     found = blocks(page)
-    assert {block.language for block in found} <= {"sh", "python", "toml", "yaml", "ini"}
+    assert {block.language for block in found} <= {"sh", "python", "properties"}
     indented = [line for line in page.splitlines() if line.startswith("    ")]
     inside = {line for block in found for line in (block.text + (block.prints or "")).splitlines()}
     assert [line for line in indented if line not in inside] == []
+
+
+def test_every_link_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "conformance").rglob("*.md")]
+    dead = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)", page.read_text())
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert len(pages) > 15
+    assert dead == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_every_page_is_in_the_table_of_contents(page: Path) -> None:
+    assert page.name == "README.md" or f"({page.name})" in (ROOT / "docs" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ A page is read from top to bottom: its blocks share a folder and a broker, so th
 - ```` ```sh ````: a script for bash. `moldau serve ...` or `make serve` starts the page's broker (one runs from the beginning anyway); every
   other broker address is that of the one that runs. Where a ```` ```text ```` block follows, it is what the script prints.
 - ```` ```python ````: a script. If its first line is a comment that names a file, as in `# conftest.py`, it is written there instead.
-- ```` ```toml ````, ```` ```yaml ````, ...: with such a first line, a file too; else only to be read.
+- ```` ```properties ````: a server.properties file that a broker would take.
 
 A block that cannot run says so in the line above it: `<!-- not run: REASON -->`. In a text block a line `...` stands for any lines, and figures of
 time (`1.3 s`, `(256,066 a second)`) for any figures.
@@ -20,6 +20,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from moldau.broker.config.acting import options_of
+from moldau.broker.config.settings import Settings
 from moldau.testing import BrokerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +86,11 @@ class Reader:
             (self.folder / named[1]).write_text(block.text)
         elif block.language == "sh":
             self._shell(block)
+        elif block.language == "properties":
+            (self.folder / "server.properties").write_text(block.text)
+            settings = Settings.load(self.folder / "server.properties", env={})
+            assert settings.listeners.bound
+            options_of(settings)
         elif block.language == "python":
             self._check(block, subprocess.run([sys.executable, "-"], input=self._here(block.text), **self._how()))
 
