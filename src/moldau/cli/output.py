@@ -84,7 +84,8 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) ->
         from rich.text import Text
     except ImportError:
         raise missing_extra() from None
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    heading = "bold" if wants_color(sys.stdout) else ""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=heading)
     for column in columns:
         table.add_column(
             column.heading,

@@ -60,7 +60,8 @@ def test_headings_are_whole_in_a_narrow_terminal(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "12")
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
     print_rows([{"partition": 0, "replicas": [1]}], [Column("partition", right=True), Column("replicas")], "table")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [["PARTITION", "REPLICAS"], ["0", "1"]]
