@@ -37,6 +37,7 @@ bench: $(STAMP)  ## figures beside Apache Kafka in one interleaved run
 
 docs: $(STAMP)  ## regenerate the generated pages
 	$(BIN)/python -m tools.docs $(ARGS)
+	$(BIN)/python tools/cli_reference.py
 
 wheel: $(STAMP)  ## build dist/moldau-*.whl
 	$(BIN)/python -m build --wheel --outdir dist .
