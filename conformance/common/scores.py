@@ -117,6 +117,18 @@ def client_version(suite: str) -> str:
     return "librdkafka " + _pinned("librdkafka", r"^npm_version=.* librdkafka (\S+)$")
 
 
+def worth_a_second_try(names: list[str], results: dict[str, Result], baseline: dict[str, str]) -> list[str]:
+    """Those of the tests that ran and failed here, and fail on Apache Kafka at times."""
+    failed = [name for name in names if name in results and results[name].status in ("FAIL", "TIMEOUT")]
+    return [name for name in failed if baseline.get(name) == "FLAKY"]
+
+
+def of_two_tries(first: Result, second: Result) -> Result:
+    """What a failed first and then a second try say together: FLAKY when the second passed."""
+    status = "FLAKY" if second.status == "PASS" else second.status
+    return Result(status, f"{first.seconds}/{second.seconds}", f"first {first.status}: {first.note}".rstrip(": "))
+
+
 def peer_version() -> str:
     """The Apache Kafka that the baseline was made on."""
     return _pinned("kafka-peer/pom.xml", r"<kafka>(.+)</kafka>")
