@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moldau.broker import served
 from moldau.protocol import api_keys
+from tools.docs import conformance
 
 DIFFERS = {
     "Produce": "Versions 0-2 are advertised and refused, as in Kafka. Transactional batches are refused. Record contents under a right"
@@ -93,6 +94,8 @@ def render() -> str:
         "How single answers differ from those of Apache Kafka, and why: [differences.md](differences.md).",
         "Every broker, topic and group setting is in [configuration.md](configuration.md), with whether it acts.",
         "Message format 2 only. Internal topics (`__consumer_offsets`, ...) do not exist as topics and cannot be created.",
+        "",
+        conformance.section(),
         "",
     ]
     return "\n".join(lines)
