@@ -29,7 +29,7 @@ check: $(STAMP)  ## style, types, layers, fresh generated code
 	$(BIN)/python -m tools.codegen --check
 	$(BIN)/python -m tools.docs --check
 
-conformance: $(STAMP)  ## third-party suites: make conformance SUITE=librdkafka|franz_go|java_cli|all
+conformance: $(STAMP)  ## third-party suites: make conformance SUITE=librdkafka|librdkafka-noauto|franz_go|java_cli|gate|all
 	conformance/run $(SUITE) $(ARGS)
 
 bench: $(STAMP)  ## figures beside Apache Kafka in one interleaved run
@@ -37,6 +37,7 @@ bench: $(STAMP)  ## figures beside Apache Kafka in one interleaved run
 
 docs: $(STAMP)  ## regenerate the generated pages
 	$(BIN)/python -m tools.docs $(ARGS)
+	$(BIN)/python tools/cli_reference.py
 
 wheel: $(STAMP)  ## build dist/moldau-*.whl
 	$(BIN)/python -m build --wheel --outdir dist .

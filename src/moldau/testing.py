@@ -4,7 +4,7 @@
         producer = Producer({"bootstrap.servers": moldau_broker.bootstrap})
 
 The fixture gives each test a broker of its own, on a free port of 127.0.0.1, in a thread of the test's process, with its data in a
-temporary directory; it starts in some 20 ms. Load it with `pytest_plugins = ["moldau.testing"]` in `conftest.py`, and override the
+temporary directory; it starts in some 10 ms (the first one in 30). Load it with `pytest_plugins = ["moldau.testing"]` in `conftest.py`, and override the
 fixture `moldau_settings` to give settings. For a broker in a process of its own, which can be killed (some 120 ms), there is the
 fixture `moldau_broker_process`. Both are classes too: `with BrokerThread(settings={...}) as broker`, `BrokerProcess(folder).start()`.
 """

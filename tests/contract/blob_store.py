@@ -33,6 +33,9 @@ async def read_all(it: BlobStore, blob_id: int, position: int, length: int) -> b
     data = await it.read(blob_id, position, length)
     now = it.read_now(blob_id, position, length)
     assert now is None or bytes(now) == data
+    into = bytearray(length)
+    if it.read_into_now(blob_id, position, memoryview(into)):
+        assert into == data
     assert len(data) == length
     return data
 

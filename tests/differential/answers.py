@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import scenarios_batches
 import scenarios_cluster
 import scenarios_configs
+import scenarios_fetch
 import scenarios_groups
 import scenarios_log
 import scenarios_offsets
 import scenarios_producers
 import scenarios_topics
+import scenarios_wire
 from conversation import SCENARIOS, Notes, Scenario, play
 from wire import Wire
 
@@ -22,8 +25,11 @@ from moldau.protocol.messages.api_versions import ApiVersionsRequest
 from moldau.protocol.registry import request_class
 
 MODULES = (
+    scenarios_wire,
+    scenarios_batches,
     scenarios_cluster,
     scenarios_configs,
+    scenarios_fetch,
     scenarios_groups,
     scenarios_log,
     scenarios_offsets,
@@ -36,6 +42,8 @@ SETTINGS = {
     "auto.create.topics.enable": "true",
     "num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "100",
+    "group.max.size": "3",
 }
 PAUSE = 0.25  # Apache Kafka's
 Versions = dict[str, Notes]  # version of the scenario's API, as text -> notes

@@ -1,7 +1,8 @@
 """`differences.toml`: in what our answers differ from Apache Kafka's, and why that is right.
 
-Each `[[difference]]` has `scenario`, `label` and `path` (patterns in which `*` stands for anything), `why`, and where they
-help to be exact `version`, `kafka` and `ours` (the two values; "absent" is what only the other side has).
+Each `[[difference]]` has `about` (its heading in docs/differences.md), `scenario`, `path`, `why`, and where they help to be exact
+`label` and `version` (patterns in which `*` stands for anything; a list is one of several), `kafka` and `ours` (the two values;
+"absent" is what only the other side has).
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ TABLE = Path(__file__).resolve().parent / "differences.toml"
 MISSING = object()
 
 
-def matches(pattern: str, text: str) -> bool:
+def matches(patterns: str | list[str], text: str) -> bool:
+    return any(_matches(each, text) for each in ([patterns] if isinstance(patterns, str) else patterns))
+
+
+def _matches(pattern: str, text: str) -> bool:
     return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None
 
 
 class Explanation:
     def __init__(self, number: int, entry: dict[str, Any]) -> None:
-        unknown = entry.keys() - {"scenario", "label", "path", "version", "kafka", "ours", "why"}
+        unknown = entry.keys() - {"about", "scenario", "label", "path", "version", "kafka", "ours", "why"}
         assert not unknown, f"difference {number} has unknown keys {sorted(unknown)}"
-        assert entry.get("why", "").strip(), f"difference {number} does not say why"
+        missing = {"about", "scenario", "path", "why"} - entry.keys()
+        assert not missing, f"difference {number} does not say {sorted(missing)}"
         self.number, self.entry = number, entry
 
     def covers(self, d: Difference) -> bool:
@@ -34,7 +40,7 @@ class Explanation:
             matches(e["scenario"], d.scenario)
             and matches(e.get("version", "*"), d.version)
             and matches(e.get("label", "*"), d.label)
-            and matches(e.get("path", "*"), d.path)
+            and matches(e["path"], d.path)
             and e.get("kafka", MISSING) in (MISSING, "absent" if d.kafka is None else d.kafka)
             and e.get("ours", MISSING) in (MISSING, "absent" if d.ours is None else d.ours)
         )

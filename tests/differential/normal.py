@@ -1,7 +1,7 @@
 """Answers as plain data that two brokers can agree on.
 
-Fields at their defaults (0, -1 stays, "", null, empty) are left out, which makes small records and hides nothing: both sides
-leave them out. What must differ is replaced by a name: ids in the order in which they appear (`<topic#1>`, `<pid#1>`,
+Fields at the defaults of their message (null and empty are two things) are left out, which makes small records and hides
+nothing: both sides leave out the same. What must differ is replaced by a name: ids in the order in which they appear (`<topic#1>`, `<pid#1>`,
 `<session#1>`, `<uuid#1>`), `<node>`, `<host>`, `<port>`, `<cluster>`, times within an hour of now as `<now>`, texts for people as
 `<text>`, the prefix of a scenario's topics and groups as `~`. Lists of structures are sorted, because brokers answer in the order of their hash tables. Record batches are
 opened.
@@ -41,6 +41,8 @@ TEXT_FIELDS = frozenset(["error_message", "documentation", "batch_index_error_me
 IGNORED = frozenset(["throttle_time_ms", "finalized_features_epoch", "total_bytes", "usable_bytes", "log_dir"])
 NAMED = {"cluster_id": "<cluster>", "host": "<host>", "client_host": "<host>", "port": "<port>"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+FIRST_PRODUCER = ("producer_id", 0)
+"""The first id that a cluster gives: no absent value, though some messages have it for their default."""
 HOUR_MS = 3_600_000
 
 
@@ -62,15 +64,16 @@ class Normaliser:
     def plain(self, value: Any, field: str = "") -> Any:
         if isinstance(value, Struct):
             self._learn(value)
+            defaults = type(value)()
             found = {}
             for name in value.__slots__:
-                if name not in IGNORED:
-                    inner = self.plain(getattr(value, name), name)
-                    if inner not in (None, 0, "", [], {}, False):
-                        found[name] = inner
+                one = getattr(value, name)
+                told = not _same(one, getattr(defaults, name)) or (name, one) == FIRST_PRODUCER
+                if told and name not in IGNORED:
+                    found[name] = self.plain(one, name)
             return found
         if field == "records" and value is not None:
-            return self.batches(bytes(value))
+            return self.batches(bytes(value)) or "none"
         if isinstance(value, list):
             items = sorted(value, key=_order) if value and isinstance(value[0], Struct) else value
             plain = [self.plain(item, field) for item in items]
@@ -144,6 +147,10 @@ class Normaliser:
             }
             found.append(batch)
         return found
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value == default and (value is None) == (default is None)
 
 
 def _order(item: Struct) -> str:

@@ -1,6 +1,6 @@
 """Write `recorded/*.json`: what Apache Kafka answers. Run: `.venv/bin/python tests/differential/record.py [SCENARIO...]`.
 
-Needs Java and Maven. `--port PORT` talks to a running node instead of starting one; `--check` writes nothing and fails when
+Needs Java and Maven. `--port PORT` talks to a running node instead of starting one, which must be fresh; `--check` writes nothing and fails when
 an answer is not the recorded one.
 """
 
@@ -31,6 +31,12 @@ def main() -> int:
     else:
         with Kafka({**SETTINGS, "authorizer.class.name": ""}) as kafka:
             found = play_all(kafka.port, wanted, PAUSE)
+    broken = [
+        f"{name} version {v}: {n[-1][1]}" for name, vs in found.items() for v, n in vs.items() if n[-1][0] == "broke"
+    ]
+    if broken:
+        print("\n".join(broken))
+        return 1
     if not o.check:
         for name, versions in found.items():
             store(name, versions)

@@ -239,7 +239,6 @@ def describe_groups(c: Conversation, version: int) -> None:
 
     ask("stable", group)
     ask("unknown", f"{c.prefix}-none")
-    ask("empty id", "")
     ask("two", group, f"{c.prefix}-none")
     ask("none")
     if version >= 3:
@@ -283,7 +282,6 @@ def delete_groups(c: Conversation, version: int) -> None:
 
     ask("with a member", group)
     ask("unknown", f"{c.prefix}-none")
-    ask("empty id", "")
     ask("two", group, empty)
     ask("gone", empty)
     ask("none")

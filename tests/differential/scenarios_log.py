@@ -1,19 +1,20 @@
-"""Produce, Fetch, ListOffsets, OffsetForLeaderEpoch, and DescribeProducers."""
+"""Produce, ListOffsets, OffsetForLeaderEpoch."""
 
 from __future__ import annotations
 
 from conversation import Broke, Conversation, scenario
 
 from moldau.protocol import api_keys as k
-from moldau.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic, ForgottenTopic
+from moldau.protocol.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
+from moldau.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from moldau.protocol.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
+from moldau.protocol.messages.metadata import MetadataRequest
 from moldau.protocol.messages.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderPartition,
     OffsetForLeaderTopic,
 )
 from moldau.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
-from moldau.records import compression
 from moldau.records.builder import build_batch
 from moldau.records.record import Record
 
@@ -80,56 +81,27 @@ def produce(c: Conversation, version: int) -> None:
     two.topic_data[0].partition_data.append(PartitionProduceData(index=1, records=bytes(batch(2))))
     two.topic_data[0].partition_data.append(PartitionProduceData(index=5, records=bytes(batch(2))))
     c.ask("three partitions, one unknown", k.PRODUCE, version, two)
-
-
-@scenario(k.PRODUCE)
-def produce_bad_batches(c: Conversation, version: int) -> None:
-    topic = c.topic(max_message_bytes="2000")
-    odd = c.topic("odd")  # for what the brokers do not agree on, so that it moves no other offset
-
-    def ask(label: str, records: bytes, *, to: str = topic) -> None:
-        # on a connection of its own: some answers are a closed one
-        c.ask(label, k.PRODUCE, version, produce_body(c, version, to, records), on=label)
-
-    def changed(at: int, value: bytes, *, crc: bool = True, count: int = 3) -> bytes:
-        raw = batch(count)
-        raw[at : at + len(value)] = value
-        if crc:
-            from moldau.records.crc import crc32c
-
-            raw[17:21] = crc32c(memoryview(raw)[21:]).to_bytes(4, "big")
-        return bytes(raw)
-
-    good = bytes(batch(3))
-    ask("wrong checksum", changed(17, b"\0\0\0\1", crc=False))
-    ask("a byte of a value changed", changed(len(good) - 12, b"\xff", crc=False))
-    ask("magic 1", changed(16, b"\1", crc=False))
-    ask("magic 9", changed(16, b"\x09", crc=False))
-    ask("two batches", good + good)
-    ask("cut short", good[:-5])
-    ask("shorter than a header", good[:30])
-    ask("a byte too long", good + b"\0", to=odd)
-    ask("length of 3", changed(8, (3).to_bytes(4, "big"), crc=False))
-    ask("negative length", changed(8, (-3).to_bytes(4, "big", signed=True), crc=False))
-    ask("base offset 7", changed(0, (7).to_bytes(8, "big")))
-    ask("last offset delta too large", changed(23, (9).to_bytes(4, "big")))
-    ask("last offset delta too small", changed(23, (1).to_bytes(4, "big")))
-    ask("too many records promised", changed(57, (4).to_bytes(4, "big")))
-    ask("no record promised", changed(57, (0).to_bytes(4, "big")))
-    ask("negative record count", changed(57, (-1).to_bytes(4, "big", signed=True)))
-    ask("control batch", changed(21, (0x20).to_bytes(2, "big")))
-    ask("unknown codec", changed(21, (0x07).to_bytes(2, "big")))
-    ask("says log append time", changed(21, (0x08).to_bytes(2, "big")))
-    ask("says gzip, is not", changed(21, (0x01).to_bytes(2, "big")), to=odd)
-    ask("too large", bytes(batch(1, value=b"v" * 3000)))
-    ask("large, compressed small", bytes(batch(1, value=b"v" * 3000, codec=compression.codec_of("gzip"))))
-    narrow = c.topic("narrow", message_timestamp_before_max_ms="1000")
-    ask("time too long ago", good, to=narrow)
-    ask("time in the far future", bytes(batch(1, start=4_000_000_000_000)))
-    ask("no time", bytes(batch(1, start=-1)))
-    stamped = c.topic("stamped", message_timestamp_type="LogAppendTime")
-    ask("log append time", good, to=stamped)
-    c.note("the stamped log", fetch_all(c, stamped))
+    c.ask("no topics", k.PRODUCE, version, ProduceRequest(acks=-1, timeout_ms=10_000))
+    bare = produce_body(c, version, topic, bytes(batch()))
+    bare.topic_data[0].partition_data = []
+    c.ask("no partitions", k.PRODUCE, version, bare)
+    twice = produce_body(c, version, c.topic("twice"), bytes(batch()))
+    twice.topic_data[0].partition_data.append(PartitionProduceData(index=0, records=bytes(batch(2))))
+    c.ask("a partition twice", k.PRODUCE, version, twice)
+    for label, acks in (("acks -2", -2), ("acks 32767", 32767)):
+        ask(label, bytes(batch()), acks=acks)
+    ask("negative partition", bytes(batch()), partition=-1)
+    slow = produce_body(c, version, topic, bytes(batch()))
+    slow.timeout_ms = -1
+    c.ask("negative time-out", k.PRODUCE, version, slow)
+    # no acknowledgement, and an error: the connection is the only one to tell
+    c.post(k.PRODUCE, version, produce_body(c, version, topic, bytes(batch()), partition=9, acks=0), on="wrong")
+    c.wire("wrong")._waiting.pop()
+    c.ask("after a wrong one with acks 0", k.METADATA, 1, MetadataRequest(topics=[]), on="wrong")
+    if version >= 13:
+        no_id = produce_body(c, version, topic, bytes(batch()))
+        no_id.topic_data[0].topic_id = bytes(16)
+        c.ask("topic id 0", k.PRODUCE, version, no_id)
     c.note("the log", fetch_all(c, topic))
 
 
@@ -138,115 +110,6 @@ def fetch_all(c: Conversation, topic: str) -> object:
     asked = FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=1 << 20)
     body.topics = [FetchTopic(topic=topic, partitions=[asked])]
     return c.quiet(k.FETCH, 12, body)
-
-
-class Fetching:
-    """Builds Fetch requests of one version: topics by name or by id."""
-
-    def __init__(self, c: Conversation, version: int) -> None:
-        self.c, self.version, self.ids = c, version, {}
-
-    def names(self, topic: str) -> dict[str, object]:
-        if self.version < 13:
-            return {"topic": topic}
-        if topic not in self.ids:
-            self.ids[topic] = self.c.topic_id(topic) if topic.startswith(self.c.prefix) else UNKNOWN_ID
-        return {"topic_id": self.ids[topic]}
-
-    def ask(
-        self,
-        label: str,
-        *wanted: tuple[str, int, int],
-        partition_bytes: int = 1 << 20,
-        epoch: int = -1,
-        forget: tuple[str, int] | None = None,
-        **fields: object,
-    ) -> object:
-        """`wanted`: topic, partition, offset."""
-        topics: dict[str, list[FetchPartition]] = {}
-        for topic, partition, offset in wanted:
-            asked = FetchPartition(
-                partition=partition, fetch_offset=offset, partition_max_bytes=partition_bytes, log_start_offset=-1
-            )
-            if self.version >= 9:
-                asked.current_leader_epoch = epoch
-            topics.setdefault(topic, []).append(asked)
-        defaults: dict[str, object] = {"max_wait_ms": 50, "min_bytes": 1, "max_bytes": 1 << 20}
-        body = FetchRequest(**{**defaults, **fields})  # type: ignore[arg-type]
-        body.topics = [FetchTopic(**self.names(t), partitions=p) for t, p in topics.items()]  # type: ignore[arg-type]
-        if forget:
-            body.forgotten_topics_data = [
-                ForgottenTopic(**self.names(forget[0]), partitions=[forget[1]])  # type: ignore[arg-type]
-            ]
-        return self.c.ask(label, k.FETCH, self.version, body)
-
-
-@scenario(k.FETCH, k.PRODUCE)
-def fetch(c: Conversation, version: int) -> None:
-    topic = c.topic(partitions=3)
-    fill(c, topic, 3, 2)
-    fill(c, topic, 1, partition=1)
-    f = Fetching(c, version)
-    f.ask("from the start", (topic, 0, 0))
-    f.ask("the middle of a batch", (topic, 0, 1))
-    f.ask("the second batch", (topic, 0, 3))
-    f.ask("at the end", (topic, 0, 5))
-    f.ask("behind the end", (topic, 0, 6))
-    f.ask("negative offset", (topic, 0, -1))
-    f.ask("an empty partition", (topic, 2, 0))
-    f.ask("three partitions", (topic, 0, 0), (topic, 1, 0), (topic, 2, 0))
-    f.ask("no such partition", (topic, 9, 0))
-    f.ask("no such topic", ("nowhere", 0, 0))
-    f.ask("known and unknown", (topic, 1, 0), ("nowhere", 0, 0))
-    f.ask("one byte of each", (topic, 0, 0), (topic, 1, 0), partition_bytes=1)
-    f.ask("one byte in all", (topic, 0, 0), (topic, 1, 0), max_bytes=1)
-    f.ask("committed only", (topic, 0, 0), isolation_level=1)
-    f.ask("no such isolation", (topic, 0, 0), isolation_level=5)
-    f.ask("nothing")
-    if version >= 9:
-        f.ask("this epoch", (topic, 0, 0), epoch=0)
-        f.ask("a later epoch", (topic, 0, 0), epoch=5)
-    if version <= 14:
-        f.ask("as a debugging replica", (topic, 0, 0), replica_id=-2)
-    if version >= 11:
-        f.ask("with a rack", (topic, 0, 0), rack_id="somewhere")
-
-
-@scenario(k.FETCH, k.PRODUCE)
-def fetch_compressed(c: Conversation, version: int) -> None:
-    f = Fetching(c, version)
-    for name, codec in COMPRESSIONS.items():
-        topic = c.topic(name)
-        c.quiet(k.PRODUCE, 9, produce_body(c, 9, topic, bytes(batch(5, codec=codec))))
-        f.ask(name, (topic, 0, 0))
-    again = c.topic("again", compression_type="zstd")
-    c.quiet(k.PRODUCE, 9, produce_body(c, 9, again, bytes(batch(5, codec=1))))
-    f.ask("compressed again by the broker", (again, 0, 0))
-
-
-@scenario(k.FETCH, k.PRODUCE)
-def fetch_sessions(c: Conversation, version: int) -> None:
-    if version < 7:
-        return
-    a, b = c.topic("a", partitions=2), c.topic("b")
-    fill(c, a, 1)
-    f = Fetching(c, version)
-    first = f.ask("new session", (a, 0, 0), (a, 1, 0), session_id=0, session_epoch=0)
-    session = getattr(first, "session_id", 0)
-    f.ask("nothing new", session_id=session, session_epoch=1)
-    fill(c, a, 2, partition=1)
-    f.ask("only what changed", session_id=session, session_epoch=2)
-    f.ask("one more topic", (b, 0, 0), session_id=session, session_epoch=3)
-    f.ask("a new offset", (a, 0, 1), session_id=session, session_epoch=4)
-    f.ask("one forgotten", forget=(a, 1), session_id=session, session_epoch=5)
-    f.ask("a wrong epoch", session_id=session, session_epoch=9)
-    f.ask("after the wrong epoch", session_id=session, session_epoch=6)
-    f.ask("no such session", session_id=12345678, session_epoch=1)
-    f.ask("no such session, new", (a, 0, 0), session_id=12345678, session_epoch=0)
-    f.ask("closed", session_id=session, session_epoch=-1)
-    f.ask("after closing", session_id=session, session_epoch=7)
-    f.ask("without a session", (a, 0, 0), session_id=0, session_epoch=-1)
-    f.ask("unknown in a session", ("nowhere", 0, 0), (a, 0, 0), session_id=0, session_epoch=0)
 
 
 @scenario(k.LIST_OFFSETS, k.PRODUCE)
@@ -262,27 +125,78 @@ def list_offsets(c: Conversation, version: int) -> None:
         c.ask(label, k.LIST_OFFSETS, version, ListOffsetsRequest(replica_id=-1, topics=topics, **fields))
 
     special = [("latest", -1), ("earliest", -2), ("largest time", -3), ("local", -4), ("tiered", -5), ("pending", -6)]
-    for label, timestamp in [*special, ("-7", -7)]:
+    for label, timestamp in [*special, ("-7", -7), ("-100", -100), ("the smallest", -(2**63))]:
         ask(label, timestamp)
         ask(f"{label}, empty", timestamp, to=empty)
     for label, timestamp in (
         ("before all", 0),
+        ("just before the first", THEN - 1),
         ("the first", THEN),
         ("inside a batch", THEN + 20),
         ("between two records", THEN + 21),
+        ("the last of a batch", THEN + 40),
         ("between two batches", THEN + 500),
         ("the last", THEN + 1040),
         ("after all", THEN + 1041),
+        ("the largest", 2**63 - 1),
     ):
         ask(label, timestamp)
     ask("time in an empty log", THEN, to=empty)
     ask("no such partition", -1, partition=9)
+    ask("negative partition", -1, partition=-1)
     ask("no such topic", -1, to=f"{c.prefix}-none")
+    ask("invalid topic", -1, to="a b")
+    two = [ListOffsetsPartition(partition_index=0, timestamp=t) for t in (-1, -2)]
+    c.ask("a partition twice", k.LIST_OFFSETS, version, listing(topic, two))
+    c.ask("no partition", k.LIST_OFFSETS, version, listing(topic, []))
+    c.ask("no topic", k.LIST_OFFSETS, version, ListOffsetsRequest(replica_id=-1, topics=[]))
+    for replica_id in (-2, 77):
+        body = listing(topic, [ListOffsetsPartition(timestamp=-1)])
+        body.replica_id = replica_id
+        c.ask(f"as replica {replica_id}", k.LIST_OFFSETS, version, body)
     if version >= 2:
         ask("committed only", -1, isolation_level=1)
+        ask("committed only, by time", THEN + 20, isolation_level=1)
+        ask("no such isolation", -1, isolation_level=7)
     if version >= 4:
         ask("this epoch", -1, epoch=0)
         ask("a later epoch", -1, epoch=3)
+        ask("a later epoch, by time", THEN, epoch=3)
+        ask("epoch -2", -1, epoch=-2)
+
+
+@scenario(k.LIST_OFFSETS, k.PRODUCE, k.DELETE_RECORDS)
+def list_offsets_by_time(c: Conversation, version: int) -> None:
+    """Logs whose times do not rise, are equal, are compressed, were stamped by the broker, begin late."""
+    odd, packed, stamped, cut = (
+        c.topic("odd"),
+        c.topic("packed"),
+        c.topic("s", message_timestamp_type="LogAppendTime"),
+        c.topic("cut"),
+    )
+    later = (("the first", THEN), ("in between", THEN + 15), ("the largest time", -3), ("late", THEN + 3000))
+
+    def ask(label: str, topic: str, *times: tuple[str, int]) -> None:
+        for when, timestamp in times:
+            body = listing(topic, [ListOffsetsPartition(timestamp=timestamp)])
+            c.ask(f"{label}: {when}", k.LIST_OFFSETS, version, body)
+
+    for start, step, count in ((THEN + 2000, -100, 3), (THEN, 10, 3), (THEN + 2000, 0, 3), (THEN + 500, -10, 4)):
+        c.quiet(k.PRODUCE, 9, produce_body(c, 9, odd, bytes(batch(count, start=start, step=step))))
+    ask("odd", odd, *later, ("1,900 on", THEN + 1900), ("1,901 on", THEN + 1901), ("2,000 on", THEN + 2000))
+    for codec in COMPRESSIONS.values():
+        c.quiet(k.PRODUCE, 9, produce_body(c, 9, packed, bytes(batch(20, codec=codec))))
+    ask("packed", packed, *later, ("100 on", THEN + 101))
+    c.quiet(k.PRODUCE, 9, produce_body(c, 9, stamped, bytes(batch(3))))
+    ask("stamped", stamped, *later)
+    fill(c, cut, 5, 5)
+    asked = DeleteRecordsTopic(name=cut, partitions=[DeleteRecordsPartition(partition_index=0, offset=3)])
+    c.quiet(k.DELETE_RECORDS, 2, DeleteRecordsRequest(topics=[asked], timeout_ms=10_000))
+    ask("cut", cut, *later, ("a record that is gone", THEN + 5), ("earliest", -2), ("latest", -1))
+
+
+def listing(topic: str, partitions: list[ListOffsetsPartition]) -> ListOffsetsRequest:
+    return ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name=topic, partitions=partitions)])
 
 
 @scenario(k.OFFSET_FOR_LEADER_EPOCH, k.PRODUCE)
@@ -302,5 +216,11 @@ def offset_for_leader_epoch(c: Conversation, version: int) -> None:
     ask("undefined", -1)
     ask("fenced", 0, current=4)
     ask("current", 0, current=0)
+    ask("epoch -5", -5)
+    ask("current -5", 0, current=-5)
+    ask("both later", 5, current=5)
+    ask("an empty log", 0, to=c.topic("empty"))
+    ask("negative partition", 0, partition=-1)
+    c.ask("no topics", k.OFFSET_FOR_LEADER_EPOCH, version, OffsetForLeaderEpochRequest())
     ask("no such partition", 0, partition=9)
     ask("no such topic", 0, to=f"{c.prefix}-none")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from conversation import Conversation, scenario
-from scenarios_groups import GROUP_APIS, group_ready, join_alone
+from scenarios_groups import GROUP_APIS, group_ready, join_alone, join_body, sync_body
 
 from moldau.protocol import api_keys as k
+from moldau.protocol.messages.delete_groups import DeleteGroupsRequest
+from moldau.protocol.messages.describe_groups import DescribeGroupsRequest
+from moldau.protocol.messages.heartbeat import HeartbeatRequest
+from moldau.protocol.messages.leave_group import LeaveGroupRequest
 from moldau.protocol.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -99,6 +103,28 @@ def offset_commit(c: Conversation, version: int) -> None:
         ask("an unknown instance", joined, member=member, generation=generation, instance="i-9")
     fetched = OffsetFetchRequest(group_id=group, topics=[OffsetFetchRequestTopic(name=topic, partition_indexes=[0, 1])])
     c.note("what was kept", c.quiet(k.OFFSET_FETCH, 6, fetched))
+
+
+@scenario(k.OFFSET_COMMIT, *GROUP_APIS, k.OFFSET_FETCH)
+def the_empty_group(c: Conversation, version: int) -> None:
+    """The empty group id may have offsets; what else is asked of it?"""
+    if version != 8:
+        return
+    topic = c.topic()
+    group_ready(c)
+    commit(c, "", topic, 0, 7)
+    asked = OffsetFetchRequest(group_id="", topics=[OffsetFetchRequestTopic(name=topic, partition_indexes=[0])])
+    c.ask("its offset", k.OFFSET_FETCH, 6, asked)
+    c.ask("heartbeat", k.HEARTBEAT, 3, HeartbeatRequest(group_id="", generation_id=1, member_id="m"))
+    c.ask("join", k.JOIN_GROUP, 3, join_body("", 3))
+    c.ask("sync", k.SYNC_GROUP, 3, sync_body("", 3, 1, "m"))
+    c.ask("leave", k.LEAVE_GROUP, 2, LeaveGroupRequest(group_id="", member_id="m"))
+    c.ask("describe", k.DESCRIBE_GROUPS, 6, DescribeGroupsRequest(groups=[""]))
+    gone = OffsetDeleteRequestTopic(name=topic, partitions=[OffsetDeleteRequestPartition(partition_index=0)])
+    c.ask("delete its offset", k.OFFSET_DELETE, 0, OffsetDeleteRequest(group_id="", topics=[gone]))
+    c.ask("delete", k.DELETE_GROUPS, 2, DeleteGroupsRequest(groups_names=[""]))
+    c.ask("describe the deleted", k.DESCRIBE_GROUPS, 6, DescribeGroupsRequest(groups=[""]))
+    c.ask("delete the deleted", k.DELETE_GROUPS, 2, DeleteGroupsRequest(groups_names=[""]))
 
 
 @scenario(k.OFFSET_FETCH, *GROUP_APIS, k.OFFSET_COMMIT)

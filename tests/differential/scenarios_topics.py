@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from conversation import Conversation, scenario
 from scenarios_cluster import NO_SUCH_ID
+from scenarios_fetch import Fetching
 from scenarios_log import fill
 
 from moldau.protocol import api_keys as k
@@ -21,6 +22,7 @@ from moldau.protocol.messages.create_topics import (
 from moldau.protocol.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
 from moldau.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from moldau.protocol.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
+from moldau.protocol.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 
 TIMEOUT_MS = 10_000
 # what CreateTopics 5 and newer tells of every topic: only what was asked for is compared
@@ -37,6 +39,7 @@ def create_topics(c: Conversation, version: int) -> None:
         replicas: int = 1,
         configs: dict[str, str | None] | None = None,
         assignments: list[list[int]] | None = None,
+        indexes: list[int] | None = None,
     ) -> CreatableTopic:
         return CreatableTopic(
             name=name,
@@ -44,7 +47,8 @@ def create_topics(c: Conversation, version: int) -> None:
             replication_factor=replicas,
             configs=[CreatableTopicConfig(name=n, value=v) for n, v in (configs or {}).items()],
             assignments=[
-                CreatableReplicaAssignment(partition_index=i, broker_ids=ids) for i, ids in enumerate(assignments or [])
+                CreatableReplicaAssignment(partition_index=indexes[i] if indexes else i, broker_ids=ids)
+                for i, ids in enumerate(assignments or [])
             ],
         )
 
@@ -61,7 +65,7 @@ def create_topics(c: Conversation, version: int) -> None:
     ask("one", topic(f"{p}-one", 2, configs={"retention.ms": "1234567"}))
     ask("again", topic(f"{p}-one"))
     ask("none")
-    ask("validate", topic(f"{p}-v", 3), validate=True)
+    ask("validate", topic(f"{p}-v-0", 3), validate=True)
     ask("validate what exists", topic(f"{p}-one"), validate=True)
     ask("twice in one request", topic(f"{p}-twice"), topic(f"{p}-twice"))
     for name in ("", ".", "..", "a b", "n" * 250, "ü"):
@@ -79,12 +83,58 @@ def create_topics(c: Conversation, version: int) -> None:
     ask("assigned to nobody", topic(f"{p}-a3", -1, -1, assignments=[[987]]))
     ask("assigned twice", topic(f"{p}-a4", -1, -1, assignments=[[node, node]]))
     ask("assigned to none", topic(f"{p}-a5", -1, -1, assignments=[[]]))
+    ask("assigned to -1", topic(f"{p}-a6", -1, -1, assignments=[[-1]]))
+    ask("a partition assigned twice", topic(f"{p}-a7", -1, -1, assignments=[[node], [node]], indexes=[0, 0]))
+    ask("a partition left out", topic(f"{p}-a8", -1, -1, assignments=[[node], [node]], indexes=[0, 2]))
+    ask("a negative partition", topic(f"{p}-a9", -1, -1, assignments=[[node], [node]], indexes=[-1, 0]))
+    ask("assigned unevenly", topic(f"{p}-a10", -1, -1, assignments=[[node], [node, 2]]))
+    ask("assigned, with a count", topic(f"{p}-a11", 1, -1, assignments=[[node]]))
+    ask("assigned, with a factor", topic(f"{p}-a12", -1, 1, assignments=[[node]]))
+    ask("assigned, invalid key", topic(f"{p}-a13", -1, -1, {"no.such": "1"}, assignments=[[node]]))
     ask("unknown key", topic(f"{p}-k1", configs={"no.such.key": "1"}))
     ask("bad value", topic(f"{p}-k2", configs={"retention.ms": "abc"}))
     ask("value out of range", topic(f"{p}-k3", configs={"max.message.bytes": "-1"}))
     ask("null value", topic(f"{p}-k4", configs={"retention.ms": None}))
     ask("a bad one beside a good one", topic(f"{p}-good"), topic("a b"))
+    for key, value in (
+        ("cleanup.policy", "shred"),
+        ("cleanup.policy", ""),
+        ("cleanup.policy", "delete,delete"),
+        ("compression.type", "lzma"),
+        ("compression.gzip.level", "10"),
+        ("compression.zstd.level", "-200000"),
+        ("message.timestamp.type", "createtime"),
+        ("min.insync.replicas", "0"),
+        ("min.cleanable.dirty.ratio", "1.5"),
+        ("preallocate", "maybe"),
+        ("preallocate", "TRUE"),
+        ("retention.ms", "-2"),
+        ("retention.ms", " 100 "),
+        ("retention.ms", "1e5"),
+        ("retention.ms", "99999999999999999999"),
+        ("retention.bytes", "-5"),
+        ("segment.bytes", "10"),
+        ("segment.ms", "0"),
+        ("flush.messages", "0"),
+        ("max.message.bytes", "99999999999"),
+        ("local.retention.ms", "5"),
+        ("message.format.version", "3.0"),
+        ("follower.replication.throttled.replicas", "nonsense"),
+        ("", "1"),
+    ):
+        ask(f"{key}={value}", topic(f"{p}-v-1", configs={key: value}), validate=True)
+    twice = topic(f"{p}-k5", configs={"retention.ms": "1"})
+    twice.configs.append(CreatableTopicConfig(name="retention.ms", value="2"))
+    ask("a key twice", twice)
     ask("internal name", topic("__consumer_offsets"))
+    ask("a name like an internal one", topic(f"__{p}"))
+    ask("name of 249", topic((p + "-v-" + "n" * 249)[:249]), validate=True)
+    ask("name with dots in front", topic(f"...-v-{p}"), validate=True)
+    ask("validate nonsense", topic("a b", 0, 99, {"no.such": "1"}), validate=True)
+    ask("100,001 partitions", topic(f"{p}-huge", 100_001), validate=True)
+    late = CreateTopicsRequest(topics=[topic(f"{p}-late", configs={"retention.ms": "3"})], timeout_ms=0)
+    c.wire("late").send(k.CREATE_TOPICS, version, late)
+    c.note("no time at all", {"error_code": c.wire("late").receive().topics[0].error_code})
 
 
 @scenario(k.DELETE_TOPICS)
@@ -104,6 +154,8 @@ def delete_topics(c: Conversation, version: int) -> None:
     ask("unknown and known", f"{c.prefix}-none", b)
     ask("invalid name", "a b")
     ask("twice", d, d)
+    ask("empty name", "")
+    ask("internal", f"__{c.prefix}-none")
     c.settle()
     c.note("gone", c.metadata(a))
     c.topic("a")
@@ -114,6 +166,8 @@ def delete_topics(c: Conversation, version: int) -> None:
             ("unknown id", DeleteTopicState(name=None, topic_id=NO_SUCH_ID)),
             ("id and name", DeleteTopicState(name=a, topic_id=topic_id)),
             ("neither", DeleteTopicState(name=None)),
+            ("id of the name of another", DeleteTopicState(name="other", topic_id=topic_id)),
+            ("an empty name", DeleteTopicState(name="")),
             ("by id", DeleteTopicState(name=None, topic_id=topic_id)),
             ("by id again", DeleteTopicState(name=None, topic_id=topic_id)),
         ):
@@ -148,29 +202,59 @@ def create_partitions(c: Conversation, version: int) -> None:
     ask("twice", (topic, 4, None), (topic, 5, None))
     ask("assigned", (topic, 4, [[node]]))
     ask("too few assignments", (topic, 6, [[node]]))
+    ask("too many assignments", (topic, 5, [[node], [node]]))
+    ask("no assignments", (topic, 5, []))
+    ask("assigned to none", (topic, 5, [[]]))
+    ask("assigned to the same twice", (topic, 5, [[node, node]]))
+    ask("assigned to -1", (topic, 5, [[-1]]))
+    ask("negative", (topic, -1, None))
+    ask("very many", (topic, 100_001, None), validate=True)
+    ask("invalid name", ("a b", 3, None))
+    ask("validate, assigned", (topic, 5, [[node]]), validate=True)
+    ask("validate, unknown", (f"{c.prefix}-none", 5, None), validate=True)
+    ask("one good, one bad", (topic, 5, None), (f"{c.prefix}-none", 5, None))
     ask("assigned to nobody", (topic, 5, [[987]]))
     c.settle()
     c.note("after it all", c.metadata(topic))
 
 
-@scenario(k.DELETE_RECORDS, k.PRODUCE)
+@scenario(k.DELETE_RECORDS, k.PRODUCE, k.FETCH)
 def delete_records(c: Conversation, version: int) -> None:
-    topic = c.topic()
-    fill(c, topic, 10)
+    topic = c.topic(partitions=2)
+    fill(c, topic, 10, 5)
 
-    def ask(label: str, name: str, partition: int, offset: int) -> None:
-        asked = [DeleteRecordsPartition(partition_index=partition, offset=offset)]
-        body = DeleteRecordsRequest(topics=[DeleteRecordsTopic(name=name, partitions=asked)], timeout_ms=TIMEOUT_MS)
+    def ask(label: str, name: str, *wanted: tuple[int, int], timeout_ms: int = TIMEOUT_MS) -> None:
+        asked = [DeleteRecordsPartition(partition_index=partition, offset=offset) for partition, offset in wanted]
+        body = DeleteRecordsRequest(topics=[DeleteRecordsTopic(name=name, partitions=asked)], timeout_ms=timeout_ms)
         c.ask(label, k.DELETE_RECORDS, version, body)
 
-    ask("to 4", topic, 0, 4)
-    ask("back to 2", topic, 0, 2)
-    ask("beyond the end", topic, 0, 11)
-    ask("-2", topic, 0, -2)
-    ask("no such partition", topic, 7, 1)
-    ask("no such topic", f"{c.prefix}-none", 0, 1)
-    ask("everything", topic, 0, -1)
-    ask("everything again", topic, 0, -1)
+    f = Fetching(c, 12)
+    ask("to 4", topic, (0, 4))
+    f.ask("before the start", (topic, 0, 3))
+    f.ask("at the start, in the middle of a batch", (topic, 0, 4))
+    earliest(c, "earliest then", topic)
+    ask("back to 2", topic, (0, 2))
+    ask("beyond the end", topic, (0, 16))
+    ask("-2", topic, (0, -2))
+    ask("an empty partition", topic, (1, -1))
+    ask("beyond the end of an empty partition", topic, (1, 1))
+    ask("no such partition", topic, (7, 1))
+    ask("negative partition", topic, (-1, 1))
+    ask("no such topic", f"{c.prefix}-none", (0, 1))
+    ask("invalid topic", "a b", (0, 1))
+    ask("several", topic, (0, 5), (1, 0), (9, 0))
+    ask("nothing", topic)
+    ask("everything", topic, (0, -1))
+    ask("everything again", topic, (0, -1))
+    f.ask("at the end", (topic, 0, 15))
+    f.ask("one before the end", (topic, 0, 14))
+    earliest(c, "earliest at last", topic)
+
+
+def earliest(c: Conversation, label: str, topic: str) -> None:
+    asked = [ListOffsetsPartition(partition_index=0, timestamp=t) for t in [-2]]
+    body = ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name=topic, partitions=asked)])
+    c.note(label, c.quiet(k.LIST_OFFSETS, 6, body))
 
 
 @scenario(k.ELECT_LEADERS)
@@ -188,6 +272,17 @@ def elect_leaders(c: Conversation, version: int) -> None:
     ask("preferred", topic, 0, 1)
     ask("no such partition", topic, 9)
     ask("no such topic", f"{c.prefix}-none", 0)
+    ask("invalid topic", "a b", 0)
+    ask("a partition twice", topic, 0, 0)
+    ask("no partitions", topic)
+    every = ElectLeadersRequest(topic_partitions=None, timeout_ms=TIMEOUT_MS)
+    c.wire().send(k.ELECT_LEADERS, version, every)
+    answer = c.wire().receive()
+    found = answer.replica_election_results
+    answer.replica_election_results = [x for x in found if x.topic == topic]  # other scenarios make topics as well
+    c.note("every partition", answer)
+    c.ask("no topics", k.ELECT_LEADERS, version, ElectLeadersRequest(topic_partitions=[], timeout_ms=TIMEOUT_MS))
     if version >= 1:
         ask("unclean", topic, 0, kind=1)
         ask("no such type", topic, 0, kind=5)
+        ask("negative type", topic, 0, kind=-1)

@@ -5,6 +5,7 @@ With $CLI_TEST_BOOTSTRAP set they run against the cluster at that address instea
 
 import json
 import os
+import socket
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from confluent_kafka import Consumer
 
 from moldau.cli.main import root
+from moldau.testing import BrokerThread
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +93,7 @@ def test_topic_mistakes(moldau: Moldau, name: str) -> None:
     assert "exists already" in moldau("topic", "create", name, code=1).err
     moldau("topic", "create", name, "--if-not-exists")
     assert f"Did you mean '{name}'" in moldau("topic", "describe", name + "x", code=1).err
-    assert "moldau topic create q" in moldau("topic", "describe", "q" * 60, code=1).err
+    assert "'moldau topic list' shows those there are" in moldau("topic", "describe", "q" * 60, code=1).err
     assert "cannot take partitions away" in moldau("topic", "alter", name, "-p", "1", code=1).err
     assert "no.such.key" in moldau("topic", "create", name + "2", "-c", "no.such.key=1", code=1).err
     assert "bad name" in moldau("topic", "create", "bad name", code=1).err
@@ -295,7 +297,7 @@ def test_reset(moldau: Moldau, name: str) -> None:
     assert committed(moldau, name + "-new") == {0: 5, 1: 5}
     assert "partitions 0 to 1, not 9" in moldau("group", "reset", name, "-t", f"{name}:9", "--to-latest", code=2).err
     assert "TOPIC:0,1" in moldau("group", "reset", name, "-t", f"{name}:x", "--to-latest", code=2).err
-    assert "Say which" in moldau("group", "reset", name, "--to-latest", code=2).err
+    assert "say which" in moldau("group", "reset", name, "--to-latest", code=2).err
     assert "no group" in moldau("group", "reset", "none" * 9, "--all-topics", "--to-latest", code=1).err
 
 
@@ -375,3 +377,34 @@ def test_completion_of_names(moldau: Moldau, name: str, bootstrap: str) -> None:
     assert name in complete("moldau config describe topic ")
     assert complete("moldau -b 127.0.0.1:1 topic describe ") == []
     assert "describe" in complete("moldau topic ")
+
+
+def test_settings_that_do_not_exist(moldau: Moldau, name: str) -> None:
+    moldau("topic", "create", name)
+    for args in (
+        ("config", "set", "topic", name, "retenton.ms=5"),
+        ("config", "unset", "topic", name, "retenton.ms"),
+        ("topic", "alter", name, "-c", "retenton.ms=5"),
+        ("topic", "alter", name, "--unset", "retenton.ms"),
+    ):
+        told = moldau(*args, code=1).err
+        assert "has no setting 'retenton.ms'. Did you mean 'retention.ms'" in told, args
+
+
+def test_one_partition_is_not_a_range(moldau: Moldau, name: str) -> None:
+    moldau("topic", "create", name, "-p", "1")
+    assert "has only partition 0, not 3" in moldau("consume", name, "-p", "3", code=2).err
+
+
+def test_an_advertised_address_that_nobody_reaches_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    settings = {"listeners": f"PLAINTEXT://127.0.0.1:{port}", "advertised.listeners": "PLAINTEXT://127.0.0.1:1"}
+    with BrokerThread(settings=settings):
+        done = CliRunner().invoke(root, ["-b", f"127.0.0.1:{port}", "cluster", "info"])
+    assert done.exit_code == 1
+    assert (
+        f"127.0.0.1:{port} answered, but the address it advertises, 127.0.0.1:1, does not (Connection refused"
+        in done.stderr
+    )
+    assert "advertised.listeners" in done.stderr

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 from support.wire import Wire, request
 
 from moldau.protocol import api_keys
+from moldau.protocol.messages.describe_quorum import RequestPartitionData, RequestTopicData
 from moldau.testing import BrokerProcess, BrokerThread
 
 pytestmark = pytest.mark.slow
@@ -45,7 +46,10 @@ def test_a_client_is_told_the_listener_it_came_in_by() -> None:
             except OSError:
                 assert ":" in str(address[0]), "every IPv4 address of localhost is bound"
         with Wire(f"127.0.0.1:{ports[0]}") as wire:
-            answer = wire.ask(request(api_keys.DESCRIBE_QUORUM), 2)
+            asked = RequestTopicData(
+                topic_name="__cluster_metadata", partitions=[RequestPartitionData(partition_index=0)]
+            )
+            answer = wire.ask(request(api_keys.DESCRIBE_QUORUM, topics=[asked]), 2)
             assert [(each.name, each.port) for each in answer.nodes[0].listeners] == [
                 ("OUT", ports[0]),
                 ("INSIDE", ports[1]),

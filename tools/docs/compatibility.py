@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moldau.broker import served
 from moldau.protocol import api_keys
+from tools.docs import conformance
 
 DIFFERS = {
     "Produce": "Versions 0-2 are advertised and refused, as in Kafka. Transactional batches are refused. Record contents under a right"
@@ -20,7 +21,7 @@ DIFFERS = {
     "ElectLeaders": "An election is never needed: the leader is always the preferred one.",
     "DescribeLogDirs": "One directory; a partition's size is its record bytes.",
     "DescribeProducers": "No transactions: `current_txn_start_offset` is -1.",
-    "OffsetForLeaderEpoch": "A partition has one epoch.",
+    "OffsetForLeaderEpoch": "An epoch rises when a log may have gone back, not with its leader.",
     "ListConfigResources": "Client-metrics are none.",
 }
 LATER = {
@@ -90,8 +91,11 @@ def render() -> str:
         lines.append(f"| {key} | {name} | {low}-{high} | {ours} | {note} |")
     lines += [
         "",
+        "How single answers differ from those of Apache Kafka, and why: [differences.md](differences.md).",
         "Every broker, topic and group setting is in [configuration.md](configuration.md), with whether it acts.",
         "Message format 2 only. Internal topics (`__consumer_offsets`, ...) do not exist as topics and cannot be created.",
+        "",
+        conformance.section(),
         "",
     ]
     return "\n".join(lines)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tools.docs import compatibility, configuration
+from tools.docs import compatibility, configuration, differences
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/compatibility.md": compatibility.render,
     "docs/configuration.md": configuration.page,
+    "docs/differences.md": differences.render,
 }
 """Path from the root of the project, and a function without arguments that gives the whole text."""

@@ -278,25 +278,28 @@ class LocalBlobs:
     # -- reads --------------------------------------------------------------------------------------------------------
 
     def read_now(self, blob_id: int, position: int, length: int) -> bytes | bytearray | None:
+        buffer = bytearray(length)
+        return buffer if self.read_into_now(blob_id, position, memoryview(buffer)) else None
+
+    def read_into_now(self, blob_id: int, position: int, into: memoryview) -> bool:
         if not _RWF_NOWAIT:
-            return None
+            return False
         file = self._appendable.get(blob_id)
-        if file is not None and position + length > file.end:
-            raise _too_short(blob_id, file.end, position, length)
+        if file is not None and position + len(into) > file.end:
+            raise _too_short(blob_id, file.end, position, len(into))
         fd = self._readable.get(blob_id)
         if fd is None:
             fd = self._open(blob_id)
         else:
             self._readable.move_to_end(blob_id)
-        buffer = bytearray(length)
         try:
-            got = os.preadv(fd, [buffer], position, _RWF_NOWAIT)
+            got = os.preadv(fd, [into], position, _RWF_NOWAIT)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
-                return None
+                return False
             raise BlobError(f"cannot read {self.path(blob_id).name}: {error}") from error
         # a short answer: part of it is not in the page cache, or the file ends; `read` finds out which
-        return buffer if got == length else None
+        return got == len(into)
 
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
         return (await self.read_many(blob_id, [(position, length)]))[0]

@@ -67,6 +67,10 @@ class MemoryBlobs:
             raise BlobMissing(f"blob {blob_id:016x} {size}; asked for {length} bytes at {position}")
         return bytes(memoryview(blob)[position : position + length])
 
+    def read_into_now(self, blob_id: int, position: int, into: memoryview) -> bool:
+        into[:] = self.read_now(blob_id, position, len(into)) or b""
+        return True
+
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
         return bytes(self.read_now(blob_id, position, length) or b"")
 

@@ -80,6 +80,10 @@ class BlobStore(Protocol):
         """
         ...
 
+    def read_into_now(self, blob_id: int, position: int, into: memoryview) -> bool:
+        """As `read_now`, into the caller's buffer, all of it; False when it cannot be had without waiting."""
+        ...
+
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
         """Exactly the range. Raises BlobMissing when the blob is not there or too short, BlobError when it cannot be
         read.

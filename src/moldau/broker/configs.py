@@ -19,6 +19,7 @@ from .config.effective import BrokerConfig
 from .config.errors import InvalidConfig
 from .config.settings import Settings
 from .config.topic import TopicConfigs
+from .topics import name_error
 
 if TYPE_CHECKING:
     from moldau.metadata.ports import ClusterStore, TopicStore
@@ -66,6 +67,9 @@ class Configs:
     def described(self, resource_type: int, name: str, keys: Collection[str] | None) -> list[describe.Described]:
         """What DescribeConfigs answers for a resource. Raises InvalidConfig."""
         if resource_type == dynamic.TOPIC:
+            problem = name_error(name)
+            if problem is not None:
+                raise InvalidConfig(f"Topic name is invalid: {problem}", error_codes.INVALID_TOPIC_EXCEPTION)
             topic = self.catalog.by_name.get(name)
             if topic is None:
                 raise InvalidConfig(f"there is no topic {name!r}", error_codes.UNKNOWN_TOPIC_OR_PARTITION)

@@ -201,9 +201,10 @@ class Dispatcher:
     def _refuse_api_versions(self, correlation_id: int, reply: Reply) -> None:
         from moldau.protocol.messages.api_versions import ApiVersion, ApiVersionsResponse
 
+        low, high = served.VERSIONS[api_keys.API_VERSIONS]
         response = ApiVersionsResponse(
             error_code=error_codes.UNSUPPORTED_VERSION,
-            api_keys=[ApiVersion(api_key=k, min_version=a, max_version=b) for k, (a, b) in served.VERSIONS.items()],
+            api_keys=[ApiVersion(api_key=api_keys.API_VERSIONS, min_version=low, max_version=high)],
         )
         body = response.encode(0)
         reply.send([_LENGTH_AND_ID.pack(4 + len(body), correlation_id) + body])

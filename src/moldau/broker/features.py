@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-SUPPORTED: dict[str, tuple[int, int]] = {"metadata.version": (7, 29)}
-"""Name to (lowest, highest) level. 7 is 3.3-IV3, 29 is 4.3-IV0."""
+SUPPORTED: dict[str, tuple[int, int]] = {"metadata.version": (7, 30)}
+"""Name to (lowest, highest) level. 7 is 3.3-IV3, 30 is 4.3-IV0."""
 
-_AT_FIRST: dict[str, int] = {"metadata.version": 29}
+_AT_FIRST: dict[str, int] = {"metadata.version": 30}
 
 
 def finalized(stored: dict[str, int]) -> dict[str, int]:

@@ -7,7 +7,7 @@ to the end, so that none starves under a byte limit.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections import OrderedDict
 
 from moldau.protocol import error_codes
@@ -84,7 +84,7 @@ class FetchSessions:
             del self.by_id[oldest.session_id]
         session_id = 0
         while session_id == NO_SESSION or session_id in self.by_id:
-            session_id = secrets.randbelow((1 << 31) - 1) + 1
+            session_id = int.from_bytes(os.urandom(4)) >> 1
         session = FetchSession(session_id, uses_topic_ids)
         session.last_used = now
         session.update(partitions, [])

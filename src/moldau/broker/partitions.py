@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .broker import Broker
 
 
+NO_EPOCH = -1
+"""The client did not say which leader epoch it knows. Any other negative number is an epoch of long ago."""
+
+
 class PartitionError(Exception):
     """There is no view to be had."""
 
@@ -21,7 +25,7 @@ class PartitionError(Exception):
         self.error_code = error_code
 
 
-async def view_of(broker: Broker, name: str, index: int, current_leader_epoch: int = -1) -> PartitionView:
+async def view_of(broker: Broker, name: str, index: int, current_leader_epoch: int = NO_EPOCH) -> PartitionView:
     """Raises PartitionError: unknown, fenced or too new an epoch (if one is given), or the store does not answer."""
     topic = broker.catalog.by_name.get(name)
     if topic is None or not 0 <= index < len(topic.partition_ids):
@@ -32,7 +36,7 @@ async def view_of(broker: Broker, name: str, index: int, current_leader_epoch: i
         raise PartitionError(error_codes.KAFKA_STORAGE_ERROR) from error
     if view is None:
         raise PartitionError(error_codes.UNKNOWN_TOPIC_OR_PARTITION)
-    if current_leader_epoch >= 0 and current_leader_epoch != view.leader_epoch:
+    if current_leader_epoch != NO_EPOCH and current_leader_epoch != view.leader_epoch:
         newer = current_leader_epoch > view.leader_epoch
         raise PartitionError(error_codes.UNKNOWN_LEADER_EPOCH if newer else error_codes.FENCED_LEADER_EPOCH)
     return view

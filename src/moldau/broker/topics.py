@@ -54,20 +54,25 @@ def name_error(name: str) -> str | None:
     return None
 
 
+def check_name(name: str) -> None:
+    """Raises TopicError."""
+    problem = name_error(name)
+    if problem is not None:
+        raise TopicError(error_codes.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {problem}")
+
+
 async def create(
     broker: Broker, name: str, partitions: int, configs: Mapping[str, str | None], *, validate_only: bool
 ) -> Topic | None:
     """A new topic, or None when it was only validated. Raises TopicError."""
-    problem = name_error(name)
-    if problem is not None:
-        raise TopicError(error_codes.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {problem}")
+    check_name(name)
     if is_internal(name):
         raise TopicError(error_codes.INVALID_TOPIC_EXCEPTION, f"Topic {name!r} is internal and cannot be created")
     if partitions < 1:
         raise TopicError(error_codes.INVALID_PARTITIONS, f"Number of partitions must be above 0, {partitions} came")
     if partitions > PARTITIONS_MAX:
         raise TopicError(
-            error_codes.INVALID_PARTITIONS, f"{partitions} partitions asked for, at most {PARTITIONS_MAX} are allowed"
+            error_codes.POLICY_VIOLATION, f"{partitions} partitions asked for, at most {PARTITIONS_MAX} are allowed"
         )
     try:
         validate_topic_configs(configs)

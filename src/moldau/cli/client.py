@@ -167,9 +167,9 @@ class Cluster:
             return CliError(f"{self.bootstrap}: TLS failed ({reason}); check -X security.protocol and ssl.*")
         if "Invalid response size" in reason:
             return CliError(f"what answers at {self.bootstrap} does not speak the Kafka protocol, or wants TLS")
-        if self._advertised(causes[-1].str()):
+        if advertised := self._advertised(causes[-1].str()):
             return CliError(
-                f"{self.bootstrap} answered, but the address it advertises does not ({reason}): "
+                f"{self.bootstrap} answered, but the address it advertises, {advertised}, does not ({reason}): "
                 "set the broker's advertised.listeners to an address this machine can reach."
             )
         return CliError(
@@ -177,10 +177,10 @@ class Cluster:
             "or name another with -b HOST:PORT."
         )
 
-    def _advertised(self, text: str) -> bool:
-        """Whether an error is about a broker learned from the cluster ("host:port/7"), not a bootstrap address."""
-        where = text.split(": ", 1)[0]
-        return "/" in where and where.rsplit("/", 1)[1].isdigit()
+    def _advertised(self, text: str) -> str:
+        """The address, where an error is about a broker learned from the cluster ("host:port/7"), not a bootstrap address."""
+        address, slash, broker = text.split(": ", 1)[0].rpartition("/")
+        return address if slash and broker.isdigit() else ""
 
     def _why(self, error: "KafkaError") -> str:
         if error.name() in ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM"):
@@ -220,11 +220,20 @@ class Cluster:
             found[name] = sorted(partition.id for partition in result.partitions)
         return found
 
+    def check_partition(self, topic: str, partition: int, known: list[int]) -> None:
+        """CliError where `topic` has no such partition."""
+        if partition not in known:
+            there = "only partition 0" if known == [0] else f"partitions 0 to {len(known) - 1}"
+            raise CliError(f"topic {topic!r} has {there}, not {partition}", EXIT_USAGE)
+
     def topic_error(self, name: str, error: Exception) -> CliError:
         """What to say about a failure that concerns one topic."""
         if _error_name(error) in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"):
             known = [topic for topic in self.metadata().topics if not topic.startswith("__")]
-            hint = did_you_mean(name, known) or f" Create it: moldau topic create {name}"
+            hint = (
+                did_you_mean(name, known)
+                or " 'moldau topic list' shows those there are, 'moldau topic create' makes one."
+            )
             return CliError(f"there is no topic {name!r}.{hint}")
         return CliError(f"topic {name!r}: {_first_error_text(error)}")
 

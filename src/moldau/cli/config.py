@@ -8,7 +8,7 @@ import click
 from moldau.cli.completion import complete_resources
 from moldau.cli.errors import EXIT_USAGE, CliError
 from moldau.cli.lazy import HelpfulGroup, did_you_mean
-from moldau.cli.options import cluster_options, format_option, key_values
+from moldau.cli.options import NAME, cluster_options, format_option, key_values
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import ConfigEntry, ConfigResource
@@ -27,7 +27,7 @@ _SOURCES = {
 }
 
 _kind_argument = click.argument("kind", metavar="topic|broker|group", type=click.Choice(KINDS))
-_name_argument = click.argument("name", shell_complete=complete_resources)
+_name_argument = click.argument("name", shell_complete=complete_resources, type=NAME)
 
 
 @click.group(cls=HelpfulGroup)
@@ -76,7 +76,7 @@ def describe(cluster: "Cluster", kind: str, name: str, keys: tuple[str, ...], ev
 @cluster_options
 def set_(cluster: "Cluster", kind: str, name: str, settings: tuple[str, ...], validate_only: bool) -> None:
     """Change settings; those not named stay as they are."""
-    changes = key_values(settings, "")
+    changes = key_values(settings, "setting")
     alter_resource(cluster, kind, name, changes, (), validate_only=validate_only)
     done = "Valid" if validate_only else "Set"
     for key, value in changes.items():
@@ -134,6 +134,10 @@ def alter_resource(
 
     for key, value in changes.items():
         resource.add_incremental_config(ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET))
+    unset_keys = list(unset_keys)
+    # A broker takes it for done where there is no such setting.
+    if unset_keys and (misnamed := _misnamed(cluster, kind, name, unset_keys)):
+        raise misnamed
     for key in unset_keys:
         resource.add_incremental_config(ConfigEntry(key, None, incremental_operation=AlterConfigOpType.DELETE))
     futures = cluster.admin.incremental_alter_configs(
@@ -141,7 +145,7 @@ def alter_resource(
     )
     result = cluster.wait_all(futures, "change the settings")[resource]
     if isinstance(result, Exception):
-        raise _failure(cluster, kind, name, result)
+        raise _misnamed(cluster, kind, name, [*changes, *unset_keys]) or _failure(cluster, kind, name, result)
 
 
 def _resource(cluster: "Cluster", kind: str, name: str) -> "ConfigResource":
@@ -153,11 +157,24 @@ def _resource(cluster: "Cluster", kind: str, name: str) -> "ConfigResource":
         # The client would wait for a broker that is not there until the time is over.
         ids = sorted(cluster.metadata().brokers)
         if int(name) not in ids:
-            raise CliError(f"there is no broker {name}; the cluster has {', '.join(map(str, ids))}")
+            raise CliError(f"there is no broker {name}; those there are: {', '.join(map(str, ids))}")
     _ = cluster.admin
     from confluent_kafka.admin import ConfigResource, ResourceType
 
     return ConfigResource(getattr(ResourceType, kind.upper()), name)
+
+
+def _misnamed(cluster: "Cluster", kind: str, name: str, keys: list[str]) -> CliError | None:
+    """The error for a key that does not exist, with the nearest ones that do."""
+    try:
+        known = [str(each["name"]) for each in describe_resource(cluster, kind, name)]
+    except CliError:
+        return None  # it is not the key that is wrong
+    for key in keys:
+        if key not in known and known:
+            hint = did_you_mean(key, known) or f" 'moldau config describe --all {kind} {name}' shows those there are."
+            return CliError(f"{kind} {name} has no setting {key!r}.{hint}")
+    return None
 
 
 def _failure(cluster: "Cluster", kind: str, name: str, error: Exception) -> CliError:

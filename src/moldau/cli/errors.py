@@ -30,6 +30,20 @@ class CliError(click.ClickException):
         click.echo(f"{prefix} {self.message}", file=stream, color=True)
 
 
+def usage_error(error: click.UsageError) -> click.ClickException:
+    """A wrong command line as one line that names the help; a command group without a command shows its help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
+    text = " ".join(error.format_message().split())
+    if not text.endswith((".", "?")):
+        text += "."
+    if error.ctx is not None:
+        text += f" See: {error.ctx.command_path} --help"
+    if text[1:2].islower():
+        text = text[0].lower() + text[1:]
+    return CliError(text, EXIT_USAGE)
+
+
 def wants_color(stream: IO[Any]) -> bool:
     """Whether to colour what goes to `stream`: only a terminal, never with NO_COLOR set or a dumb terminal."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()

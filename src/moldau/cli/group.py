@@ -8,7 +8,7 @@ import click
 from moldau.cli.completion import complete_groups
 from moldau.cli.errors import EXIT_USAGE, CliError, note
 from moldau.cli.lazy import HelpfulGroup, did_you_mean
-from moldau.cli.options import cluster_options, confirm, format_option, yes_option
+from moldau.cli.options import NAME, cluster_options, confirm, format_option, yes_option
 from moldau.cli.positions import Kind, Position, parse_time
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def list_(cluster: "Cluster", output: str) -> None:
 
 
 @group.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_groups)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_groups, type=NAME)
 @format_option
 @cluster_options
 def describe(cluster: "Cluster", names: tuple[str, ...], output: str) -> None:
@@ -154,7 +154,7 @@ def _print_description(found: dict[str, Any]) -> None:
 
 
 @group.command()
-@click.argument("name", shell_complete=complete_groups)
+@click.argument("name", shell_complete=complete_groups, type=NAME)
 @click.option(
     "-t",
     "--topic",
@@ -252,8 +252,7 @@ def _selected(
         for number in numbers.split(","):
             if not number.isdigit():
                 raise click.UsageError(f"--topic {text!r} is not of the form TOPIC or TOPIC:0,1.")
-            if int(number) not in known:
-                raise CliError(f"topic {topic!r} has partitions 0 to {len(known) - 1}, not {number}", EXIT_USAGE)
+            cluster.check_partition(topic, int(number), known)
             selected.append((topic, int(number)))
     return list(dict.fromkeys(selected))
 
@@ -314,7 +313,7 @@ def _apply(cluster: "Cluster", name: str, rows: list[dict[str, Any]]) -> None:
 
 
 @group.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_groups)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_groups, type=NAME)
 @yes_option
 @cluster_options
 def delete(cluster: "Cluster", names: tuple[str, ...], yes: bool) -> None:

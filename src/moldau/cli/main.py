@@ -3,6 +3,7 @@
 Importing this module costs click and nothing else; each command lives in a module of its own.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -11,8 +12,11 @@ import click
 
 from moldau.cli.errors import (
     EXIT_BROKEN_PIPE,
+    EXIT_FAILED,
     EXIT_INTERRUPTED,
+    CliError,
     silence_stdout,
+    usage_error,
 )
 from moldau.cli.lazy import LazyGroup
 from moldau.version import VERSION
@@ -33,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("moldau.cli.completion:completion", "Print the shell's completion script."),
     "version": ("moldau.cli.version:version", "Print the versions of what runs here."),
 }
+
+
+TRACEBACK = "MOLDAU_TRACEBACK"
+"""Environment variable; where it is set, an unexpected exception ends the program with its traceback."""
 
 
 class RootGroup(LazyGroup):
@@ -67,19 +75,44 @@ class RootGroup(LazyGroup):
     def _told(self, args: Sequence[str] | None, **kwargs: Any) -> Any:
         """Run, and tell errors in one line; the exit code."""
         try:
+            _check_text(sys.argv[1:] if args is None else args)
             return super().main(args, standalone_mode=False, **kwargs)
+        except click.UsageError as error:
+            told = usage_error(error)
         except click.ClickException as error:
-            error.show()
-            return error.exit_code
+            told = error
         except click.Abort:
             return EXIT_INTERRUPTED
         except Exception as error:
             client = sys.modules.get("moldau.cli.client")
-            told = client.told(error) if client is not None else None
-            if told is None:
+            known: CliError | None = client.told(error) if client is not None else None
+            if known is None and not isinstance(error, BrokenPipeError):
+                if os.environ.get(TRACEBACK):
+                    raise
+                known = _unexpected(error)
+            if known is None:
                 raise
-            told.show()
-            return told.exit_code
+            told = known
+        told.show()
+        return told.exit_code
+
+
+def _check_text(args: Sequence[str]) -> None:
+    """UsageError for an argument that is not UTF-8 (the Kafka client crashes over some), unless a file has that name."""
+    for arg in args:
+        if not arg.isascii() and any("\ud800" <= char <= "\udfff" for char in arg) and not os.path.exists(arg):
+            raise click.UsageError(f"the argument {os.fsencode(arg)!r} is not UTF-8")
+
+
+def _unexpected(error: Exception) -> CliError:
+    """What the operating system refused, or a bug of ours; both in one line."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return CliError(f"{where}{(error.strerror or str(error)).lower()}", EXIT_FAILED)
+    return CliError(
+        f"unexpected {type(error).__name__}: {error}. This is a bug in moldau; {TRACEBACK}=1 shows where it happened",
+        EXIT_FAILED,
+    )
 
 
 def _complete_contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -16,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
 DEFAULT_TIMEOUT_S = 10.0
+MAX_TIMEOUT_S = 86_400.0
 
 format_option = click.option(
     "--format",
@@ -25,6 +26,18 @@ format_option = click.option(
     show_default=True,
     help="Form of the output.",
 )
+
+
+class _Name(click.types.StringParamType):
+    """A name that is not empty: the client library gives up, or aborts the process, over an empty one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            self.fail("it is empty", param, ctx)
+        return str(super().convert(value, param, ctx))
+
+
+NAME = _Name()
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
@@ -92,8 +105,9 @@ def connect(
         os.environ,
     )
     wait_s = next((value for value in (timeout, outer.get("timeout")) if value is not None), DEFAULT_TIMEOUT_S)
-    if wait_s <= 0:
-        raise click.UsageError("--timeout must be more than 0 seconds.")
+    if not 0 < wait_s <= MAX_TIMEOUT_S:
+        raise click.UsageError(f"--timeout must be more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds.")
+    check_bootstrap(chosen["bootstrap.servers"])
     return Cluster(chosen, wait_s)
 
 
@@ -118,6 +132,29 @@ def resolve(
     result.update(key_values(properties, "-X"))
     result.setdefault("bootstrap.servers", DEFAULT_BOOTSTRAP)
     return result
+
+
+def _is_ipv6(text: str) -> bool:
+    import socket
+
+    try:
+        socket.inet_pton(socket.AF_INET6, text)
+    except OSError:
+        return False
+    return True
+
+
+def check_bootstrap(servers: str) -> None:
+    """UsageError for an address that no broker can have: the client would only try, and find nobody there."""
+    for server in servers.split(","):
+        address = server.strip().rpartition("://")[2]
+        host, colon, port = address.rpartition(":")
+        if not colon or _is_ipv6(address.strip("[]")):
+            continue  # without a port the client takes 9092
+        if not host or (":" in host and host[0] != "[") or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise click.UsageError(
+                f"{server.strip()!r} is no address of a broker: give HOST:PORT, with a port from 1 to 65535."
+            )
 
 
 def _complete_contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

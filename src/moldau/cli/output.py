@@ -84,15 +84,20 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) ->
         from rich.text import Text
     except ImportError:
         raise missing_extra() from None
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    heading = "bold" if wants_color(sys.stdout) else ""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=heading)
     for column in columns:
         table.add_column(
-            column.heading, justify="right" if column.right else "left", overflow="fold", no_wrap=column.right
+            column.heading,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            no_wrap=column.right,
+            min_width=len(column.heading),  # in a narrow terminal the lines wrap, not the letters of a heading
         )
     for row in rows:
         table.add_row(*[Text(column.text(row.get(column.key))) for column in columns])
     if sys.stdout.isatty():
-        Console(file=sys.stdout, highlight=False, soft_wrap=False).print(table)
+        Console(file=sys.stdout, highlight=False, soft_wrap=False).print(table, crop=False)
         return
     console = Console(file=sys.stdout, width=_UNBOUNDED_WIDTH, no_color=True, highlight=False)
     with console.capture() as capture:

@@ -13,7 +13,7 @@ import click
 from moldau.cli.completion import complete_topics
 from moldau.cli.errors import EXIT_USAGE, CliError, note
 from moldau.cli.lazy import nearest
-from moldau.cli.options import cluster_options, key_values
+from moldau.cli.options import NAME, cluster_options, key_values
 from moldau.cli.record_input import parse_text, split
 from moldau.cli.record_json import NewRecord, from_json
 
@@ -33,7 +33,7 @@ _POLL_EVERY = 1000
 
 
 @click.command(short_help="Write records to a topic, from stdin or files.")
-@click.argument("topic", shell_complete=complete_topics)
+@click.argument("topic", shell_complete=complete_topics, type=NAME)
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
 @click.option("-K", "--key-separator", metavar="TEXT", help="Each line is KEY TEXT VALUE.")
 @click.option("-k", "--key", metavar="KEY", help="Give every record this key.")
@@ -190,8 +190,8 @@ def _check_topic(cluster: "Cluster", topic: str, partition: int | None, create: 
         elif _created_by_broker(cluster, topic):
             note(f"The broker created topic {topic}.")
     known = cluster.partitions([topic])[topic]
-    if partition is not None and partition not in known:
-        raise CliError(f"topic {topic!r} has partitions 0 to {len(known) - 1}, not {partition}", EXIT_USAGE)
+    if partition is not None:
+        cluster.check_partition(topic, partition, known)
 
 
 def _create(cluster: "Cluster", topic: str) -> None:

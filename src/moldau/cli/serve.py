@@ -76,6 +76,11 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
         raise CliError(str(error)) from error
     except OSError as error:
         raise CliError(f"cannot start: {error}") from error
+    except Exception as error:  # a bug: what led to it cannot be asked for again, so the log keeps it
+        log.critical("event=died error='%s: %s'", type(error).__name__, error, exc_info=True)
+        raise CliError(
+            "the broker died of a bug; the log has the traceback. What it acknowledged is on disk."
+        ) from error
 
 
 def banner(lifecycle: Lifecycle) -> None:

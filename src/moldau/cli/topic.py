@@ -7,7 +7,7 @@ import click
 from moldau.cli.completion import complete_topics
 from moldau.cli.errors import EXIT_USAGE, CliError
 from moldau.cli.lazy import HelpfulGroup
-from moldau.cli.options import cluster_options, confirm, format_option, key_values, yes_option
+from moldau.cli.options import NAME, cluster_options, confirm, format_option, key_values, yes_option
 
 if TYPE_CHECKING:
     from moldau.cli.client import Cluster
@@ -44,7 +44,7 @@ def list_(cluster: "Cluster", internal: bool, output: str) -> None:
 
 
 @topic.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=NAME)
 @click.option("-p", "--partitions", type=click.IntRange(1), help="Number of partitions.  [default: the broker's]")
 @click.option("-r", "--replication-factor", type=click.IntRange(1), help="Number of replicas.  [default: the broker's]")
 @click.option("-c", "--config", "settings", metavar="KEY=VALUE", multiple=True, help="A topic setting; repeatable.")
@@ -121,7 +121,7 @@ def create_topics(
 
 
 @topic.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_topics)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_topics, type=NAME)
 @click.option("--all", "all_settings", is_flag=True, help="Also the settings that have their default value.")
 @format_option
 @cluster_options
@@ -206,7 +206,7 @@ def _print_description(found: dict[str, Any]) -> None:
 
 
 @topic.command()
-@click.argument("name", shell_complete=complete_topics)
+@click.argument("name", shell_complete=complete_topics, type=NAME)
 @click.option("-p", "--partitions", type=click.IntRange(1), help="Grow to this many partitions in all.")
 @click.option("-c", "--config", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting; repeatable.")
 @click.option("--unset", metavar="KEY", multiple=True, help="Bring a setting back to its default; repeatable.")
@@ -246,7 +246,7 @@ def _grow(cluster: "Cluster", name: str, existing: int, partitions: int) -> None
 
 
 @topic.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_topics)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_topics, type=NAME)
 @click.option("--if-exists", is_flag=True, help="Say nothing of a topic that does not exist.")
 @yes_option
 @cluster_options

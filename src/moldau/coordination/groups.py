@@ -159,7 +159,8 @@ class Groups:
         found[0].handle(found[1], event, now, out)
 
     def _sync(self, event: SyncGroup, now: int, out: Decision) -> None:
-        found = self._groups.get(event.group_id)
+        # the empty id may have offsets, and never has members
+        found = self._groups.get(event.group_id) if event.group_id else None
         if found is None:
             out.reply(event.ticket, SyncReply(UNKNOWN_MEMBER_ID if event.group_id else INVALID_GROUP_ID))
         else:
@@ -170,13 +171,13 @@ class Groups:
 
     def heartbeat(self, event: Heartbeat, now: int) -> int:
         """Answer a heartbeat at once: it never writes anything."""
-        found = self._groups.get(event.group_id)
+        found = self._groups.get(event.group_id) if event.group_id else None
         if found is None:
             return UNKNOWN_MEMBER_ID if event.group_id else INVALID_GROUP_ID
         return found[0].heartbeat(found[1], event, now)
 
     def _leave(self, event: LeaveGroup, now: int, out: Decision) -> None:
-        found = self._groups.get(event.group_id)
+        found = self._groups.get(event.group_id) if event.group_id else None
         if found is not None:
             found[0].handle(found[1], event, now, out)
         elif not event.group_id:

@@ -28,6 +28,8 @@ from .views import Views
 
 _PARTITIONS_MAX = 200
 """Partitions in one commit at most."""
+_LONE_FLUSHES = 16
+"""After so many flushes of one batch there seems to be nobody to wait for: the next one begins at once, a turn of the loop earlier."""
 _RETRIES_MAX = 3
 """A batch whose partition moved is decided again this often."""
 
@@ -56,17 +58,21 @@ class Appender:
         self.pending_bytes = 0
         self._in_flight = 0
         self._scheduled = False
+        self._lone = 0  # flushes of one batch in a row
         # (partition_id, base offset) of batches being committed -> duplicates that wait for them
         self._duplicates: dict[tuple[int, int], list[Append]] = {}
         self.flushes = 0
 
     def submit(self, append: Append) -> None:
-        """Take a validated batch. The answer comes through `append.done`, never before this returns."""
+        """Take a validated batch. The answer comes through `append.done`, perhaps before this returns."""
         self._pending.append(append)
         self.pending_bytes += len(append.batch)
         if not self._scheduled and self._may_begin():
             self._scheduled = True
             self._loop.call_soon(self._begin)
+            if self._lone >= _LONE_FLUSHES:
+                # whoever comes in the same turn of the loop gathers as ever
+                self._flush()
 
     @property
     def pending_batches(self) -> int:
@@ -84,7 +90,18 @@ class Appender:
         return self._in_flight == 1 and self.pending_bytes > self._inline_max
 
     def _begin(self) -> None:
+        """Once in a turn of the loop, after all sockets were read."""
         self._scheduled = False
+        if self._pending and self._lone >= _LONE_FLUSHES:
+            self._lone = 0  # somebody came after the one that did not wait
+        self._flush()
+
+    def _flush(self) -> None:
+        count = len(self._pending)
+        if count == 1:
+            self._lone += 1
+        elif count:
+            self._lone = 0
         while self._pending and self._may_begin():
             flush = self._gather()
             if flush is not None:

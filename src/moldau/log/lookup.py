@@ -15,7 +15,8 @@ from moldau.metadata.rows import Extent
 from moldau.records import lookup
 from moldau.records.batch import iter_headers
 
-from .reader import Buffer, DamagedLog, Reader
+from .damage import DamagedLog
+from .reader import Buffer, Reader
 from .view import PartitionView
 
 T = TypeVar("T")

@@ -16,7 +16,10 @@ and answers None if that is not enough; `read` drives it with awaits, so that a 
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Generator
+from operator import attrgetter
 from struct import Struct
 from struct import error as StructError
 
@@ -26,6 +29,8 @@ from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
 from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC_V2, set_base_offset
 from moldau.records.crc import crc32c
 
+from .damage import DamagedLog, head_of, where
+from .extent_run import run_length, verify
 from .segment import INDEX_INTERVAL_BYTES, BadSegment, Index
 from .tail_cache import TailCache
 from .view import PartitionView
@@ -36,27 +41,24 @@ _BASE_AND_LENGTH = Struct(">qi")
 _base_and_length = _BASE_AND_LENGTH.unpack_from
 _LAST_DELTA_AT = 23
 _INT32 = Struct(">i")
-_HEAD = Struct(">qiibIhi")
-_head = _HEAD.unpack_from
-"""Base offset, length, leader epoch, magic, checksum, attributes, last offset delta."""
 _HINTS_MAX = 64
 _SCAN_BYTES = 1 << 20
 _ATTEMPTS = 4
 """A byte is moved at most this often, so somebody who looks again this often finds it."""
+_WINDOWS_MAX = 64
+"""Partitions with rows kept for a consumer far behind."""
 _EXTENTS_MAX = 512
 """Extents in one answer at most."""
 
 _NONSENSE = (StructError, TypeError, ValueError, OverflowError)
 """What becomes of a row in which a bit was flipped, so that a number is none, or none that can be."""
 
+_last_offset = attrgetter("last_offset")
+
 Buffer = bytes | bytearray | memoryview
 Wanted = tuple[Extent, int, int]
 """(extent, position in the extent, length): bytes asked for."""
 Steps = Generator[Wanted, Buffer, tuple[list[Buffer], int]]
-
-
-class DamagedLog(Exception):
-    """Bytes that metadata names are not what they should be. Kafka: KAFKA_STORAGE_ERROR (never served, rule 4)."""
 
 
 class Reader:
@@ -66,6 +68,7 @@ class Reader:
         self._store = store
         self._blobs = blobs
         self._cache = cache
+        self._windows: OrderedDict[int, list[Extent]] = OrderedDict()
 
     def read_now(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
@@ -74,11 +77,17 @@ class Reader:
         cached = self._cache.read(view, offset, max_bytes, first_whole)
         if cached is not None:
             return cached  # type: ignore[return-value]
-        if offset < view.tail_start or offset >= view.high_watermark:
-            return ([], 0) if offset >= view.high_watermark else None
-        at = view.find(offset)
-        steps = _steps(view, view.extents[at : at + _EXTENTS_MAX], offset, max_bytes, first_whole)
+        if offset >= view.high_watermark:
+            return [], 0
+        extents, at = self._known(view, offset)
+        if at == len(extents):
+            return None
         try:
+            if extents[at].base_offset == offset:
+                end, total = run_length(extents, at, max_bytes)
+                if total:
+                    return self._whole(extents[at:end], total)
+            steps = _steps(view, extents[at : at + _EXTENTS_MAX], offset, max_bytes, first_whole)
             wanted = next(steps)
             while True:
                 extent, position, length = wanted
@@ -97,6 +106,27 @@ class Reader:
                 f"partition {view.partition_id} offset {offset}: rows say what cannot be: {error}"
             ) from error
 
+    def _known(self, view: PartitionView, offset: int) -> tuple[list[Extent], int]:
+        """Extents in memory and the index of the one that holds `offset`; an index past the end when there is none."""
+        if offset >= view.tail_start:
+            return view.extents, view.find(offset)
+        window = self._windows.get(view.partition_id)
+        if window is None or not window[0].base_offset <= offset <= window[-1].last_offset:
+            return [], 0
+        self._windows.move_to_end(view.partition_id)
+        return window, bisect_left(window, offset, key=_last_offset)
+
+    def _whole(self, run: list[Extent], total: int) -> tuple[list[Buffer], int] | None:
+        buffer = bytearray(total)
+        view = memoryview(buffer)
+        at = 0
+        for extent in run:
+            if not self._blobs.read_into_now(extent.blob_id, extent.position, view[at : at + extent.length]):
+                return None
+            verify(buffer, view, at, extent)
+            at += extent.length
+        return [buffer], total
+
     async def read(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
     ) -> tuple[list[Buffer], int]:
@@ -106,6 +136,7 @@ class Reader:
             extents = [extent for extent in extents if extent.base_offset < view.high_watermark]
             if not extents:
                 return [], 0
+            self._keep(view, extents)
             steps = _steps(view, extents, max(offset, extents[0].base_offset), max_bytes, first_whole)
             try:
                 wanted = next(steps)
@@ -128,6 +159,15 @@ class Reader:
                     raise DamagedLog(f"partition {view.partition_id} offset {offset}: {error}") from error
         raise AssertionError("unreachable")
 
+    def _keep(self, view: PartitionView, extents: list[Extent]) -> None:
+        """A consumer far behind goes on where it is: its next reads need no query. Rows that maintenance replaces meanwhile name bytes
+        that are still there, or no longer: then `read` asks for fresh ones.
+        """
+        self._windows[view.partition_id] = extents
+        self._windows.move_to_end(view.partition_id)
+        if len(self._windows) > _WINDOWS_MAX:
+            self._windows.popitem(last=False)
+
     async def _bytes(self, extent: Extent, position: int, length: int) -> Buffer:
         if extent.kind != KIND_INLINE:
             return await self._blobs.read(extent.blob_id, extent.position + position, length)
@@ -144,7 +184,7 @@ class Reader:
         data = await self._bytes(extent, 0, extent.length)
         kept, _, patched = _whole_batches(data, extent.base_offset, extent)
         if kept != len(data):
-            raise DamagedLog(f"{_where(extent)} is not whole")
+            raise DamagedLog(f"{where(extent)} is not whole")
         return data if patched is None else patched
 
     async def segment_index(self, extent: Extent) -> Index | None:
@@ -187,11 +227,11 @@ def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: i
                 break
             size = _base_and_length(data, 0)[1] + LENGTH_END
             if size > extent.length - position:
-                raise DamagedLog(f"batch at {base} is longer than {_where(extent)}")
+                raise DamagedLog(f"batch at {base} is longer than {where(extent)}")
             data = yield extent, position, size
             kept, next_base, patched = _whole_batches(data, base, extent)
             if not kept:
-                raise DamagedLog(f"batch at {base} of {_where(extent)} cannot be read")
+                raise DamagedLog(f"batch at {base} of {where(extent)} cannot be read")
         if kept:
             taken.append(memoryview(data if patched is None else patched)[:kept])
             total += kept
@@ -217,14 +257,14 @@ def _seek(view: PartitionView, extent: Extent, offset: int) -> Generator[Wanted,
     while True:
         length = min(extent.length - position, step)
         if length < HEADER_BYTES:
-            raise DamagedLog(f"offset {offset} is not in {_where(extent)}")
+            raise DamagedLog(f"offset {offset} is not in {where(extent)}")
         data = yield extent, position, length
         at = 0
         while at + HEADER_BYTES <= length:
             size = _base_and_length(data, at)[1] + LENGTH_END
             next_base = base + _INT32.unpack_from(data, at + _LAST_DELTA_AT)[0] + 1
             if size < HEADER_BYTES or next_base <= base:
-                raise DamagedLog(f"no batch at {base} of {_where(extent)}")
+                raise DamagedLog(f"no batch at {base} of {where(extent)}")
             if offset < next_base:
                 return position + at, base
             at += size
@@ -249,16 +289,16 @@ def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int, b
     view = memoryview(data)
     patched: bytearray | None = None
     while at + HEADER_BYTES <= end:
-        stored_base, size, stored_epoch, magic, crc, _, last_delta = _head(data, at)
+        stored_base, size, stored_epoch, magic, crc, _, last_delta = head_of(data, at)
         following = at + size + LENGTH_END
         if size < HEADER_BYTES - LENGTH_END or magic != MAGIC_V2:
-            raise DamagedLog(f"no batch at {base} of {_where(extent)}")
+            raise DamagedLog(f"no batch at {base} of {where(extent)}")
         if following > end:
             break
         if crc32c(view[at + ATTRIBUTES_AT : following]) != crc:
-            raise DamagedLog(f"batch at {base} of {_where(extent)}: wrong checksum")
+            raise DamagedLog(f"batch at {base} of {where(extent)}: wrong checksum")
         if stored_base != base:
-            raise DamagedLog(f"batch at {base} of {_where(extent)}: says it is at {stored_base}")
+            raise DamagedLog(f"batch at {base} of {where(extent)}: says it is at {stored_base}")
         if stored_epoch != epoch:
             if patched is None:
                 patched = bytearray(data)
@@ -272,8 +312,4 @@ def check_batches(data: Buffer, extent: Extent) -> None:
     """Whether `data` holds the batches of the whole extent, and nothing else. Raises DamagedLog."""
     kept, following, _ = _whole_batches(data, extent.base_offset, extent)
     if kept != len(data) or following != extent.last_offset + 1:
-        raise DamagedLog(f"{_where(extent)} is not whole")
-
-
-def _where(extent: Extent) -> str:
-    return f"the extent at {extent.base_offset} of partition {extent.partition_id}, blob {extent.blob_id:016x}"
+        raise DamagedLog(f"{where(extent)} is not whole")

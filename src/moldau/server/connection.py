@@ -283,8 +283,11 @@ class Connection(asyncio.BufferedProtocol):
             if head.held_bytes:
                 self._budget.give(head.held_bytes)
         if self._outgoing and not self._sending:
-            self._sending = True
-            self._dispatcher.loop.call_soon(self._send)
+            if replies or self._waiting:
+                self._sending = True
+                self._dispatcher.loop.call_soon(self._send)
+            else:
+                self._send()
         self._pump()
 
     def _send(self) -> None:

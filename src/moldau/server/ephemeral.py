@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,12 +17,16 @@ _AGE_SECONDS = 60.0
 
 def make() -> Path:
     """A new empty directory where temporary files go ($TMPDIR)."""
+    import tempfile
+
     sweep(Path(tempfile.gettempdir()))
     return Path(tempfile.mkdtemp(prefix=PREFIX))
 
 
 def remove(folder: Path) -> None:
     """Take it away; what cannot be removed is left."""
+    import shutil
+
     shutil.rmtree(folder, ignore_errors=True)
 
 

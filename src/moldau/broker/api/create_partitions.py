@@ -22,7 +22,8 @@ async def handle(broker: Broker, request: Request) -> CreatePartitionsResponse:
     message: CreatePartitionsRequest = request.message
     names = [topic.name for topic in message.topics]
     results = []
-    for topic in message.topics:
+    # a topic that stands twice is answered once: refused
+    for topic in {topic.name: topic for topic in message.topics}.values():
         try:
             if names.count(topic.name) > 1:
                 raise topics.TopicError(error_codes.INVALID_REQUEST, "the topic stands twice in the request")

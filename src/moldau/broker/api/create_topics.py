@@ -45,6 +45,7 @@ async def handle(broker: Broker, request: Request) -> CreateTopicsResponse:
 
 async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) -> CreatableTopicResult:
     try:
+        topics.check_name(topic.name)
         partitions = _partitions(broker, topic)
         configs = {config.name: config.value for config in topic.configs}
         created = await topics.create(broker, topic.name, partitions, configs, validate_only=validate_only)

@@ -29,6 +29,7 @@ async def handle(broker: Broker, request: Request) -> DeleteRecordsResponse:
                 partitions=[await _delete(broker, topic.name, partition) for partition in topic.partitions],
             )
             for topic in message.topics
+            if topic.partitions
         ]
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from moldau.broker import topics
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
 async def handle(broker: Broker, request: Request) -> DeleteTopicsResponse:
     message: DeleteTopicsRequest = request.message
     states = message.topics if request.version >= 6 else [DeleteTopicState(name=name) for name in message.topic_names]
-    seen: set[tuple[str | None, bytes]] = set()
+    counts = Counter((state.name, state.topic_id) for state in states)
     results = []
-    for state in states:
-        key = (state.name, state.topic_id)
-        if key in seen:
+    # a topic that stands twice is answered once: refused
+    for state in {(state.name, state.topic_id): state for state in states}.values():
+        if counts[state.name, state.topic_id] > 1:
             results.append(_refused(state, error_codes.INVALID_REQUEST, "the topic stands twice in the request"))
-            continue
-        seen.add(key)
-        results.append(await _delete(broker, state))
+        else:
+            results.append(await _delete(broker, state))
     return DeleteTopicsResponse(responses=results)
 
 
@@ -45,7 +45,7 @@ async def _delete(broker: Broker, state: DeleteTopicState) -> DeletableTopicResu
     topic = broker.catalog.by_id.get(state.topic_id) if by_id else broker.catalog.by_name.get(state.name or "")
     if topic is None:
         code = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
-        return _refused(state, code, "no topic has this id" if by_id else None)
+        return _refused(state, code, "no topic has this id" if by_id else f"there is no topic {state.name!r}")
     if not broker.options.delete_topics:
         return _refused(state, error_codes.TOPIC_DELETION_DISABLED, "delete.topic.enable is false")
     try:

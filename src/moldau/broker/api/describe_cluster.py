@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from moldau.broker.dispatch import Request
 
 
-BROKERS = 1
+BROKERS, CONTROLLERS = 1, 2
 
 
 async def handle(broker: Broker, request: Request) -> DescribeClusterResponse:
     message: DescribeClusterRequest = request.message
     if request.version >= 1 and message.endpoint_type != BROKERS:
+        known = message.endpoint_type == CONTROLLERS
         return DescribeClusterResponse(
-            error_code=error_codes.MISMATCHED_ENDPOINT_TYPE,
+            error_code=error_codes.MISMATCHED_ENDPOINT_TYPE if known else error_codes.UNSUPPORTED_ENDPOINT_TYPE,
             error_message=f"endpoint type {message.endpoint_type} came; this is a broker and knows brokers (1) only",
         )
     endpoint = request.peer.endpoint

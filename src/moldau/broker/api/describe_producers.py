@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moldau.broker import topics
 from moldau.broker.partitions import PartitionError, view_of
+from moldau.protocol import error_codes
 from moldau.protocol.messages.describe_producers import (
     DescribeProducersRequest,
     DescribeProducersResponse,
@@ -32,10 +34,16 @@ async def handle(broker: Broker, request: Request) -> DescribeProducersResponse:
 
 
 async def _describe(broker: Broker, name: str, index: int) -> PartitionResponse:
+    problem = topics.name_error(name)
+    if problem is not None:
+        return PartitionResponse(
+            partition_index=index, error_code=error_codes.INVALID_TOPIC_EXCEPTION, error_message=problem
+        )
     try:
         view = await view_of(broker, name, index)
     except PartitionError as error:
-        return PartitionResponse(partition_index=index, error_code=error.error_code)
+        text = None if name in broker.catalog.by_name else f"there is no topic {name!r}"
+        return PartitionResponse(partition_index=index, error_code=error.error_code, error_message=text)
     return PartitionResponse(
         partition_index=index,
         active_producers=[

@@ -14,6 +14,7 @@ from moldau.protocol.messages.describe_quorum import (
     Listener,
     Node,
     ReplicaState,
+    RequestTopicData,
     ResponsePartitionData,
     ResponseTopicData,
 )
@@ -28,22 +29,33 @@ TOPIC = "__cluster_metadata"
 
 async def handle(broker: Broker, request: Request) -> DescribeQuorumResponse:
     message: DescribeQuorumRequest = request.message
-    topics = []
-    for topic in message.topics:
-        partitions = [
-            _partition(broker)
-            if topic.topic_name == TOPIC and partition.partition_index == 0
-            else ResponsePartitionData(
-                partition_index=partition.partition_index, error_code=error_codes.UNKNOWN_TOPIC_OR_PARTITION
-            )
-            for partition in topic.partitions
-        ]
-        topics.append(ResponseTopicData(topic_name=topic.topic_name, partitions=partitions))
+    asked = [
+        (topic.topic_name, partition.partition_index) for topic in message.topics for partition in topic.partitions
+    ]
+    if asked != [(TOPIC, 0)]:
+        return DescribeQuorumResponse(topics=[_unknown(topic, request.version) for topic in message.topics])
     nodes = []
     if request.version >= 2:
         listeners = [Listener(name=each.listener, host=each.host, port=each.port) for each in broker.endpoints]
         nodes.append(Node(node_id=broker.node_id, listeners=listeners))
+    topics = [ResponseTopicData(topic_name=TOPIC, partitions=[_partition(broker)])]
     return DescribeQuorumResponse(topics=topics, nodes=nodes)
+
+
+def _unknown(topic: RequestTopicData, version: int) -> ResponseTopicData:
+    """All that was asked, when it was not the metadata log and nothing else."""
+    text = f"only partition 0 of {TOPIC} has a quorum" if version >= 2 else ""
+    return ResponseTopicData(
+        topic_name=topic.topic_name,
+        partitions=[
+            ResponsePartitionData(
+                partition_index=partition.partition_index,
+                error_code=error_codes.UNKNOWN_TOPIC_OR_PARTITION,
+                error_message=text,
+            )
+            for partition in topic.partitions
+        ],
+    )
 
 
 def _partition(broker: Broker) -> ResponsePartitionData:

@@ -21,9 +21,22 @@ if TYPE_CHECKING:
     from moldau.broker.dispatch import Request
 
 
+def _is_place(cursor: Cursor, asked: set[str]) -> bool:
+    """Whether a reply can go on there: at a topic that is asked for, or at any if all are."""
+    return cursor.partition_index >= 0 and (not asked or cursor.topic_name in asked)
+
+
+def _error(name: str | None, code: int, operations: int = NO_OPERATIONS) -> DescribeTopicPartitionsResponseTopic:
+    return DescribeTopicPartitionsResponseTopic(error_code=code, name=name, topic_authorized_operations=operations)
+
+
 async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsResponse:
     message: DescribeTopicPartitionsRequest = request.message
     cursor = message.cursor
+    if cursor is not None and not _is_place(cursor, {topic.name for topic in message.topics}):
+        return DescribeTopicPartitionsResponse(
+            topics=[_error(topic.name, error_codes.INVALID_REQUEST) for topic in message.topics]
+        )
     names = sorted({topic.name for topic in message.topics} or broker.catalog.by_name)
     start = 0
     if cursor is not None:
@@ -32,20 +45,16 @@ async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsRes
     room = max(1, min(message.response_partition_limit, broker.options.partition_page_max))
     answers: list[DescribeTopicPartitionsResponseTopic] = []
     for name in names:
-        topic = broker.catalog.by_name.get(name)
-        if topic is None:
-            invalid = topics.name_error(name) is not None
-            code = error_codes.INVALID_TOPIC_EXCEPTION if invalid else error_codes.UNKNOWN_TOPIC_OR_PARTITION
-            answers.append(
-                DescribeTopicPartitionsResponseTopic(
-                    error_code=code, name=name, topic_authorized_operations=NO_OPERATIONS
-                )
-            )
-            continue
         if not room:
             return DescribeTopicPartitionsResponse(
                 topics=answers, next_cursor=Cursor(topic_name=name, partition_index=0)
             )
+        topic = broker.catalog.by_name.get(name)
+        if topic is None:
+            invalid = topics.name_error(name) is not None
+            code = error_codes.INVALID_TOPIC_EXCEPTION if invalid else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+            answers.append(_error(name, code, TOPIC_OPERATIONS))
+            continue
         indexes = range(start, min(len(topic.partition_ids), start + room))
         answers.append(
             DescribeTopicPartitionsResponseTopic(

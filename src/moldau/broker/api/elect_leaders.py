@@ -16,11 +16,19 @@ if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
 
+PREFERRED, UNCLEAN = 0, 1
+
 
 async def handle(broker: Broker, request: Request) -> ElectLeadersResponse:
     message: ElectLeadersRequest = request.message
+    if request.version >= 1 and message.election_type not in (PREFERRED, UNCLEAN):
+        return _refused(message)
+    if message.topic_partitions is None:
+        # every partition: then those that need no election are left out
+        every = [ReplicaElectionResult(topic=name) for name in broker.catalog.by_name]
+        return ElectLeadersResponse(replica_election_results=every)
     results = []
-    for wanted in message.topic_partitions or ():
+    for wanted in message.topic_partitions:
         topic = broker.catalog.by_name.get(wanted.topic)
         known = len(topic.partition_ids) if topic else 0
         results.append(
@@ -39,3 +47,17 @@ async def handle(broker: Broker, request: Request) -> ElectLeadersResponse:
             )
         )
     return ElectLeadersResponse(replica_election_results=results)
+
+
+def _refused(message: ElectLeadersRequest) -> ElectLeadersResponse:
+    code, text = error_codes.INVALID_REQUEST, f"election type {message.election_type} came, expected 0 or 1"
+    results = [
+        ReplicaElectionResult(
+            topic=wanted.topic,
+            partition_result=[
+                PartitionResult(partition_id=index, error_code=code, error_message=text) for index in wanted.partitions
+            ],
+        )
+        for wanted in message.topic_partitions or ()
+    ]
+    return ElectLeadersResponse(error_code=code, replica_election_results=results)

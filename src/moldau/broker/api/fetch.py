@@ -19,10 +19,16 @@ from moldau.broker.fetch_sessions import (
     SessionPartition,
 )
 from moldau.broker.outbox import NARROW_BYTES
-from moldau.log.reader import DamagedLog
+from moldau.log.damage import DamagedLog
 from moldau.metadata.errors import StoreError
 from moldau.protocol import api_keys, error_codes
-from moldau.protocol.messages.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData
+from moldau.protocol.messages.fetch import (
+    FetchableTopicResponse,
+    FetchRequest,
+    FetchResponse,
+    LeaderIdAndEpoch,
+    PartitionData,
+)
 from moldau.protocol.primitives import ZERO_UUID
 from moldau.records.batch import offset_span
 
@@ -48,6 +54,11 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
         for topic in message.topics
         for partition in topic.partitions
     ]
+    if len(asked) > 1:  # of a partition that stands twice, the last counts
+        asked = list({partition.key: partition for partition in asked}.values())
+    if message.isolation_level not in (0, 1):
+        _send(broker, request, reply, _no_such_isolation(message, request.version))
+        return
     session: FetchSession | None = None
     error = error_codes.NONE
     partitions = asked
@@ -76,6 +87,22 @@ def _forgotten(message: FetchRequest) -> list[Key]:
     return [
         (topic.topic_id, topic.topic, index) for topic in message.forgotten_topics_data for index in topic.partitions
     ]
+
+
+def _no_such_isolation(message: FetchRequest, version: int) -> FetchResponse:
+    """As Kafka refuses a whole request: each partition has the error where topics are named, and the reply where it can."""
+    code = error_codes.UNKNOWN_SERVER_ERROR
+    responses = [
+        FetchableTopicResponse(
+            topic=topic.topic,
+            partitions=[
+                PartitionData(partition_index=each.partition, error_code=code, high_watermark=-1, records=_NO_RECORDS)
+                for each in topic.partitions
+            ],
+        )
+        for topic in message.topics
+    ]
+    return FetchResponse(error_code=code if version >= 7 else 0, responses=responses if version < 13 else [])
 
 
 def _send(broker: Broker, request: Request, reply: Reply, response: FetchResponse) -> None:
@@ -187,6 +214,7 @@ class _Fetch:
         """A view or an error code for each partition; None when a view must be loaded first."""
         views: list[PartitionView | int] = []
         get = self.broker.views.get
+        follower = self._is_follower()
         for partition in self.partitions:
             partition_id = self._partition_id(partition)
             if partition_id < 0:
@@ -199,8 +227,14 @@ class _Fetch:
                     return None
                 views.append(error_codes.KAFKA_STORAGE_ERROR)
                 continue
-            views.append(self._check(view, partition) or view)
+            views.append(error_codes.NOT_LEADER_OR_FOLLOWER if follower else self._check(view, partition) or view)
         return views
+
+    def _is_follower(self) -> bool:
+        """Replicas name themselves; nobody is one here (-1 is a consumer, -2 a tool that reads as one)."""
+        message: FetchRequest = self.request.message
+        state = message.replica_state
+        return message.replica_id >= 0 or (state is not None and state.replica_id >= 0)
 
     def _check(self, view: PartitionView, partition: SessionPartition) -> int:
         epoch = partition.leader_epoch
@@ -358,7 +392,7 @@ class _Fetch:
                     partition.last_high_watermark = -1
                 if self.incremental and not moved and buffers is None:
                     continue
-                if buffers is not None and partition.key in session.partitions:
+                if self.incremental and buffers is not None and partition.key in session.partitions:
                     session.partitions.move_to_end(partition.key)
             topic_id, name, _ = partition.key
             topic = by_topic.get((topic_id, name))
@@ -375,9 +409,16 @@ class _Fetch:
         index = partition.key[2]
         if isinstance(view, int):
             self.broker.metrics.errors[api_keys.FETCH, view] += 1
+            leader: LeaderIdAndEpoch | None = None
+            if view == error_codes.NOT_LEADER_OR_FOLLOWER and self.request.version >= 16:
+                partition_id = self._partition_id(partition)
+                leader = LeaderIdAndEpoch(
+                    leader_id=self.broker.node_id, leader_epoch=self.broker.leader_epoch_of(partition_id)
+                )
             return PartitionData(
                 partition_index=index,
                 error_code=view,
+                current_leader=leader,
                 high_watermark=-1,
                 last_stable_offset=-1,
                 log_start_offset=-1,

@@ -27,7 +27,7 @@ async def handle(broker: Broker, request: Request) -> FindCoordinatorResponse:
         return FindCoordinatorResponse(coordinators=found)
     return FindCoordinatorResponse(
         error_code=found[0].error_code,
-        error_message=found[0].error_message,
+        error_message=found[0].error_message or "NONE",
         node_id=found[0].node_id,
         host=found[0].host,
         port=found[0].port,

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
 
+NONE = -1
+"""No producer id, no epoch. A request has both (KIP-360) or neither."""
+
 
 async def handle(broker: Broker, request: Request) -> InitProducerIdResponse:
     message: InitProducerIdRequest = request.message
-    if message.transactional_id is not None:
-        return InitProducerIdResponse(error_code=error_codes.INVALID_REQUEST)
+    half = request.version >= 3 and (message.producer_id == NONE) != (message.producer_epoch == NONE)
+    if half or message.transactional_id is not None:
+        return InitProducerIdResponse(error_code=error_codes.INVALID_REQUEST, producer_epoch=NONE)
     try:
         return InitProducerIdResponse(producer_id=await broker.producer_ids.take(), producer_epoch=0)
     except StoreError:
-        return InitProducerIdResponse(error_code=error_codes.COORDINATOR_NOT_AVAILABLE)
+        return InitProducerIdResponse(error_code=error_codes.COORDINATOR_NOT_AVAILABLE, producer_epoch=NONE)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moldau.log.reader import DamagedLog
+from moldau.broker.partitions import NO_EPOCH
+from moldau.log.damage import DamagedLog
 from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
 from moldau.protocol.messages.list_offsets import (
@@ -33,15 +34,21 @@ async def handle(broker: Broker, request: Request) -> ListOffsetsResponse:
     message: ListOffsetsRequest = request.message
     read_committed = message.isolation_level == 1
     topics = []
+    unknown_isolation = request.version >= 2 and message.isolation_level not in (0, 1)
     for asked in message.topics:
+        if not asked.partitions:
+            continue
         topic = broker.catalog.by_name.get(asked.name)
-        seen: set[int] = set()
+        indexes = [partition.partition_index for partition in asked.partitions]
         answers = []
-        for partition in asked.partitions:
-            if partition.partition_index in seen:
+        # a partition that stands twice is answered once: refused
+        for partition in {each.partition_index: each for each in asked.partitions}.values():
+            if unknown_isolation:
+                answers.append(_error(partition, error_codes.UNKNOWN_SERVER_ERROR))
+                continue
+            if indexes.count(partition.partition_index) > 1:
                 answers.append(_error(partition, error_codes.INVALID_REQUEST))
                 continue
-            seen.add(partition.partition_index)
             answers.append(await _partition(broker, topic, partition, read_committed, request.version))
         topics.append(ListOffsetsTopicResponse(name=asked.name, partitions=answers))
     return ListOffsetsResponse(topics=topics)
@@ -63,7 +70,7 @@ async def _partition(
         view = await broker.views.load(topic.partition_ids[index])
         if view is None:
             return _error(partition, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
-        if partition.current_leader_epoch >= 0 and partition.current_leader_epoch != view.leader_epoch:
+        if partition.current_leader_epoch != NO_EPOCH and partition.current_leader_epoch != view.leader_epoch:
             newer = partition.current_leader_epoch > view.leader_epoch
             return _error(partition, error_codes.UNKNOWN_LEADER_EPOCH if newer else error_codes.FENCED_LEADER_EPOCH)
         offset, at = -1, -1

@@ -1,7 +1,7 @@
 """Metadata 0-13: brokers, topics, partitions and their leader (KIP-516 topic ids, KIP-430 authorized operations).
 
 Null topics (empty in version 0) means all. A missing topic is created when the client and the broker allow it, and answered with
-LEADER_NOT_AVAILABLE so that the client asks again. Version 13 has a top-level error code (KIP-1102).
+UNKNOWN_TOPIC_OR_PARTITION once more, so that the client asks again. A topic that is asked for twice is answered once. Version 13 has a top-level error code (KIP-1102).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from moldau.broker.catalog import Topic
 from moldau.protocol import error_codes
 from moldau.protocol.messages.metadata import (
     MetadataRequest,
+    MetadataRequestTopic,
     MetadataResponse,
     MetadataResponseBroker,
     MetadataResponsePartition,
@@ -35,11 +36,13 @@ async def handle(broker: Broker, request: Request) -> MetadataResponse:
     message: MetadataRequest = request.message
     wanted = message.topics
     with_operations = message.include_topic_authorized_operations
+    if request.version >= 10 and any(not _is_one_topic(each, request.version) for each in wanted or ()):
+        return _refused(message, request.version)
     if wanted is None or (request.version == 0 and not wanted):
         answers = [_topic(broker, topic, with_operations) for topic in broker.catalog.by_name.values()]
     else:
         answers = []
-        for each in wanted:
+        for each in {(each.topic_id, each.name): each for each in wanted}.values():
             if each.topic_id != ZERO_UUID and request.version >= 12:
                 topic = broker.catalog.by_id.get(each.topic_id)
                 answers.append(
@@ -49,11 +52,8 @@ async def handle(broker: Broker, request: Request) -> MetadataResponse:
                         error_code=error_codes.UNKNOWN_TOPIC_ID, name=None, topic_id=each.topic_id
                     )
                 )
-            elif each.name is None:
-                answers.append(
-                    MetadataResponseTopic(error_code=error_codes.INVALID_REQUEST, name="", topic_id=each.topic_id)
-                )
             else:
+                assert each.name is not None
                 allow = request.version < 4 or message.allow_auto_topic_creation
                 answers.append(await _by_name(broker, each.name, allow, with_operations))
     endpoint = request.peer.endpoint
@@ -70,6 +70,23 @@ async def handle(broker: Broker, request: Request) -> MetadataResponse:
     )
 
 
+def _is_one_topic(asked: MetadataRequestTopic, version: int) -> bool:
+    """Versions 10 and 11 have a field for topic ids, and take names only; 12 and 13 take one or the other."""
+    by_id, by_name = asked.topic_id != ZERO_UUID, asked.name is not None
+    return by_name and not by_id if version < 12 else by_name or by_id
+
+
+def _refused(message: MetadataRequest, version: int) -> MetadataResponse:
+    """As Kafka refuses a whole request: each topic has the error, and there are no brokers."""
+    topics = [
+        MetadataResponseTopic(error_code=error_codes.INVALID_REQUEST, name=each.name or "", topic_id=each.topic_id)
+        for each in message.topics or ()
+    ]
+    return MetadataResponse(
+        error_code=error_codes.INVALID_REQUEST if version >= 13 else error_codes.NONE, topics=topics
+    )
+
+
 async def _by_name(broker: Broker, name: str, allow: bool, with_operations: bool) -> MetadataResponseTopic:
     topic = broker.catalog.by_name.get(name)
     if topic is not None:
@@ -81,7 +98,7 @@ async def _by_name(broker: Broker, name: str, allow: bool, with_operations: bool
     if not allow or not broker.auto_create_topics:
         return MetadataResponseTopic(error_code=error_codes.UNKNOWN_TOPIC_OR_PARTITION, name=name)
     code = await topics.auto_create(broker, name)
-    return MetadataResponseTopic(error_code=code or error_codes.LEADER_NOT_AVAILABLE, name=name)
+    return MetadataResponseTopic(error_code=code or error_codes.UNKNOWN_TOPIC_OR_PARTITION, name=name)
 
 
 def _topic(broker: Broker, topic: Topic, with_operations: bool) -> MetadataResponseTopic:

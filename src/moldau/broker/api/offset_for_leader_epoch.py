@@ -48,7 +48,7 @@ async def _end(broker: Broker, name: str, asked: OffsetForLeaderPartition) -> Ep
             error_code=error.error_code, partition=asked.partition, leader_epoch=UNDEFINED, end_offset=UNDEFINED
         )
     epoch, end_offset = asked.leader_epoch, view.high_watermark
-    if not 0 <= epoch <= view.leader_epoch:
+    if epoch == UNDEFINED or epoch > view.leader_epoch:
         epoch, end_offset = UNDEFINED, UNDEFINED
     elif epoch < view.leader_epoch:
         try:

@@ -73,9 +73,10 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
     for data in message.topic_data:
         topic = broker.catalog.by_id.get(data.topic_id) if by_id else broker.catalog.by_name.get(data.name)
         answers: list[PartitionProduceResponse] = []
-        response.responses.append(
-            TopicProduceResponse(name=data.name, topic_id=data.topic_id, partition_responses=answers)
-        )
+        if data.partition_data:
+            response.responses.append(
+                TopicProduceResponse(name=data.name, topic_id=data.topic_id, partition_responses=answers)
+            )
         for partition in data.partition_data:
             answer = PartitionProduceResponse(index=partition.index, base_offset=-1, log_append_time_ms=-1)
             answers.append(answer)
@@ -123,11 +124,11 @@ def _append(
     broker.metrics.records_in += header.record_count
 
     def done(append: Append) -> None:
+        answer.log_start_offset = append.view.log_start_offset
         if append.error_code:
             _refuse(produce, answer, append.error_code, append.error_message)
         else:
             answer.base_offset = append.base_offset
-            answer.log_start_offset = append.view.log_start_offset
             if rules.timestamp_type == LOG_APPEND_TIME:
                 answer.log_append_time_ms = now
         produce.one_done()

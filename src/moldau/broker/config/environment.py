@@ -20,6 +20,7 @@ RESERVED: Final = frozenset(
         "MOLDAU_CONTEXT",
         "MOLDAU_CP",
         "MOLDAU_KAFKA_CLIENTS_JAR",
+        "MOLDAU_TRACEBACK",
     }
 )
 """Names with another meaning: of the command line, of tests and of tools. They never are settings."""

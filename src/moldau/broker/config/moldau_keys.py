@@ -8,7 +8,7 @@ TABLE: Final = """
 moldau.http.listener              string   127.0.0.1:9644  address          read-only  H  acts
     Where /metrics, /healthz and /readyz are served, as HOST:PORT; empty serves none of them.
 moldau.inline.max.bytes           int      65536           0..16777216      read-only  M  acts
-    A flush of at most this many bytes is written, and synced while the disk is quick, by the event loop itself; a larger one by a thread.
+    A flush of at most this many bytes is written at once if nothing else is being written; a larger one by another thread, and the next may begin beside it.
 moldau.flush.max.bytes            int      8388608         65536..          read-only  M  acts
     The most bytes that one commit gathers.
 moldau.tail.cache.bytes           long     33554432        0..              read-only  M  acts

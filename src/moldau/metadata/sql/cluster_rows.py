@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import uuid
 from typing import Any
+
+from moldau.protocol import uuid
 
 from ..errors import StoreCorrupt
 from ..rows import ClusterRow
 from .tx import Engine, Tx
-
-
-def new_cluster_id() -> str:
-    """A random UUID in Kafka's url-safe base64 form (22 characters), never beginning with a dash."""
-    while True:
-        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        if not text.startswith("-"):
-            return text
 
 
 class SqlClusterStore:
@@ -32,7 +24,7 @@ class SqlClusterStore:
 
         async def body(tx: Tx) -> None:
             if not await tx.run("cluster_get"):
-                await tx.run("cluster_insert", cluster_id=new_cluster_id(), now=now)
+                await tx.run("cluster_insert", cluster_id=uuid.to_text(uuid.random()), now=now)
 
         await self._engine.write(body)
 

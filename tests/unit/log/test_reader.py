@@ -1,0 +1,78 @@
+"""Reading without waiting: runs of whole extents in one buffer, rows kept for who is far behind, nothing damaged handed out."""
+
+from __future__ import annotations
+
+import pytest
+from support.aio import Opener, run
+from support.logs import Log, values_of
+from support.stores import Stores
+
+from moldau.blobs.memory import MemoryBlobs
+from moldau.log import view as view_module
+from moldau.log.damage import DamagedLog
+from moldau.log.extent_run import run_length
+from moldau.metadata.rows import KIND_INLINE, KIND_WAL, Extent
+from moldau.records.batch import iter_headers
+
+
+async def long_log(it: Stores, count: int = 40) -> tuple[Log, int]:
+    log = Log(it)
+    (p,) = await it.topic()
+    for n in range(count):
+        await log.append(p, [b"%d-%d" % (n, each) * 10 for each in range(2)], inline=False)
+    return log, p
+
+
+def test_a_run_ends_before_what_does_not_fit_or_is_inline() -> None:
+    def extent(length: int, kind: int = KIND_WAL) -> Extent:
+        return Extent(1, 0, 0, 1, 0, length, 0, 0, 1, 0, kind, 0)
+
+    extents = [extent(10), extent(20), extent(30), extent(5, KIND_INLINE), extent(1)]
+    assert run_length(extents, 0, 9) == (0, 0)
+    assert run_length(extents, 0, 10) == (1, 10)
+    assert run_length(extents, 0, 59) == (2, 30)
+    assert run_length(extents, 1, 1000) == (3, 50)
+    assert run_length(extents, 3, 1000) == (3, 0)
+    assert run_length(extents, 4, 1000) == (5, 1)
+
+
+def test_whoever_is_far_behind_asks_for_rows_once(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_module, "TAIL_EXTENTS_MAX", 4)
+
+    async def main() -> None:
+        async with opener() as it:
+            log, p = await long_log(it)
+            view = await log.reloaded(p)
+            assert view.tail_start > 60
+            assert log.reader.read_now(view, 0, 400, True) is None, "nobody has asked for these rows"
+            found, offset = [], 0
+            buffers, _ = await log.reader.read(view, 0, 400, True)
+            while offset < view.high_watermark:
+                for buffer in buffers:
+                    for position, header in iter_headers(buffer):
+                        found += values_of(bytes(buffer[position : position + header.size]))
+                        offset = header.next_offset
+                now = log.reader.read_now(view, offset, 400, True)
+                assert now is not None, f"at {offset} without waiting"
+                buffers = now[0]
+            assert found == [(offset, value) for offset, value, _ in log.records]
+
+    run(main())
+
+
+def test_damage_in_a_run_is_told(opener: Opener) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            log, p = await long_log(it, 6)
+            view = await log.reloaded(p)
+            assert log.reader.read_now(view, 0, 1 << 20, True) is not None
+            extent = view.extents[3]
+            blobs = log.blobs
+            assert isinstance(blobs, MemoryBlobs)
+            blobs._blobs[extent.blob_id][extent.position + extent.length - 3] ^= 1
+            with pytest.raises(DamagedLog, match=f"batch at {extent.base_offset} .*wrong checksum"):
+                log.reader.read_now(view, 0, 1 << 20, True)
+            before = log.reader.read_now(view, 0, sum(each.length for each in view.extents[:3]), True)
+            assert before is not None
+
+    run(main())
