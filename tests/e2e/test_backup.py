@@ -205,6 +205,7 @@ def test_of_a_stopped_and_of_a_killed_broker(tmp_path: Path, applied: bool) -> N
             "format",
             "lock",
             "metadata.sqlite",
+            "metadata.sum",
         }
         with BrokerThread(options(), tmp_path / f"{name}.new") as broker, Talker(broker.bootstrap) as wire:
             assert [value[:1] for _, value in wire.read_all(TOPIC, 0)] == [b"0", b"1", b"2"]
@@ -295,6 +296,7 @@ IN_BACKUP = {
     "blobs.local.synced",
 }
 IN_RESTORE = {
+    "server.at_rest.write",
     "server.restore.file",
     "server.restore.forward",
     "server.data_dir.lock",

@@ -77,8 +77,10 @@ OF_GARBAGE = {
     "log.retention.deleted",
     "log.retention.start",
 }
-AT_THE_END = {"metadata.sqlite.close", "blobs.local.seal", "blobs.local.cut"}
+AT_THE_END = {"metadata.sqlite.close", "blobs.local.seal", "blobs.local.cut", "server.at_rest.write"}
 """Passed when a broker is told to stop."""
+AFTER_A_STOP = {"server.at_rest.remove"}
+"""Passed while a broker starts on what one left that was told to stop."""
 ELSEWHERE = {
     "log.collect.orphan",  # passed only when a broker was killed before and an hour later: tests/unit/log
     "metadata.sqlite.copy",  # these by `moldau backup` and `moldau restore`: tests/e2e/test_backup.py
@@ -153,6 +155,18 @@ def test_killed_while_it_stops(tmp_path: Path, point: str) -> None:
     look_after(tmp_path, load)
 
 
+@pytest.mark.parametrize("point", sorted(AFTER_A_STOP))
+def test_killed_while_it_starts_again(tmp_path: Path, point: str) -> None:
+    load = Workload(sizes=(SMALL, LARGE))
+    broker = broker_in(tmp_path).start()
+    load.prepare(broker.bootstrap)
+    load.work(broker.bootstrap, 5)
+    broker.stop()
+    with pytest.raises(RuntimeError, match="did not start"):
+        broker_in(tmp_path, f"{point}=kill").start()
+    look_after(tmp_path, load)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_at_some_moment(tmp_path: Path, seed: int) -> None:
     """Several times in a row, in one directory."""
@@ -171,7 +185,7 @@ def test_killed_at_some_moment(tmp_path: Path, seed: int) -> None:
 
 
 def test_no_point_is_left_out() -> None:
-    assert BEFORE_SERVING | set(WHILE_SERVING) | AT_THE_END | ELSEWHERE == set(faults.POINTS)
+    assert BEFORE_SERVING | set(WHILE_SERVING) | AT_THE_END | AFTER_A_STOP | ELSEWHERE == set(faults.POINTS)
 
 
 def test_a_workload_that_is_not_answered_says_so(tmp_path: Path) -> None:

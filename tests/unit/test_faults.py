@@ -18,13 +18,14 @@ from support.stores import entry, sqlite_opener
 import moldau
 from moldau import faults
 from moldau.blobs.local import LocalBlobs
+from moldau.server import at_rest
 from moldau.server.data_dir import DataDir
 
 SOURCE = Path(moldau.__file__).parent
 STORES = [
     SOURCE / "blobs",
     SOURCE / "metadata",
-    *(SOURCE / "server" / f"{name}.py" for name in ("data_dir", "copying", "manifest", "backup", "restore")),
+    *(SOURCE / "server" / f"{name}.py" for name in ("data_dir", "at_rest", "copying", "manifest", "backup", "restore")),
 ]
 RISKY_CALLS = {
     "write",
@@ -173,6 +174,9 @@ def test_every_point_is_passed(tmp_path: Path) -> None:
     folder = DataDir(tmp_path / "data")
     folder.open()
     folder.close()
+    (tmp_path / "data" / "metadata.sqlite").write_bytes(b"rows")
+    at_rest.write_sum(folder.path)
+    at_rest.check_and_remove_sum(folder.path)
     # those of the log are passed by a whole broker, the others by a backup: tests/e2e/test_maintained_broker.py, test_backup.py
     elsewhere = ("log.", "server.backup.", "server.restore.", "metadata.sqlite.copy")
     assert seen == {name for name in faults.POINTS if not name.startswith(elsewhere)}

@@ -89,7 +89,7 @@ class Node:
         rows = SqliteLogStore(self.engine)
         journal_store = SqliteJournalStore(self.engine)
         self.maintenance_store = SqlMaintenanceStore(self.engine)
-        replayed = await Replay(journal_store, self.maintenance_store, self.blobs).run()
+        replayed = await Replay(journal_store, self.maintenance_store, self.blobs, power_kept=power_kept).run()
         if replayed.blobs and not power_kept:
             # what acks=1 answered may be gone, and clients that saw it are to find that out (KIP-320)
             await SqlRecoveryStore(engine).raise_leader_epochs(1)

@@ -20,14 +20,16 @@ EXTENTS_MAX = 512
 
 
 def run_length(extents: Sequence[Extent], at: int, max_bytes: int) -> tuple[int, int]:
-    """(index after the run, its bytes): whole extents from `at` on that fit, none of them inline. Pure."""
+    """(index after the run, its bytes): whole neighbours from `at` on that fit, none of them inline. Pure."""
     total = 0
     end = min(len(extents), at + EXTENTS_MAX)
+    following = extents[at].base_offset if at < end else 0
     for index in range(at, end):
         extent = extents[index]
-        if total + extent.length > max_bytes or extent.kind == KIND_INLINE:
+        if total + extent.length > max_bytes or extent.kind == KIND_INLINE or extent.base_offset != following:
             return index, total
         total += extent.length
+        following = extent.last_offset + 1
     return end, total
 
 

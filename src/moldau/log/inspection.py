@@ -99,6 +99,8 @@ class Inspection:
                 self.batches += 1
                 if compute_crc(data, position, header.size) != header.crc:
                     yield f"batch at offset {offset}, blob {extent.blob_id:016x}: wrong checksum"
+                if header.base_offset != offset:
+                    yield f"batch at offset {offset}, blob {extent.blob_id:016x}: says it is at {header.base_offset}"
                 offset += header.last_offset_delta + 1
                 end = position + header.size
         except InvalidBatch as error:

@@ -13,9 +13,10 @@ from moldau.blobs.ports import BlobError
 from moldau.metadata.ports import LogStore
 from moldau.metadata.rows import Extent
 from moldau.records import lookup
-from moldau.records.batch import iter_headers
+from moldau.records.batch import compute_crc, iter_headers
+from moldau.records.errors import InvalidBatch
 
-from .damage import DamagedLog
+from .damage import DamagedLog, where
 from .reader import Buffer, Reader
 from .view import PartitionView
 
@@ -59,7 +60,7 @@ class Lookup:
             yield _batches(await self._reader.extent_bytes(extent))
             return
         for at in range(index.by_time(timestamp), len(index.offsets)):
-            yield _batches(await self._reader.segment_part(extent, *index.interval(at)))
+            yield _checked(await self._reader.segment_part(extent, *index.interval(at)), extent)
 
     async def max_timestamp(self, view: PartitionView) -> tuple[int, int] | None:
         """(offset, timestamp) of the first record with the greatest timestamp; None for an empty partition.
@@ -113,3 +114,17 @@ class Lookup:
 def _batches(data: Buffer) -> list[memoryview]:
     whole = memoryview(data)
     return [whole[position : position + header.size] for position, header in iter_headers(whole)]
+
+
+def _checked(data: Buffer, extent: Extent) -> list[memoryview]:
+    """Batches of a segment, which nobody has looked at yet. Raises DamagedLog."""
+    whole = memoryview(data)
+    batches = []
+    try:
+        for position, header in iter_headers(whole):
+            if compute_crc(whole, position, header.size) != header.crc:
+                raise DamagedLog(f"batch at {header.base_offset} of {where(extent)}: wrong checksum")
+            batches.append(whole[position : position + header.size])
+    except InvalidBatch as error:
+        raise DamagedLog(f"{where(extent)}: {error}") from error
+    return batches

@@ -136,6 +136,10 @@ class Reader:
             extents = [extent for extent in extents if extent.base_offset < view.high_watermark]
             if not extents:
                 return [], 0
+            if extents[0].base_offset > offset >= view.log_start_offset and not view.dropped:
+                raise DamagedLog(
+                    f"partition {view.partition_id} offset {offset}: no row holds it, the next one begins at {extents[0].base_offset}"
+                )
             self._keep(view, extents)
             steps = _steps(view, extents, max(offset, extents[0].base_offset), max_bytes, first_whole)
             try:
@@ -206,9 +210,11 @@ def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: i
     """Ask for bytes until the limit is full. Pure but for the hints it leaves on the view."""
     taken: list[Buffer] = []
     total = 0
+    following = extents[0].base_offset if extents else 0
     for extent in extents:
-        if total and total + HEADER_BYTES > max_bytes:
+        if (total and total + HEADER_BYTES > max_bytes) or extent.base_offset != following:
             break
+        following = extent.last_offset + 1
         position = 0
         base = extent.base_offset
         if offset > base and not taken:
@@ -239,6 +245,8 @@ def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: i
             if kept:
                 _hint(view, next_base, extent, position + kept)
             break
+        if next_base != following:
+            raise DamagedLog(f"{where(extent)} is not whole")
     return taken, total
 
 

@@ -47,6 +47,7 @@ class PartitionView:
     )
 
     def __init__(self, state: PartitionState) -> None:
+        """Raises ValueError for rows that contradict each other."""
         row = state.row
         self.partition_id = row.partition_id
         self.topic_id = row.topic_id
@@ -69,8 +70,14 @@ class PartitionView:
         # where readers stopped inside an extent: offset -> (blob id, position), a few of them
         self.hints: dict[int, tuple[int, int]] = {}
         self.tail_start = self.snapshot_offset = state.snapshot_offset
+        expected = -1
         for extent in state.extents:
+            if extent.base_offset != expected and expected >= 0:
+                raise ValueError(f"nothing is at {expected}, the next extent begins at {extent.base_offset}")
             self._fold(extent, state.snapshot_offset)
+            expected = extent.last_offset + 1
+        if (max(row.log_start_offset, state.snapshot_offset) if expected < 0 else expected) != row.end_offset:
+            raise ValueError(f"the log ends at {row.end_offset}, its last extent at {expected}")
 
     @property
     def last_stable_offset(self) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from moldau.metadata.errors import StoreUnavailable
+from moldau.metadata.errors import StoreCorrupt, StoreError, StoreUnavailable
 from moldau.metadata.ports import LogStore
 
 from .tail_cache import TailCache
@@ -38,7 +38,7 @@ class Views:
         return list(self._views.values())
 
     async def load(self, partition_id: int) -> PartitionView | None:
-        """The view, built from the store if need be; None when the partition is gone. Raises StoreUnavailable."""
+        """The view, built from the store if need be; None when the partition is gone. Raises StoreError."""
         view = self._views.get(partition_id)
         if view is not None:
             return view
@@ -67,7 +67,12 @@ class Views:
 
     async def _build(self, partition_id: int) -> PartitionView | None:
         state = await self.store.load_partition(partition_id)
-        return None if state is None else PartitionView(state)
+        if state is None:
+            return None
+        try:
+            return PartitionView(state)
+        except ValueError as error:
+            raise StoreCorrupt(f"rows of partition {partition_id} say what cannot be: {error}") from error
 
     def _built(self, partition_id: int, task: asyncio.Task[PartitionView | None]) -> None:
         del self._loading[partition_id]
@@ -75,8 +80,8 @@ class Views:
         error: Exception | None = None
         if task.cancelled():
             error = StoreUnavailable("the broker stops")
-        elif task.exception() is not None:
-            error = StoreUnavailable(str(task.exception()))
+        elif (failed := task.exception()) is not None:
+            error = failed if isinstance(failed, StoreError) else StoreUnavailable(str(failed))
         else:
             view = task.result()
         if view is not None:

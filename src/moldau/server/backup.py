@@ -25,7 +25,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from moldau import faults
 from moldau.blobs.hold import held
@@ -64,13 +64,13 @@ def take_backup(data: Path, target: Path, now: int, told: Told = silent) -> Mani
         raise DataDirError(f"{data} is no data directory: there is no metadata.sqlite in it. Name one with --data DIR.")
     if data.resolve() in (target.resolve(), *target.resolve().parents):
         raise BackupError(f"{target} is in the data directory {data}. Choose another place.")
-    with _reading(data) as served, held(data / "blobs"), filled(target):
+    with _reading(data) as beside, held(data / "blobs"), filled(target):
         database = target / "metadata.sqlite"
-        _copy_rows(data / "metadata.sqlite", database, told, served=served)
+        _copy_rows(data / "metadata.sqlite", database, told, served=beside.served)
         blobs = named_blobs(database)
         sizes = _copy_blobs(data, target, blobs, told)
         faults.hit("server.backup.replay")
-        cluster_id, changed = asyncio.run(_put_in_order(target, told))
+        cluster_id, changed = asyncio.run(_put_in_order(target, told, power_kept=beside.power_kept))
         stored = _checksums(target, sizes, changed, told)
         size, crc = checksum(database, told("checksums", database.stat().st_size))
         with open(database, "rb+") as file:
@@ -81,9 +81,16 @@ def take_backup(data: Path, target: Path, now: int, told: Told = silent) -> Mani
         return manifest
 
 
+class _Beside(NamedTuple):
+    """What is copied. `served`: by a broker, right now; `power_kept`: the machine has been running since it was written."""
+
+    served: bool
+    power_kept: bool
+
+
 @contextlib.contextmanager
-def _reading(data: Path) -> Iterator[bool]:
-    """Whether a broker serves it. A directory that nobody serves stays so."""
+def _reading(data: Path) -> Iterator[_Beside]:
+    """A directory that nobody serves stays so meanwhile."""
     folder = DataDir(data)
     served = False
     try:
@@ -94,7 +101,7 @@ def _reading(data: Path) -> Iterator[bool]:
         except DataDirInUse:
             served = True
             check_format(data)
-        yield served
+        yield _Beside(served, served or folder.power_kept)
     finally:
         folder.close()
 
@@ -161,7 +168,7 @@ def _growing_end(file: Path, applied_to: int) -> int:
         os.close(fd)
 
 
-async def _put_in_order(target: Path, told: Told) -> tuple[str, set[str]]:
+async def _put_in_order(target: Path, told: Told, *, power_kept: bool) -> tuple[str, set[str]]:
     """Replay and look at the copy; returns the cluster's id and the blobs that are not as they were copied."""
     engine = SqliteEngine(target / "metadata.sqlite", asyncio.get_running_loop())
     blobs = LocalBlobs(target / "blobs")
@@ -169,7 +176,7 @@ async def _put_in_order(target: Path, told: Told) -> tuple[str, set[str]]:
         engine.open()
         engine.before_sync = blobs.sync
         before = await blobs.sizes()
-        await Replay(SqliteJournalStore(engine), SqlMaintenanceStore(engine), blobs).run()
+        await Replay(SqliteJournalStore(engine), SqlMaintenanceStore(engine), blobs, power_kept=power_kept).run()
         after = await blobs.sizes()
         cluster = await SqlClusterStore(engine, FORMAT_VERSION).load_cluster()
     finally:

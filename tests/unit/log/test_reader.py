@@ -23,17 +23,19 @@ async def long_log(it: Stores, count: int = 40) -> tuple[Log, int]:
     return log, p
 
 
-def test_a_run_ends_before_what_does_not_fit_or_is_inline() -> None:
-    def extent(length: int, kind: int = KIND_WAL) -> Extent:
-        return Extent(1, 0, 0, 1, 0, length, 0, 0, 1, 0, kind, 0)
+def test_a_run_ends_before_what_does_not_fit_or_is_inline_or_no_neighbour() -> None:
+    def extent(offset: int, length: int, kind: int = KIND_WAL) -> Extent:
+        return Extent(1, offset, offset, 1, 0, length, 0, 0, 1, 0, kind, 0)
 
-    extents = [extent(10), extent(20), extent(30), extent(5, KIND_INLINE), extent(1)]
+    extents = [extent(0, 10), extent(1, 20), extent(2, 30), extent(3, 5, KIND_INLINE), extent(4, 1)]
     assert run_length(extents, 0, 9) == (0, 0)
     assert run_length(extents, 0, 10) == (1, 10)
     assert run_length(extents, 0, 59) == (2, 30)
     assert run_length(extents, 1, 1000) == (3, 50)
     assert run_length(extents, 3, 1000) == (3, 0)
     assert run_length(extents, 4, 1000) == (5, 1)
+    assert run_length([extent(0, 10), extent(1, 10), extent(3, 10)], 0, 1000) == (2, 20)
+    assert run_length(extents, 5, 1000) == (5, 0)
 
 
 def test_whoever_is_far_behind_asks_for_rows_once(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

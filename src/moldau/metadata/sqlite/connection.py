@@ -110,16 +110,20 @@ def recognise(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def in_sqlite(script: str) -> str:
+    """A migration in SQLite's words."""
+    return script.replace("{without_rowid}", "WITHOUT ROWID").replace("{id}", "INTEGER")
+
+
 def migrate(connection: sqlite3.Connection) -> int:
     """Bring the schema up to date; returns its version. Each step is one transaction. Raises sqlite3.Error, OSError."""
     version = schema_version(connection)
     for number, script in load_migrations():
         if number > version:
             faults.hit("metadata.sqlite.migrate")
-            statements = script.replace("{without_rowid}", "WITHOUT ROWID").replace("{id}", "INTEGER")
             try:
                 connection.executescript(
-                    f"BEGIN IMMEDIATE;{statements};PRAGMA application_id={APPLICATION_ID};"
+                    f"BEGIN IMMEDIATE;{in_sqlite(script)};PRAGMA application_id={APPLICATION_ID};"
                     f"PRAGMA user_version={number};COMMIT;"
                 )
             except BaseException:

@@ -9,7 +9,8 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
-from .connection import migrate
+from ..sql.named import load_migrations
+from .connection import in_sqlite
 
 _MOST = 20
 _REFERENCES = {
@@ -31,7 +32,8 @@ def problems(connection: sqlite3.Connection, *, deep: bool) -> Iterator[str]:
         yield from (str(row[0]) for row in rows)
         return
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        migrate(fresh)
+        for _, script in load_migrations():
+            fresh.executescript(in_sqlite(script))
         expected = _schema(fresh)
     found = _schema(connection)
     for name in sorted(expected.keys() | found.keys()):
