@@ -15,7 +15,12 @@ from moldau.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTo
 from moldau.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic, PartitionData
 from moldau.protocol.messages.headers import RequestHeader, ResponseHeader
 from moldau.protocol.messages.init_producer_id import InitProducerIdRequest
-from moldau.protocol.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
+from moldau.protocol.messages.list_offsets import (
+    ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
+    ListOffsetsRequest,
+    ListOffsetsTopic,
+)
 from moldau.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from moldau.protocol.messages.offset_commit import (
     OffsetCommitRequest,
@@ -155,11 +160,16 @@ class Talker:
 
     def offset(self, topic: str, partition: int, timestamp: int) -> int:
         """EARLIEST, LATEST or a time."""
+        answer = self.list_offset(topic, partition, timestamp)
+        assert answer.error_code == 0, answer
+        return answer.offset
+
+    def list_offset(self, topic: str, partition: int, timestamp: int) -> ListOffsetsPartitionResponse:
+        """The answer for one partition."""
         asked = ListOffsetsPartition(partition_index=partition, current_leader_epoch=-1, timestamp=timestamp)
         request = ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name=topic, partitions=[asked])])
-        answer = self.call(api_keys.LIST_OFFSETS, 7, request).topics[0].partitions[0]
-        assert answer.error_code == 0, answer
-        return int(answer.offset)
+        answer: ListOffsetsPartitionResponse = self.call(api_keys.LIST_OFFSETS, 7, request).topics[0].partitions[0]
+        return answer
 
     def read_all(self, topic: str, partition: int) -> list[tuple[int, bytes]]:
         """(offset, value) of every record from the log start to the end; checksums are looked at."""

@@ -91,29 +91,55 @@ class Replay:
         self._maintenance = maintenance
         self._blobs = blobs
         self._power_kept = power_kept
+        self._changes = True
         self.done = Replayed()
 
     async def run(self) -> Replayed:
         """Raises StoreCorrupt, StoreUnavailable, BlobError."""
-        left_open = sorted(
-            (row for row in await self._maintenance.blobs() if row.size < 0), key=lambda row: row.blob_id
-        )
-        if left_open:
-            sizes = await self._blobs.sizes()
-            ends = await self._maintenance.blob_ends()
-            for row in left_open:
-                # of a blob whose first section was never applied `applied_to` is 0; rows of a shared store's commits count too
-                start = max(await self._store.applied_to(row.blob_id), ends.get(row.blob_id, 0))
-                await self._blob(row.blob_id, start, sizes.get(row.blob_id, -1))
+        for blob_id, start, size in await self._left_open():
+            await self._blob(blob_id, start, size)
         return self.done
 
-    async def _blob(self, blob_id: int, start: int, size: int) -> None:
+    async def look(self) -> tuple[list[str], list[str]]:
+        """What a start would refuse, and what it would cut off; nothing is changed. Raises StoreError, BlobError."""
+        self._changes = False
+        problems, notes = [], []
+        for blob_id, start, size in await self._left_open():
+            try:
+                end = await self._end(blob_id, start, size)
+                if size > end and any(await self._blobs.read(blob_id, end, min(sections.HEAD_BYTES, size - end))):
+                    notes.append(
+                        f"blob {blob_id:016x}: what begins at {end} is no whole section; it was being written when the broker ended, or"
+                        " is damaged, and the next start cuts it off"
+                    )
+            except StoreCorrupt as damage:
+                problems.append(str(damage).removesuffix(f". {ADVICE}"))
+        return problems, notes
+
+    async def _left_open(self) -> list[tuple[int, int, int]]:
+        """(blob, up to where its sections are rows, bytes or -1) of each that is not sealed, the oldest first."""
+        left_open = sorted(row.blob_id for row in await self._maintenance.blobs() if row.size < 0)
+        if not left_open:
+            return []
+        sizes = await self._blobs.sizes()
+        ends = await self._maintenance.blob_ends()
+        # of a blob whose first section was never applied `applied_to` is 0; rows of a shared store's commits count too
+        return [
+            (blob_id, max(await self._store.applied_to(blob_id), ends.get(blob_id, 0)), sizes.get(blob_id, -1))
+            for blob_id in left_open
+        ]
+
+    async def _end(self, blob_id: int, start: int, size: int) -> int:
+        """Where the whole sections end; those from `start` on are applied."""
         if size < start:
             there = f"has {size} bytes" if size >= 0 else "is not there"
             raise StoreCorrupt(
                 f"record bytes are missing: blob {blob_id:016x} {there}, {start} bytes of it were acknowledged. {ADVICE}"
             )
-        end = await self._sections(blob_id, start, size) if size > start else start
+        return await self._sections(blob_id, start, size) if size > start else start
+
+    async def _blob(self, blob_id: int, start: int, size: int) -> None:
+        end = await self._end(blob_id, start, size)
         if size >= 0:
             await self._blobs.recover(blob_id, end)
         await self._maintenance.seal_blob(blob_id, end)
@@ -169,11 +195,13 @@ class Replay:
                     )
             # a header may lie across the border
             at += len(data) - (sections.HEADER_MAX if len(data) > sections.HEADER_MAX and at + len(data) < size else 0)
-        if later or any(await self._blobs.read(blob_id, position, min(sections.HEAD_BYTES, size - position))):
+        if self._changes and (later or any(await self._blobs.read(blob_id, position, min(sections.HEAD_BYTES, size - position)))):
             text = "event=journal_tail_cut blob=%016x position=%d size=%d later_sections=%d why='%s'"
             log.warning(text, blob_id, position, size, later, torn)
 
     async def _apply(self, commits: list[AppendCommit]) -> None:
+        if not self._changes:
+            return
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def applied(_: list[AppendResult] | None, error: Exception | None) -> None:

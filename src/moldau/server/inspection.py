@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from moldau.blobs.local import LocalBlobs
+from moldau.blobs.ports import BlobError
 from moldau.coordination.config import GroupConfig
 from moldau.coordination.groups import Groups
 from moldau.log.inspection import Inspection
+from moldau.log.replay import Replay
 from moldau.metadata.errors import StoreError
 from moldau.metadata.sql.group_rows import SqlGroupStore
 from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
 from moldau.metadata.sql.topic_rows import SqlTopicStore
 from moldau.metadata.sqlite.engine import SqliteEngine
+from moldau.metadata.sqlite.journal_store import SqliteJournalStore
 from moldau.metadata.sqlite.log_store import SqliteLogStore
 
 from .at_rest import check_sum, remove_sum, write_sum
@@ -75,10 +78,14 @@ async def look_at(data: Path, *, deep: bool, power_kept: bool = False) -> dict[s
                     counts["partitions"] += 1
                     name = f"{topic.name}-{row.partition_index}"
                     problems += [f"{name}: {each}" async for each in inspection.partition(row, deep=deep)]
+            replay = Replay(SqliteJournalStore(engine), SqlMaintenanceStore(engine), blobs, power_kept=power_kept)
+            refused, cut_off = await replay.look()
+            problems += refused
+            notes += cut_off
             Groups(GroupConfig()).load(await SqlGroupStore(engine).load_groups(), 0)
             async for each in inspection.files():
                 (notes if each.endswith("(harmless)") else problems).append(each)
-        except (StoreError, ValueError, TypeError) as error:  # of rows that say what cannot be
+        except (StoreError, BlobError, ValueError, TypeError) as error:  # of rows that say what cannot be
             problems.append(f"metadata: {error}")
     finally:
         await blobs.close()

@@ -70,7 +70,8 @@ def check_wal(database: Path) -> WalCheck:
     if not any(head):
         # empty, or lengthened with zeros and never written; a page without the header before it would be damage
         return WalCheck(0, 0, header_damaged=any(content[_HEADER.size : _HEADER.size + _FRAME.size]))
-    magic, _, page_bytes, _, salt1, salt2, sum1, sum2 = _HEADER.unpack(head.ljust(_HEADER.size, b"\0"))
+    head = head.ljust(_HEADER.size, b"\0")
+    magic, _, page_bytes, _, salt1, salt2, sum1, sum2 = _HEADER.unpack(head)
     if magic & ~1 != _MAGIC or _checksum(head[:24], 0, 0, bool(magic & 1)) != (sum1, sum2):
         return WalCheck(0, 0, header_damaged=True)
     frames = _taken(database)
