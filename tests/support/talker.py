@@ -27,7 +27,7 @@ from moldau.protocol.messages.offset_commit import (
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
 )
-from moldau.protocol.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
+from moldau.protocol.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse
 from moldau.protocol.messages.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderPartition,
@@ -215,10 +215,17 @@ class Talker:
 
     def committed_offset(self, group: str, topic: str, partition: int) -> int:
         """-1: none."""
-        asked = OffsetFetchRequestTopic(name=topic, partition_indexes=[partition])
-        answer = self.call(api_keys.OFFSET_FETCH, 7, OffsetFetchRequest(group_id=group, topics=[asked]))
+        answer = self.fetch_offset(group, topic, partition)
         assert answer.error_code == 0, answer
-        return int(answer.topics[0].partitions[0].committed_offset)
+        return answer.topics[0].partitions[0].committed_offset
+
+    def fetch_offset(self, group: str, topic: str, partition: int) -> OffsetFetchResponse:
+        """The whole answer."""
+        asked = OffsetFetchRequestTopic(name=topic, partition_indexes=[partition])
+        answer: OffsetFetchResponse = self.call(
+            api_keys.OFFSET_FETCH, 7, OffsetFetchRequest(group_id=group, topics=[asked])
+        )
+        return answer
 
 
 def records_of(data: bytes | None) -> list[Record]:

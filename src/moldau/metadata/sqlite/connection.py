@@ -54,11 +54,12 @@ def store_error(error: BaseException, what: str) -> StoreError:
     """
     if isinstance(error, StoreError):
         return error
+    what = " ".join(f"{what}: {error}".split())  # one line, whatever a damaged schema has in it
     corrupt = isinstance(error, (sqlite3.IntegrityError, ValueError))  # ValueError: text that is none
     if corrupt or (isinstance(error, sqlite3.Error) and _code(error) in _CORRUPT):
-        made: StoreError = StoreCorrupt(f"{what}: {error}")
+        made: StoreError = StoreCorrupt(what)
     else:
-        made = StoreUnavailable(f"{what}: {error}")
+        made = StoreUnavailable(what)
     made.__cause__ = error
     return made
 

@@ -29,7 +29,7 @@ def problems(connection: sqlite3.Connection, *, deep: bool) -> Iterator[str]:
     """Sentences; `deep`: indexes are compared with their tables. Raises sqlite3.Error, ValueError."""
     rows = connection.execute(f"PRAGMA {'integrity_check' if deep else 'quick_check'}({_MOST})").fetchall()
     if rows != [("ok",)]:
-        yield from (str(row[0]) for row in rows)
+        yield from (" ".join(str(row[0]).split()) for row in rows)
         return
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         for _, script in load_migrations():
