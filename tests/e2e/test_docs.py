@@ -82,5 +82,11 @@ def test_blocks_of_a_page() -> None:
 
 def test_make_serve_is_moldau_serve() -> None:
     """The reader above runs `moldau serve` where a page says `make serve`."""
-    told = subprocess.run(["make", "--no-print-directory", "-n", "serve", "ARGS=--x"], cwd=ROOT, capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        ["make", "--no-print-directory", "-n", "serve", "ARGS=--x"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert told.stdout.splitlines()[-1] == "exec .venv/bin/moldau serve --x"
