@@ -162,6 +162,17 @@ def test_a_hole_below_what_was_synced_is_damage(tmp_path: Path, hole: int) -> No
     assert read(tmp_path / "after") == [b"0", b"1", b"2", b"3"]
 
 
+@pytest.mark.parametrize("hole", [0, 1])
+def test_a_hole_is_damage_where_only_the_process_died(tmp_path: Path, hole: int) -> None:
+    """Nothing was ever synced; but each section was written after the one before."""
+    blob = put_at_rest(tmp_path, 1, 1, 1, same_boot=True)
+    damage(blob, hole)
+    with pytest.raises(StoreCorrupt, match=r"record bytes are damaged.*they were acknowledged\."):
+        read(tmp_path / "after")
+    (tmp_path / "after" / "lock").unlink()  # after a power cut they may be gone
+    assert read(tmp_path / "after") == [b"0", b"1", b"2"][:hole]
+
+
 @pytest.mark.parametrize("length", [2 * LARGE, 0])
 def test_a_file_that_lost_bytes_with_rows_stops_the_start(tmp_path: Path, length: int) -> None:
     blob = put_at_rest(tmp_path, -1, -1, -1, applied=True)

@@ -71,7 +71,9 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
     try:
         run(lifecycle.run(banner))
     except StoreCorrupt as error:
-        raise CliError(f"{str(error).rstrip('.')}. Nothing was changed; {_HELP_FOR_DAMAGE}") from error
+        told = str(error).rstrip(".")
+        help_for_damage = "" if "Nothing was changed" in told else f" Nothing was changed; {_HELP_FOR_DAMAGE}"
+        raise CliError(f"{told}.{help_for_damage}") from error
     except (DataDirError, StoreError, BlobError, ListenError) as error:
         raise CliError(str(error)) from error
     except OSError as error:

@@ -195,7 +195,9 @@ class Replay:
                     )
             # a header may lie across the border
             at += len(data) - (sections.HEADER_MAX if len(data) > sections.HEADER_MAX and at + len(data) < size else 0)
-        if self._changes and (later or any(await self._blobs.read(blob_id, position, min(sections.HEAD_BYTES, size - position)))):
+        if self._changes and (
+            later or any(await self._blobs.read(blob_id, position, min(sections.HEAD_BYTES, size - position)))
+        ):
             text = "event=journal_tail_cut blob=%016x position=%d size=%d later_sections=%d why='%s'"
             log.warning(text, blob_id, position, size, later, torn)
 

@@ -11,6 +11,7 @@ from moldau.blobs.memory import MemoryBlobs
 from moldau.log import view as view_module
 from moldau.log.damage import DamagedLog
 from moldau.log.extent_run import run_length
+from moldau.metadata.errors import StoreCorrupt
 from moldau.metadata.rows import KIND_INLINE, KIND_WAL, Extent
 from moldau.records.batch import iter_headers
 
@@ -76,5 +77,61 @@ def test_damage_in_a_run_is_told(opener: Opener) -> None:
                 log.reader.read_now(view, 0, 1 << 20, True)
             before = log.reader.read_now(view, 0, sum(each.length for each in view.extents[:3]), True)
             assert before is not None
+
+    run(main())
+
+
+def test_a_row_that_is_gone_is_an_error_and_no_gap(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_module, "TAIL_EXTENTS_MAX", 4)
+
+    async def main() -> None:
+        async with opener() as it:
+            log, p = await long_log(it, 20)
+            view = await log.reloaded(p)
+            rows = await it.log.extents_from(p, 0, 100)
+
+            class Lacking:
+                """The store without its fourth row."""
+
+                async def extents_from(self, partition_id: int, offset: int, limit: int) -> list[Extent]:
+                    return [row for row in rows if row.last_offset >= offset and row is not rows[3]][:limit]
+
+            monkeypatch.setattr(log.reader, "_store", Lacking())
+            gap = rows[3].base_offset
+            _, size = await log.reader.read(view, 0, 1 << 20, True)
+            assert size == sum(row.length for row in rows[:3])
+            with pytest.raises(DamagedLog, match=f"offset {gap}: no row holds it"):
+                await log.reader.read(view, gap, 1 << 20, True)
+            view.raise_log_start(rows[4].base_offset)  # retention came between: no damage
+            buffers, _ = await log.reader.read(view, gap, 1 << 20, True)
+            assert next(iter_headers(buffers[0]))[1].base_offset == rows[4].base_offset
+
+    run(main())
+
+
+@pytest.mark.parametrize("what", ["gap", "end", "start"])
+def test_rows_that_contradict_each_other_make_no_view(opener: Opener, what: str) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            log, p = await long_log(it, 6)
+            state = await it.log.load_partition(p)
+            assert state is not None
+            view_module.PartitionView(state)
+            if what == "gap":
+                del state.extents[2]
+            elif what == "end":
+                state.row.end_offset += 4
+            else:
+                state.extents.clear()
+            with pytest.raises(ValueError, match=r"nothing is at|the log ends at"):
+                view_module.PartitionView(state)
+
+            async def load(partition_id: int) -> object:
+                return state
+
+            log.views.store = type("Store", (), {"load_partition": staticmethod(load)})()  # type: ignore[assignment]
+            log.views.drop(p)
+            with pytest.raises(StoreCorrupt, match=f"rows of partition {p} say what cannot be"):
+                await log.views.load(p)
 
     run(main())
