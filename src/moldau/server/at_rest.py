@@ -14,7 +14,7 @@ from pathlib import Path
 
 from moldau import faults
 
-from .copying import checksum
+from .checksum import checksum
 from .data_dir import DataDirError, sync_folder
 
 NAME = "metadata.sum"

@@ -41,7 +41,8 @@ from moldau.metadata.sqlite.online_copy import NamedBlob, copy_database, named_b
 from moldau.metadata.sqlite.wal_check import refuse_damaged_wal
 
 from .at_rest import check_sum
-from .copying import BackupError, Progress, checksum, copy_file, filled, refuse_full, sync_names
+from .checksum import Progress, checksum
+from .copying import BackupError, copy_file, filled, refuse_full, sync_names
 from .data_dir import DataDir, DataDirError, DataDirInUse, check_format
 from .inspection import look_at
 from .manifest import Manifest, Stored

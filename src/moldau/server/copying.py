@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from moldau.records.crc import crc32c
 
+from .checksum import Progress
 from .data_dir import DataDir, sync_folder
-
-Progress = Callable[[int], None]
-"""Called with the bytes that were copied or read since the last call."""
 
 _CHUNK_BYTES = 1 << 20
 _SYNC_BYTES = 32 << 20
@@ -44,17 +42,6 @@ def copy_file(source: Path, target: Path, size: int, progress: Progress) -> int:
             progress(len(data))
         os.fsync(writer.fileno())
     return crc
-
-
-def checksum(file: Path, progress: Progress) -> tuple[int, int]:
-    """(size, CRC-32C). Raises OSError."""
-    crc = size = 0
-    with open(file, "rb", buffering=0) as reader:
-        while data := reader.read(_CHUNK_BYTES):
-            crc = crc32c(data, crc)
-            size += len(data)
-            progress(len(data))
-    return size, crc
 
 
 def refuse_used(target: Path, besides: Set[str] = frozenset()) -> None:

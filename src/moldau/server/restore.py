@@ -18,7 +18,8 @@ from moldau.metadata.sqlite.engine import SqliteEngine
 
 from .at_rest import write_sum
 from .backup import Told, refuse_problems, silent
-from .copying import BackupError, checksum, copy_file, filled, refuse_full, sync_names
+from .checksum import checksum
+from .copying import BackupError, copy_file, filled, refuse_full, sync_names
 from .data_dir import DataDir
 from .manifest import Manifest, Stored, read_manifest
 
