@@ -30,7 +30,7 @@ check: $(STAMP)  ## style, types, layers, fresh generated code
 	$(BIN)/python -m tools.docs --check
 
 conformance: $(STAMP)  ## third-party suites: make conformance SUITE=librdkafka|librdkafka-noauto|franz_go|java_cli|gate|all
-	conformance/run $(SUITE) $(ARGS)
+	$(BIN)/python conformance/run $(SUITE) $(ARGS)
 
 bench: $(STAMP)  ## figures beside Apache Kafka in one interleaved run
 	$(BIN)/python -m bench $(ARGS)

@@ -140,8 +140,6 @@ def idle(seat: Seat, w: Workload, records: int) -> Figures:
             time.sleep(seconds - 5.0)
             cpu, took = seat.broker.cpu_seconds() - before, time.perf_counter() - began
             polls = consumers.result()
-        if polls["sessions"] < polls["connections"]:
-            print(f"  {seat.name}: only {polls['sessions']} of {polls['connections']} consumers got a fetch session")
         return {"core_percent": cpu / took * 100, "polls_s": polls["requests"] / polls["seconds"]}
     finally:
         seat.topics.drop(topic)

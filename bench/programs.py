@@ -85,7 +85,12 @@ class IdleConsumers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
+        if self._process is None:
+            return
+        self._process.terminate()  # it closes its sessions, which else would stand in the way of the next consumers
+        try:
+            self._process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 

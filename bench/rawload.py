@@ -13,7 +13,8 @@ acknowledged record that did not arrive makes the program fail.
 ``fetch``    reads from offset 0 to ``--records`` on one connection, 1 MiB per partition and request, and counts every
 batch.
 ``idle``     opens connections that each own ``partitions / connections`` partitions in a fetch session and long-poll as
-a consumer with default settings does (500 ms, 1 byte), and prints ``ready`` once all sessions stand.
+a consumer with default settings does (500 ms, 1 byte), and prints ``ready`` once all sessions stand. After ``--seconds``,
+or on SIGTERM, it closes them: a session left behind keeps its place among the broker's 1,000 for two minutes.
 
 Spoken versions: Produce 7, Fetch 11, ListOffsets 1: the newest before the compact encoding, served by both brokers.
 """
@@ -25,6 +26,7 @@ import asyncio
 import collections
 import json
 import os
+import signal
 import struct
 import sys
 import time
@@ -351,6 +353,8 @@ class Polling:
         self.connection, self.topic, self.offsets = connection, topic, offsets
         self.session, self.epoch, self.polls = 0, 0, 0
         self.standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closing = False
         connection.on_frame = self.on_frame
         connection.transport.write(fetch_request(topic, offsets, session=0, epoch=0))
 
@@ -358,14 +362,24 @@ class Polling:
         error, session = struct.unpack_from(">hi", view, 8)
         if error:
             raise Failed(f"Fetch: error code {error}")
+        if self.closing:
+            if not session:
+                self.closed.set_result(None)
+            return  # else the answer to the poll that was under way
+        if not session:
+            raise Failed("a consumer got no fetch session: the broker's are all in use")
         self.polls += 1
         self.session = session
-        # a broker that gives no session (its cache is full) is asked in full each time
-        self.epoch = self.epoch + 1 if session else 0
+        self.epoch += 1
         if not self.standing.done():
             self.standing.set_result(None)
-        named = {} if session else self.offsets
-        self.connection.transport.write(fetch_request(self.topic, named, session=session, epoch=self.epoch))
+        self.connection.transport.write(fetch_request(self.topic, {}, session=session, epoch=self.epoch))
+
+    def close(self) -> asyncio.Future[None]:
+        """End the session, as a consumer does that is closed; done when the broker has answered."""
+        self.closing = True
+        self.connection.transport.write(fetch_request(self.topic, {}, session=self.session, epoch=-1))
+        return self.closed
 
 
 async def idle(o: argparse.Namespace) -> dict[str, Any]:
@@ -379,16 +393,21 @@ async def idle(o: argparse.Namespace) -> dict[str, Any]:
         pollers.append(Polling(await connect(o.bootstrap), topic, mine))
     connections = [p.connection for p in pollers]
     await asyncio.wait_for(finished([p.standing for p in pollers], connections), 60)
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end, over)
     print("ready", flush=True)
     before = sum(p.polls for p in pollers)
     began = time.perf_counter()
-    await finished([asyncio.ensure_future(asyncio.sleep(o.seconds))], connections)
-    return {
-        "connections": len(pollers),
-        "sessions": sum(1 for p in pollers if p.session),
-        "requests": sum(p.polls for p in pollers) - before,
-        "seconds": time.perf_counter() - began,
-    }
+    asyncio.get_running_loop().call_later(o.seconds, end, over)
+    await finished([over], connections)
+    requests, seconds = sum(p.polls for p in pollers) - before, time.perf_counter() - began
+    await asyncio.wait_for(finished([p.close() for p in pollers], connections), 60)
+    return {"connections": len(pollers), "requests": requests, "seconds": seconds}
+
+
+def end(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 def run(main: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:

@@ -170,7 +170,13 @@ def fetch_sessions(c: Conversation, version: int) -> None:
     f.ask("after epoch 0", session_id=rotating, session_epoch=8)
     f.ask("no session, epoch 5", (more, 0, 0), session_id=0, session_epoch=5)
     f.ask("negative epoch", (more, 0, 0), session_id=0, session_epoch=-7)
-    f.ask("a new session without partitions", session_id=0, session_epoch=0)
+    empty = f.ask("a new session without partitions", session_id=0, session_epoch=0)
+    f.ask("still without partitions", session_id=getattr(empty, "session_id", 0), session_epoch=1)
+    f.ask("ended by that", session_id=getattr(empty, "session_id", 0), session_epoch=2)
+    last = f.ask("one in a session", (more, 0, 0), session_id=0, session_epoch=0)
+    emptied = getattr(last, "session_id", 0)
+    f.ask("all forgotten", forget=(more, 0), session_id=emptied, session_epoch=1)
+    f.ask("after all is forgotten", session_id=emptied, session_epoch=2)
 
 
 @scenario(k.FETCH, k.PRODUCE, k.DELETE_TOPICS)

@@ -71,10 +71,11 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
             if session is not None:
                 partitions = list(session.partitions.values())
     else:
-        session, error = broker.fetch_sessions.resume(message.session_id, message.session_epoch, by_id, broker.clock())
+        session, error = broker.fetch_sessions.resume(
+            message.session_id, message.session_epoch, by_id, asked, _forgotten(message), broker.clock()
+        )
         if session is not None:
             incremental = True
-            session.update(asked, _forgotten(message))
             partitions = list(session.partitions.values())
     if error:
         broker.metrics.errors[api_keys.FETCH, error] += 1
