@@ -14,6 +14,8 @@ from moldau.metadata.memory.maintenance_store import MemoryMaintenanceStore
 from moldau.metadata.memory.recovery_store import MemoryRecoveryStore
 from moldau.metadata.memory.state import MemoryState
 from moldau.metadata.memory.topic_store import MemoryTopicStore
+from moldau.metadata.postgres.engine import PostgresEngine
+from moldau.metadata.postgres.log_store import PostgresLogStore
 from moldau.metadata.ports import ClusterStore, LogStore, MaintenanceStore, RecoveryStore, TopicStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult, Extent, PartitionRow
 from moldau.metadata.sql.cluster_rows import SqlClusterStore
@@ -36,7 +38,7 @@ class Stores:
         topics: TopicStore,
         cluster: ClusterStore,
         recovery: RecoveryStore,
-        engine: SqliteEngine | None = None,
+        engine: SqliteEngine | PostgresEngine | None = None,
     ) -> None:
         self.recovery = recovery
         self.log = log
@@ -113,6 +115,30 @@ def memory_opener() -> Any:
             MemoryClusterStore(state, FORMAT),
             MemoryRecoveryStore(state),
         )
+
+    return opener
+
+
+def postgres_opener(url: str) -> Any:
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Stores]:
+        engine = PostgresEngine(url)
+        await engine.open()
+        log = PostgresLogStore(engine)
+        try:
+            cluster = SqlClusterStore(engine, FORMAT)
+            await cluster.create_cluster(1)
+            yield Stores(
+                log,
+                SqlMaintenanceStore(engine),
+                SqlTopicStore(engine),
+                cluster,
+                SqlRecoveryStore(engine),
+                engine,
+            )
+        finally:
+            await log.close()
+            await engine.close()
 
     return opener
 

@@ -8,6 +8,7 @@ from ..errors import StoreCorrupt
 from ..ports import AppendDone
 from ..rows import (
     APPENDED,
+    BLOB_GONE,
     GONE,
     KIND_INLINE,
     KIND_WAL,
@@ -35,7 +36,15 @@ class MemoryLogStore:
         if commit.inline is not None and commit.blob_id in state.inline:
             done(None, StoreCorrupt(f"inline blob {commit.blob_id:016x} exists"))
             return
+        new = commit.new_blob_bytes >= 0 and commit.blob_id not in state.blobs
+        blob = state.blobs.get(commit.blob_id)
+        if commit.inline is None and not new and (blob is None or blob.doomed_ms >= 0):
+            alive = [self._alive(entry.partition_id) is not None for entry in commit.entries]
+            done([AppendResult(BLOB_GONE if each else GONE, -1) for each in alive], None)
+            return
         results = [self._append(commit, entry) for entry in commit.entries]
+        if new and any(result.status == APPENDED for result in results):
+            insert_blob(state, BlobRow(commit.blob_id, KIND_WAL, commit.new_blob_bytes, commit.now))
         if commit.inline is not None and any(result.status == APPENDED for result in results):
             state.inline[commit.blob_id] = (commit.now, bytes(commit.inline))
         done(results, None)

@@ -23,8 +23,7 @@ class SqlClusterStore:
         """Write the one row unless it is there."""
 
         async def body(tx: Tx) -> None:
-            if not await tx.run("cluster_get"):
-                await tx.run("cluster_insert", cluster_id=uuid.to_text(uuid.random()), now=now)
+            await tx.run("cluster_insert", cluster_id=uuid.to_text(uuid.random()), now=now)
 
         await self._engine.write(body)
 
@@ -37,7 +36,7 @@ class SqlClusterStore:
 
     async def set_feature(self, name: str, level: int) -> None:
         async def body(tx: Tx) -> None:
-            features = json.loads((await _cluster_row(tx))[1])
+            features = json.loads(_one(await tx.run("features_lock"))[0])
             features[name] = level
             if not level:
                 del features[name]
@@ -83,7 +82,10 @@ class SqlClusterStore:
 
 
 async def _cluster_row(tx: Tx) -> tuple[Any, ...]:
-    rows = await tx.run("cluster_get")
+    return _one(await tx.run("cluster_get"))
+
+
+def _one(rows: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     if not rows:
         raise StoreCorrupt("the row that names the cluster is not there")
     return rows[0]

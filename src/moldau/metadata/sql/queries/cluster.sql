@@ -4,7 +4,12 @@ SELECT cluster_id, features, created_ms FROM cluster WHERE one = 1;
 
 -- name: cluster_insert
 -- At the first start.
-INSERT INTO cluster (one, cluster_id, features, next_producer_id, next_blob_block, created_ms) VALUES (1, :cluster_id, '{}', 0, 1, :now);
+INSERT INTO cluster (one, cluster_id, features, next_producer_id, next_blob_block, created_ms) VALUES (1, :cluster_id, '{}', 0, 1, :now)
+ON CONFLICT (one) DO NOTHING;
+
+-- name: features_lock
+-- Finalized feature levels, which are about to change.
+SELECT features FROM cluster WHERE one = 1 {FOR NO KEY UPDATE};
 
 -- name: cluster_set_features
 -- Finalized feature levels, as JSON.

@@ -1,0 +1,17 @@
+"""PostgreSQL for the contract suites: one server of each version for a session, and a database for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.postgres import FOLDERS, Postgres
+
+
+@pytest.fixture(scope="session", params=sorted(FOLDERS), ids=lambda version: f"pg{version}")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """A server that is started once and shared; it syncs nothing."""
+    server = Postgres(request.param)
+    server.start()
+    yield server
+    server.remove()
