@@ -37,6 +37,7 @@ POINTS: dict[str, str] = {
     "metadata.sqlite.close": "before the last checkpoint of a clean end",
     "metadata.postgres.begin": "before a write transaction begins on PostgreSQL",
     "metadata.postgres.append": "before an append commit is sent to PostgreSQL",
+    "metadata.postgres.group": "before the records and offsets of groups are sent to PostgreSQL",
     "metadata.postgres.commit": "after its statements, before COMMIT",
     "metadata.postgres.committed": "after PostgreSQL has committed, before anybody knows",
     "log.snapshot.write": "before a view snapshot is written",

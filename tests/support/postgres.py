@@ -55,7 +55,9 @@ class Postgres:
     def start(self) -> None:
         """Make the cluster if it is new, start, and wait until it answers."""
         if not self.data.exists():
-            self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+            self._run(
+                "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"
+            )
         command = [self.bin / "postgres", "-D", self.data, "-p", str(self.port)]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]

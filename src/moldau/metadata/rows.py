@@ -6,6 +6,8 @@ machinery. Offsets, ids and times are ints; times are milliseconds since the epo
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 KIND_WAL = 0
 """The extent's bytes are a range of a write-ahead blob that many partitions share."""
 KIND_INLINE = 1
@@ -290,6 +292,43 @@ class PartitionState(_Row):
         self.snapshot_offset = snapshot_offset
         self.snapshot = snapshot
         self.extents = extents
+
+
+class PartitionSeen(NamedTuple):
+    """What a broker believes of a partition it holds a view of."""
+
+    partition_id: int
+    end_offset: int
+    log_start_offset: int
+    leader_epoch: int
+
+
+class Lease(NamedTuple):
+    """Who holds it, since which change of owner (`epoch`), and for how long yet by the store's clock."""
+
+    name: str
+    epoch: int
+    owner: str
+    remaining_ms: int
+
+
+class Guard(NamedTuple):
+    """The lease, and its epoch, that a write is made under."""
+
+    name: str
+    epoch: int
+
+
+class BrokerRow(NamedTuple):
+    """A registered broker. `age_ms`: since its last heartbeat, by the store's clock."""
+
+    node_id: int
+    incarnation: int
+    listeners: str
+    rack: str | None
+    release: str
+    draining: bool
+    age_ms: int
 
 
 class ClusterRow(_Row):

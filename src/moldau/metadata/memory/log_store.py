@@ -19,6 +19,7 @@ from ..rows import (
     BlobRow,
     Extent,
     PartitionRow,
+    PartitionSeen,
     PartitionState,
     applied_ends,
 )
@@ -150,6 +151,16 @@ class MemoryLogStore:
         wanted = row.end_offset if offset == -1 else min(offset, row.end_offset)
         row.log_start_offset = max(row.log_start_offset, wanted)
         return row.log_start_offset, row.end_offset
+
+    async def changed(self, seen: list[PartitionSeen]) -> list[PartitionRow]:
+        rows: list[PartitionRow] = []
+        for each in sorted(seen):
+            row = self._state.partitions.get(each.partition_id)
+            if row is None:
+                rows.append(PartitionRow(each.partition_id, bytes(16), -1, False))
+            elif not row.alive or (row.end_offset, row.log_start_offset, row.leader_epoch) != each[1:]:
+                rows.append(copy_partition(row))
+        return rows
 
     async def register_blob(self, blob: BlobRow) -> None:
         insert_blob(self._state, blob)

@@ -87,7 +87,9 @@ class Appends:
 
         while True:
             try:
-                results = await engine.attempt(engine.commit_pool, work, "the metadata store refused a commit", deadline)
+                results = await engine.attempt(
+                    engine.commit_pool, work, "the metadata store refused a commit", deadline
+                )
                 return await self._settled(commit, results, deadline) if doubted else results
             except InDoubt:
                 if asyncio.get_running_loop().time() >= deadline:

@@ -47,7 +47,14 @@ _RETRY_MOST = 0.5
 class PostgresEngine:
     """See the module's text. `url` as libpq has it; at most `connections_max` at a time."""
 
-    def __init__(self, url: str, *, connections_max: int = 12, retry_seconds: float = 10.0, clock: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections_max: int = 12,
+        retry_seconds: float = 10.0,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
         """`clock` replaces the store's own in tests. Raises ValueError."""
         self.address = Address(url)
         self.queries = queries()
@@ -148,7 +155,9 @@ class PostgresEngine:
         arguments = named.arguments(parameters)
 
         async def work(session: Session) -> list[Any]:
-            return list(await session.connection.fetch(named.sql, *arguments, timeout=client_timeout(STATEMENT_TIMEOUT_MS)))
+            return list(
+                await session.connection.fetch(named.sql, *arguments, timeout=client_timeout(STATEMENT_TIMEOUT_MS))
+            )
 
         return tuples(await self.attempt(self._query_pool, work, "the metadata store refused a read"))
 

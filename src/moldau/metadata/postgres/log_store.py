@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 from ..ports import AppendDone
-from ..rows import AppendCommit, BlobRow, Extent, PartitionRow, PartitionState
+from ..rows import AppendCommit, BlobRow, Extent, PartitionRow, PartitionSeen, PartitionState
 from ..sql import log_rows
 from .appends import Appends
 from .engine import PostgresEngine
@@ -71,6 +71,15 @@ class PostgresLogStore:
             return (rows[0][0], rows[0][1]) if rows else None
 
         return await self._engine.write(body)
+
+    async def changed(self, seen: list[PartitionSeen]) -> list[PartitionRow]:
+        columns = [list(column) for column in zip(*seen, strict=True)] if seen else [[], [], [], []]
+        rows = await self._engine.query(
+            "partitions_changed", ids=columns[0], ends=columns[1], starts=columns[2], epochs=columns[3]
+        )
+        found = {row[0]: log_rows.partition_of(row) if row[1] is not None else None for row in rows}
+        gone = {each.partition_id: log_rows.purged(each) for each in seen if found.get(each.partition_id, 0) is None}
+        return [row or gone[partition_id] for partition_id, row in sorted(found.items())]
 
     async def register_blob(self, blob: BlobRow) -> None:
         await self._engine.write(lambda tx: log_rows.insert_blob(tx, blob))

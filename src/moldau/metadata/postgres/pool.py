@@ -82,7 +82,12 @@ class Pool:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiters[waiter] = None
-        timer = loop.call_at(deadline, lambda: waiter.done() or waiter.set_exception(_busy(self.size)))
+
+        def late() -> None:
+            if not waiter.done():
+                waiter.set_exception(StoreUnavailable(f"all {self.size} connections to PostgreSQL are busy"))
+
+        timer = loop.call_at(deadline, late)
         try:
             await waiter
         except BaseException:
@@ -143,7 +148,3 @@ class Pool:
                 await asyncio.wait_for(session.connection.close(), 1)
             except Exception:
                 session.connection.terminate()
-
-
-def _busy(size: int) -> StoreUnavailable:
-    return StoreUnavailable(f"all {size} connections to PostgreSQL are busy")

@@ -41,7 +41,9 @@ async def migrate(connection: Any, migrations: list[tuple[int, str]] | None = No
             number = await _step(connection, migrations, newest)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
             if asyncio.get_running_loop().time() > deadline:
-                raise StoreUnavailable(f"the schema could not be changed for {_TRIES_SECONDS:.0f} s: {error}") from error
+                raise StoreUnavailable(
+                    f"the schema could not be changed for {_TRIES_SECONDS:.0f} s: {error}"
+                ) from error
             await asyncio.sleep(random.uniform(0.1, 0.5))
     return number
 
@@ -50,9 +52,13 @@ async def _look(connection: Any, newest: int) -> int:
     """The number of the last migration, 0 in an empty database."""
     if await connection.fetchval("SELECT to_regclass('moldau_schema')") is None:
         if await connection.fetchval("SELECT to_regclass('partition')") is not None:
-            raise StoreCorrupt("the database holds a table 'partition' that is not Moldau's; give Moldau a database of its own")
+            raise StoreCorrupt(
+                "the database holds a table 'partition' that is not Moldau's; give Moldau a database of its own"
+            )
         return 0
-    number, serves = await connection.fetchrow("SELECT coalesce(max(number), 0), coalesce(max(serves), 0) FROM moldau_schema")
+    number, serves = await connection.fetchrow(
+        "SELECT coalesce(max(number), 0), coalesce(max(serves), 0) FROM moldau_schema"
+    )
     if serves > newest:
         raise FormatTooNew(
             f"the metadata store has schema {number}, which releases that know schema {serves} can serve; this one knows up to {newest}:"
@@ -73,11 +79,17 @@ async def _step(connection: Any, migrations: list[tuple[int, str]], newest: int)
         for each, script in migrations:
             if each > number:
                 serves = _SERVES.search(script)
-                text = script.replace("{without_rowid}", "").replace("{id}", "BIGINT").replace("{text}", 'TEXT COLLATE "C"')
+                text = (
+                    script.replace("{without_rowid}", "")
+                    .replace("{id}", "BIGINT")
+                    .replace("{text}", 'TEXT COLLATE "C"')
+                )
                 await connection.execute(text)
                 await connection.execute((Path(__file__).parent / "settings.sql").read_text("utf-8"))
                 await connection.execute(
-                    "INSERT INTO moldau_schema (number, serves) VALUES ($1, $2)", each, int(serves[1]) if serves else each
+                    "INSERT INTO moldau_schema (number, serves) VALUES ($1, $2)",
+                    each,
+                    int(serves[1]) if serves else each,
                 )
                 return each
     return number

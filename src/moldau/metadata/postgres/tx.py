@@ -25,7 +25,15 @@ class Query:
 
     def arguments(self, parameters: dict[str, Any]) -> list[Any]:
         """In the order of the statement."""
-        return [escape(value) if type(value) is str else value for value in (parameters[name] for name in self.names)]
+        return [_argument(parameters[name]) for name in self.names]
+
+
+def _argument(value: Any) -> Any:
+    if type(value) is str:
+        return escape(value)
+    if type(value) is list and value and type(value[0]) is str:
+        return [escape(each) for each in value]
+    return value
 
 
 def queries() -> dict[str, Query]:

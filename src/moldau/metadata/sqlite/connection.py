@@ -113,7 +113,9 @@ def migrate(connection: sqlite3.Connection) -> int:
     for number, script in load_migrations():
         if number > version:
             faults.hit("metadata.sqlite.migrate")
-            statements = script.replace("{without_rowid}", "WITHOUT ROWID").replace("{id}", "INTEGER")
+            statements = (
+                script.replace("{without_rowid}", "WITHOUT ROWID").replace("{id}", "INTEGER").replace("{text}", "TEXT")
+            )
             try:
                 connection.executescript(
                     f"BEGIN IMMEDIATE;{statements};PRAGMA application_id={APPLICATION_ID};"

@@ -17,6 +17,8 @@ from ..rows import (
     AppendResult,
     BlobRow,
     Extent,
+    PartitionRow,
+    PartitionSeen,
     PartitionState,
 )
 from ..sql import log_rows
@@ -137,6 +139,9 @@ class SqliteLogStore:
             return (rows[0][0], rows[0][1]) if rows else None
 
         return await self._engine.write(body)
+
+    async def changed(self, seen: list[PartitionSeen]) -> list[PartitionRow]:
+        return await self._engine.read(lambda tx: log_rows.changed(tx, seen))
 
     async def register_blob(self, blob: BlobRow) -> None:
         await self._engine.write(lambda tx: log_rows.insert_blob(tx, blob))
