@@ -14,6 +14,10 @@ _CORRUPT = ("22", "23", "42", "XX001", "XX002")
 """Rows contradict what was to be written, or are not readable, or tables are not as they must be."""
 
 
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when a statement or its connection fails; the last where it dies between two steps of a statement."""
+
+
 class InDoubt(StoreUnavailable):
     """The commit was sent; its answer never came, or says that it may not be replicated."""
 
@@ -40,7 +44,7 @@ def store_error(error: BaseException, what: str, *, committing: bool) -> StoreEr
             made = StoreUnavailable(text)
     elif isinstance(error, ConnectRefused):
         made = TryAgain(text)
-    elif isinstance(error, (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+    elif isinstance(error, _LOST):
         made = InDoubt(text) if committing else TryAgain(text)
     else:
         raise error
@@ -54,7 +58,7 @@ class ConnectRefused(Exception):
 
 def is_worlds_fault(error: BaseException) -> bool:
     """Of the server or the way to it; else it is ours or the caller's."""
-    return isinstance(error, (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ConnectRefused))
+    return isinstance(error, (*_LOST, ConnectRefused))
 
 
 def _answered(error: asyncpg.PostgresError) -> bool:
