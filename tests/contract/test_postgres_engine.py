@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 from support.aio import opened, run
-from support.postgres import FOLDERS, Postgres
+from support.postgres import FOLDERS, Postgres, waiting_for_locks
 from support.stores import Stores, entry, postgres_opener, submit
 
 from moldau.metadata.errors import FormatTooNew, StoreCorrupt, StoreUnavailable
@@ -349,10 +349,7 @@ class TestErrors:
         # the row is not committed yet when the append looks for it, and is when it wants to write it
         await other.execute("INSERT INTO blob (blob_id, kind, size, created_ms, doomed_ms) VALUES (50, 0, 0, 1, 1)")
         answer = submit(it.log, flush)
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        while not await other.fetchval(waiting):
+        while not await waiting_for_locks(other):
             await asyncio.sleep(0.01)
         await transaction.commit()
         await other.close()

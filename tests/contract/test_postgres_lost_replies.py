@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from support.aio import run
 from support.fault_proxy import FaultProxy, fault_proxy
-from support.postgres import Postgres
+from support.postgres import Postgres, waiting_for_locks
 from support.stores import Stores, entry, postgres_opener, submit
 
 from moldau.metadata.errors import StoreUnavailable
@@ -141,13 +141,10 @@ def test_a_statement_that_still_waits_for_a_lock_when_its_connection_dies(behind
         await transaction.start()
         await holder.fetch("SELECT 1 FROM partition WHERE partition_id = $1 FOR UPDATE", p)
         mine = submit(it.log, it.flush(entry(p, 0, 3), blob_id=500))
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        while await holder.fetchval(waiting) < 1:
+        while await waiting_for_locks(holder) < 1:
             await asyncio.sleep(0.01)
         proxy.cut_all()
-        while await holder.fetchval(waiting) < 1 or not doubts(it):
+        while await waiting_for_locks(holder) < 1 or not doubts(it):
             await asyncio.sleep(0.01)
         await transaction.rollback()
         await holder.close()

