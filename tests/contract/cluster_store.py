@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+import pytest
 from support.aio import Opener, opened, reopened
 from support.stores import FORMAT, Stores
+
+from moldau.metadata.errors import BrokerFenced
+from moldau.metadata.rows import BrokerRow
 
 
 class ClusterStoreContract:
@@ -42,6 +46,50 @@ class ClusterStoreContract:
             assert await it.cluster.start_broker(1, "rack", "", "1.1", 6) == 2
         async with opener() as it:
             assert await it.cluster.start_broker(1, None, "", "1.1", 7) == 3
+
+    @opened
+    async def test_registered_brokers_and_the_age_of_their_heartbeats(self, it: Stores) -> None:
+        assert await it.cluster.load_brokers() == []
+        assert await it.cluster.start_broker(2, "b", "PLAINTEXT://h:2", "1.0", 5) == 1
+        it.clock.now += 100
+        assert await it.cluster.start_broker(1, None, "PLAINTEXT://h:1", "1.1", 5) == 1
+        it.clock.now += 30
+        two = BrokerRow(2, 1, "PLAINTEXT://h:2", "b", "1.0", False, 130)
+        assert await it.cluster.heartbeat(1, 1) == [BrokerRow(1, 1, "PLAINTEXT://h:1", None, "1.1", False, 0), two]
+        it.clock.now += 7
+        await it.cluster.set_draining(2, 1, True)
+        rows = await it.cluster.load_brokers()
+        assert [(row.node_id, row.draining, row.age_ms) for row in rows] == [(1, False, 7), (2, True, 137)]
+        await it.cluster.set_draining(2, 1, False)
+        assert await it.cluster.heartbeat(2, 1) == [rows[0], two._replace(age_ms=0)]
+
+    @opened
+    async def test_an_earlier_incarnation_is_refused(self, it: Stores) -> None:
+        await it.cluster.start_broker(1, None, "old", "1.0", 5)
+        await it.cluster.set_draining(1, 1, True)
+        assert await it.cluster.start_broker(1, None, "new", "1.0", 6) == 2
+        it.clock.now += 50
+        for incarnation in (1, 3):
+            with pytest.raises(BrokerFenced):
+                await it.cluster.heartbeat(1, incarnation)
+            with pytest.raises(BrokerFenced):
+                await it.cluster.set_draining(1, incarnation, True)
+        with pytest.raises(BrokerFenced):
+            await it.cluster.heartbeat(9, 1)
+        assert await it.cluster.load_brokers() == [BrokerRow(1, 2, "new", None, "1.0", False, 50)]
+
+    @opened
+    async def test_a_forgotten_broker_is_not_registered_and_may_come_back(self, it: Stores) -> None:
+        await it.cluster.start_broker(1, None, "", "1.0", 5)
+        await it.cluster.start_broker(2, None, "", "1.0", 5)
+        for _ in range(2):
+            await it.cluster.forget_broker(1)
+        await it.cluster.forget_broker(9)
+        with pytest.raises(BrokerFenced):
+            await it.cluster.heartbeat(1, 1)
+        assert [row.node_id for row in await it.cluster.load_brokers()] == [2]
+        assert await it.cluster.start_broker(1, None, "", "1.0", 5) > 2
+        assert [row.node_id for row in await it.cluster.load_brokers()] == [1, 2]
 
     @opened
     async def test_producer_ids_are_given_once(self, it: Stores) -> None:

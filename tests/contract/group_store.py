@@ -27,6 +27,7 @@ __all__ = [
     "test_expirable_offsets_come_in_chunks",
     "test_expirable_offsets_go_by_expire_or_commit_timestamp",
     "test_groups_with_offsets",
+    "test_names_and_metadata_may_hold_any_code_point",
     "test_names_and_metadata_of_any_text",
     "test_nothing_written_nothing_found",
     "test_offsets_of_topics_are_capped",
@@ -204,6 +205,23 @@ def test_names_and_metadata_of_any_text(store: Store) -> None:
         await it.write([GroupRecord(1, group, "k'\u6cb3", b"")], [it_row], [])
         assert await it.fetch_offsets(group, None) == [it_row]
         assert await it.load_groups() == [GroupRecord(1, group, "k'\u6cb3", b"")]
+
+    run(store, body)
+
+
+def test_names_and_metadata_may_hold_any_code_point(store: Store) -> None:
+    async def body(it: Any) -> None:
+        for group in ("\0", "a\0b", "\ufffe", "\ufffe0", "\ufffe1\0", "\uffff"):
+            it_row = row(group, metadata=group + "m")
+            record = GroupRecord(1, group, group, b"v")
+            await it.write([record], [it_row], [])
+            assert await it.fetch_offsets(group, None) == [it_row]
+            assert await it.fetch_offsets(group, [(A, 0)]) == [it_row]
+            assert record in await it.load_groups()
+            assert await it.groups_with_offsets([group, "none"]) == {group}
+            await it.write([record._replace(value=None)], [], [it_row.key])
+        assert await it.load_groups() == []
+        assert await it.offsets_of_topics([A], 10) == []
 
     run(store, body)
 

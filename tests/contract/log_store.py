@@ -11,6 +11,7 @@ from support.stores import Stores, entry, submit
 from moldau.metadata.errors import StoreCorrupt
 from moldau.metadata.rows import (
     APPENDED,
+    BLOB_GONE,
     GONE,
     KIND_INLINE,
     KIND_SEGMENT,
@@ -19,6 +20,7 @@ from moldau.metadata.rows import (
     AppendResult,
     BlobRow,
     Extent,
+    PartitionSeen,
 )
 
 
@@ -136,6 +138,40 @@ class LogStoreContract:
         assert (extent.kind, extent.blob_id, extent.position, extent.length) == (KIND_WAL, 8, 70, 30)
         assert await it.log.read_inline(8) is None
         assert await it.maintenance.blob_ends() == {8: 100}
+
+    @opened
+    async def test_a_blob_that_is_doomed_or_unknown_takes_no_extents(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.log.register_blob(BlobRow(8, KIND_WAL, 100, 5))
+        assert await it.maintenance.doom_unreferenced(1000, 0, 9) == [8]
+        assert await it.maintenance.doom_orphans([9], 1000) == [9]
+        for blob_id, new in ((8, -1), (8, 100), (9, -1), (9, 100), (77, -1)):
+            flush = it.flush(entry(p, 0), entry(999, 0), entry(p, 5), blob_id=blob_id, inline=None, new_blob_bytes=new)
+            assert [(r.status, r.offset) for r in await submit(it.log, flush)] == [
+                (BLOB_GONE, -1),
+                (GONE, -1),
+                (BLOB_GONE, -1),
+            ]
+        assert (await it.row(p)).end_offset == 0
+        assert await it.maintenance.live_counts() == []
+
+    @opened
+    async def test_a_commit_makes_its_new_blob_known(self, it: Stores) -> None:
+        a, b = await it.topic(partitions=2)
+        lost = await it.append(entry(a, 9), blob_id=8, inline=None, new_blob_bytes=70)
+        assert [r.status for r in lost] == [MOVED]
+        assert await it.maintenance.blobs() == []
+        for end in (0, 1):  # as after a lost race: the same blob again
+            answers = await it.append(
+                entry(a, end), entry(b, 0), blob_id=8, inline=None, new_blob_bytes=70, now=1234 + end
+            )
+            assert [r.status for r in answers] == [APPENDED, MOVED if end else APPENDED]
+        assert await it.maintenance.blobs() == [BlobRow(8, KIND_WAL, 70, 1234)]
+        assert await it.maintenance.live_counts() == []
+        assert await it.maintenance.doom_unreferenced(9999, 0, 9) == []
+        await it.maintenance.delete_extents(a, await it.extents(a))
+        await it.maintenance.delete_extents(b, await it.extents(b))
+        assert await it.maintenance.doom_unreferenced(9999, 0, 9) == [8]
 
     @opened
     async def test_nothing_is_kept_of_a_flush_that_lost_everywhere(self, it: Stores) -> None:
@@ -333,6 +369,30 @@ class LogStoreContract:
         await it.topics.delete_topic((await it.row(p)).topic_id, 5)
         assert await it.log.raise_log_start(p, 0) is None
         assert await it.log.raise_log_start(999, 0) is None
+
+    @opened
+    async def test_what_changed_since_it_was_seen(self, it: Stores) -> None:
+        a, b, c, d = await it.topic("t", 4)
+        (dead,) = await it.topic("dead")
+        (purged,) = await it.topic("purged")
+        seen = [PartitionSeen(p, 0, 0, 0) for p in (d, c, b, a, dead, purged)]
+        assert await it.log.changed(seen) == []
+        assert await it.log.changed([]) == []
+        await it.append(entry(a, 0, 10))
+        await it.append(entry(b, 0, 10))
+        await it.log.raise_log_start(b, 4)
+        await it.topics.delete_topic((await it.row(dead)).topic_id, 5)
+        await it.topics.delete_topic((await it.row(purged)).topic_id, 5)
+        assert await it.maintenance.purge_partition(purged, 10)
+        found = await it.log.changed(seen)
+        assert [row.partition_id for row in found] == [a, b, dead, purged]
+        assert found[:2] == [await it.row(a), await it.row(b)]
+        assert [row.alive for row in found] == [True, True, False, False]
+        assert await it.log.changed([PartitionSeen(a, 10, 0, 0), PartitionSeen(b, 10, 4, 0)]) == []
+        assert await it.log.changed([PartitionSeen(b, 10, 3, 0)]) == [found[1]]
+        assert await it.log.changed([PartitionSeen(b, 11, 4, 0)]) == [found[1]]
+        await it.recovery.raise_leader_epochs(2)
+        assert [row.leader_epoch for row in await it.log.changed([PartitionSeen(a, 10, 0, 0)])] == [2]
 
     @opened
     async def test_a_blob_is_registered_once(self, it: Stores) -> None:

@@ -277,7 +277,7 @@ class MaintenanceStoreContract:
         a, b = await it.topic(partitions=2)
         for n in range(3):
             await it.append(entry(a, n, position=1, length=3), entry(b, n, position=0, length=1), inline=b"%dxyz" % n)
-        await it.append(entry(a, 3), blob_id=99, inline=None)
+        await it.append(entry(a, 3), blob_id=99, inline=None, new_blob_bytes=10)
         assert await it.maintenance.inline_run(a, 1, 3) == {1: b"xyz", 2: b"xyz"}
         assert await it.maintenance.inline_run(b, 0, 1) == {0: b"0", 1: b"1"}
         assert await it.maintenance.inline_run(b, 7, 9) == {}
@@ -373,6 +373,8 @@ class MaintenanceStoreContract:
     @opened
     async def test_how_far_extents_reach_into_blobs(self, it: Stores) -> None:
         a, b = await it.topic(partitions=2)
+        for blob_id in (7, 8):
+            await it.log.register_blob(BlobRow(blob_id, KIND_WAL, -1, 0))
         await it.append(
             entry(a, 0, position=100, length=20), entry(b, 0, position=120, length=5), blob_id=7, inline=None
         )

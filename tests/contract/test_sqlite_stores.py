@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cluster_store import ClusterStoreContract
+from lease_store import LeaseStoreContract
 from log_store import LogStoreContract
 from maintenance_store import MaintenanceStoreContract
 from recovery_store import RecoveryStoreContract
@@ -36,4 +37,8 @@ class TestTopicStore(TopicStoreContract):
 
 
 class TestClusterStore(ClusterStoreContract):
+    pass
+
+
+class TestLeaseStore(LeaseStoreContract):
     pass

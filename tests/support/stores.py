@@ -8,15 +8,24 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from moldau.coordination.ports import GroupStore
 from moldau.metadata.memory.cluster_store import MemoryClusterStore
+from moldau.metadata.memory.lease_store import MemoryLeaseStore
 from moldau.metadata.memory.log_store import MemoryLogStore
 from moldau.metadata.memory.maintenance_store import MemoryMaintenanceStore
 from moldau.metadata.memory.recovery_store import MemoryRecoveryStore
 from moldau.metadata.memory.state import MemoryState
 from moldau.metadata.memory.topic_store import MemoryTopicStore
-from moldau.metadata.ports import ClusterStore, LogStore, MaintenanceStore, RecoveryStore, TopicStore
+from moldau.metadata.memory_groups import MemoryGroupStore
+from moldau.metadata.ports import ClusterStore, LeaseStore, LogStore, MaintenanceStore, RecoveryStore, TopicStore
+from moldau.metadata.postgres.engine import PostgresEngine
+from moldau.metadata.postgres.group_store import PostgresGroupStore
+from moldau.metadata.postgres.lease_store import PostgresLeaseStore
+from moldau.metadata.postgres.log_store import PostgresLogStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult, Extent, PartitionRow
 from moldau.metadata.sql.cluster_rows import SqlClusterStore
+from moldau.metadata.sql.group_rows import SqlGroupStore
+from moldau.metadata.sql.lease_rows import SqlLeaseStore
 from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
 from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
 from moldau.metadata.sql.topic_rows import SqlTopicStore
@@ -24,6 +33,16 @@ from moldau.metadata.sqlite.engine import SqliteEngine
 from moldau.metadata.sqlite.log_store import SqliteLogStore
 
 FORMAT = 7
+
+
+class ManualClock:
+    """The store's clock, which only the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now
 
 
 class Stores:
@@ -36,9 +55,15 @@ class Stores:
         topics: TopicStore,
         cluster: ClusterStore,
         recovery: RecoveryStore,
-        engine: SqliteEngine | None = None,
+        leases: LeaseStore,
+        groups: GroupStore,
+        clock: ManualClock,
+        engine: SqliteEngine | PostgresEngine | None = None,
     ) -> None:
         self.recovery = recovery
+        self.leases = leases
+        self.groups = groups
+        self.clock = clock
         self.log = log
         self.maintenance = maintenance
         self.topics = topics
@@ -102,7 +127,8 @@ def submit(log: LogStore, commit: AppendCommit) -> asyncio.Future[list[AppendRes
 
 
 def memory_opener() -> Any:
-    state = MemoryState("a-cluster", 1)
+    clock = ManualClock()
+    state = MemoryState("a-cluster", 1, clock)
 
     @asynccontextmanager
     async def opener() -> AsyncIterator[Stores]:
@@ -112,15 +138,51 @@ def memory_opener() -> Any:
             MemoryTopicStore(state),
             MemoryClusterStore(state, FORMAT),
             MemoryRecoveryStore(state),
+            MemoryLeaseStore(state),
+            MemoryGroupStore(state),
+            clock,
         )
 
     return opener
 
 
-def sqlite_opener(folder: Path) -> Any:
+def postgres_opener(url: str, **options: Any) -> Any:
+    clock = ManualClock()
+
     @asynccontextmanager
     async def opener() -> AsyncIterator[Stores]:
-        engine = SqliteEngine(folder / "metadata.sqlite", asyncio.get_running_loop())
+        engine = PostgresEngine(url, **{"clock": clock, **options})
+        await engine.open()
+        log = PostgresLogStore(engine)
+        groups = PostgresGroupStore(engine)
+        try:
+            cluster = SqlClusterStore(engine, FORMAT)
+            await cluster.create_cluster(1)
+            yield Stores(
+                log,
+                SqlMaintenanceStore(engine),
+                SqlTopicStore(engine),
+                cluster,
+                SqlRecoveryStore(engine),
+                PostgresLeaseStore(engine),
+                groups,
+                clock,
+                engine,
+            )
+        finally:
+            await log.close()
+            await groups.close()
+            await engine.close()
+
+    return opener
+
+
+def sqlite_opener(folder: Path) -> Any:
+    clock = ManualClock()
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Stores]:
+        engine = SqliteEngine(folder / "metadata.sqlite", asyncio.get_running_loop(), clock=clock)
         engine.open()
         try:
             cluster = SqlClusterStore(engine, FORMAT)
@@ -131,6 +193,9 @@ def sqlite_opener(folder: Path) -> Any:
                 SqlTopicStore(engine),
                 cluster,
                 SqlRecoveryStore(engine),
+                SqlLeaseStore(engine),
+                SqlGroupStore(engine),
+                clock,
                 engine,
             )
         finally:

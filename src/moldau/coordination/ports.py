@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from moldau.metadata.rows import Guard
 from moldau.metadata.rows_groups import GroupRecord, OffsetKey, OffsetRow
 
 
@@ -20,11 +21,15 @@ class GroupStore(Protocol):
         ...
 
     async def write(
-        self, records: list[GroupRecord], offsets: list[OffsetRow], deleted_offsets: list[OffsetKey]
+        self,
+        records: list[GroupRecord],
+        offsets: list[OffsetRow],
+        deleted_offsets: list[OffsetKey],
+        guard: Guard | None = None,
     ) -> None:
         """One durable transaction: put or delete records, then delete offsets, then put offsets.
 
-        Deleting what is not there is fine.
+        Deleting what is not there is fine. Under a `guard` it raises LeaseLost when that lease is not of that epoch any more.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moldau.metadata.ports import LogStore
-from moldau.metadata.rows import BlobRow, Extent, PartitionState
+from moldau.metadata.rows import BlobRow, Extent, PartitionRow, PartitionSeen, PartitionState
 
 from .journal import Journal
 
@@ -41,6 +41,10 @@ class JournaledStore:
     async def raise_log_start(self, partition_id: int, offset: int) -> tuple[int, int] | None:
         await self._journal.drained()
         return await self._store.raise_log_start(partition_id, offset)
+
+    async def changed(self, seen: list[PartitionSeen]) -> list[PartitionRow]:
+        await self._journal.drained()
+        return await self._store.changed(seen)
 
     async def register_blob(self, blob: BlobRow) -> None:
         await self._store.register_blob(blob)

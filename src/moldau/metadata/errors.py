@@ -30,5 +30,13 @@ class TopicMissing(StoreError):
     """No topic of that id is alive. Kafka: UNKNOWN_TOPIC_OR_PARTITION."""
 
 
+class LeaseLost(StoreError):
+    """The lease that the write was made under has another epoch by now, or none. Nothing was written."""
+
+
+class BrokerFenced(StoreError):
+    """A later start of the same node id, or somebody who forgot it, has taken this incarnation's place."""
+
+
 class Conflict(StoreError):
     """Rows were not what the caller had read; nothing was changed. Read again and decide again."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from .errors import LeaseLost
+from .memory.lease_store import holds
+from .memory.state import MemoryState
+from .rows import Guard
 from .rows_groups import GroupRecord, OffsetKey, OffsetRow
 
 
 class MemoryGroupStore:
     """`moldau.coordination.ports.GroupStore` on two dicts."""
 
-    __slots__ = ("_offsets", "_records")
+    __slots__ = ("_offsets", "_records", "_state")
 
-    def __init__(self) -> None:
+    def __init__(self, state: MemoryState | None = None) -> None:
+        """`state` holds the leases that writes may be guarded by."""
+        self._state = state or MemoryState()
         self._records: dict[tuple[int, str, str], bytes] = {}
         self._offsets: dict[str, dict[tuple[bytes, int], OffsetRow]] = {}
 
@@ -18,8 +24,14 @@ class MemoryGroupStore:
         return [GroupRecord(*key, value) for key, value in sorted(self._records.items())]
 
     async def write(
-        self, records: list[GroupRecord], offsets: list[OffsetRow], deleted_offsets: list[OffsetKey]
+        self,
+        records: list[GroupRecord],
+        offsets: list[OffsetRow],
+        deleted_offsets: list[OffsetKey],
+        guard: Guard | None = None,
     ) -> None:
+        if guard is not None and not holds(self._state, guard):
+            raise LeaseLost(f"the lease {guard.name!r} of epoch {guard.epoch} is lost")
         for kind, group, key, value in records:
             if value is None:
                 self._records.pop((kind, group, key), None)

@@ -17,10 +17,14 @@ from .rows import (
     AppendCommit,
     AppendResult,
     BlobRow,
+    BrokerRow,
     ClusterRow,
     Extent,
     InlineBlob,
+    Lease,
     PartitionHead,
+    PartitionRow,
+    PartitionSeen,
     PartitionState,
     TopicRow,
 )
@@ -85,6 +89,13 @@ class LogStore(Protocol):
         """Move the log start up to `offset` (-1: the end), never down, never beyond the end.
 
         Returns (log_start_offset, end_offset) as they now are, or None when the partition is gone.
+        """
+        ...
+
+    async def changed(self, seen: list[PartitionSeen]) -> list[PartitionRow]:
+        """The rows of those that are not as seen, dead ones with `alive` False; in one statement, in the order of ids.
+
+        What no extent tells reaches idle views so: log starts, deaths, leader epochs, and ends that others moved.
         """
         ...
 
@@ -230,7 +241,23 @@ class ClusterStore(Protocol):
         ...
 
     async def start_broker(self, node_id: int, rack: str | None, listeners: str, release: str, now: int) -> int:
-        """Write the broker's row; returns its new incarnation (1, 2, ...), never given twice for a node id."""
+        """Register the broker; returns its new incarnation (1, 2, ...), never given twice for a node id."""
+        ...
+
+    async def heartbeat(self, node_id: int, incarnation: int) -> list[BrokerRow]:
+        """Say that it is alive; the answer is every registered broker, in the order of ids. Raises BrokerFenced."""
+        ...
+
+    async def set_draining(self, node_id: int, incarnation: int, draining: bool) -> None:
+        """It wants to leave: others take over what it leads. Raises BrokerFenced."""
+        ...
+
+    async def forget_broker(self, node_id: int) -> None:
+        """Registered no more; should it still run, its next heartbeat is refused."""
+        ...
+
+    async def load_brokers(self) -> list[BrokerRow]:
+        """Every registered broker."""
         ...
 
     async def reserve_producer_ids(self, count: int) -> int:
@@ -247,4 +274,28 @@ class ClusterStore(Protocol):
 
     async def set_entity(self, kind: str, name: str, configs: dict[str, str]) -> None:
         """Replace the configs of an entity; an empty dict removes it."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """What must have one home. An owner is "node id:incarnation". The store's clock decides when a lease is over.
+
+    An epoch rises whenever the owner changes (a lease that was released has none), never on renewal. Who holds a lease stops acting before it runs
+    out by a clock of its own, counted from before the last renewal was sent; and every write made under it carries a `Guard`.
+    """
+
+    async def acquire(self, name: str, owner: str, ttl_ms: int) -> Lease:
+        """Take it, or hold it for longer; or learn who has it: compare `owner`."""
+        ...
+
+    async def renew(self, owner: str, names: list[str], ttl_ms: int) -> set[str]:
+        """Hold them for longer; returns those that nobody else has taken."""
+        ...
+
+    async def release(self, owner: str, names: list[str]) -> None:
+        """Give up those that it holds: they are free at once, and writes guarded by them are refused."""
+        ...
+
+    async def holders(self, prefix: str) -> list[Lease]:
+        """All leases that are held now and whose names begin so, in the order of names."""
         ...

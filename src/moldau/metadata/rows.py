@@ -6,6 +6,8 @@ machinery. Offsets, ids and times are ints; times are milliseconds since the epo
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 KIND_WAL = 0
 """The extent's bytes are a range of a write-ahead blob that many partitions share."""
 KIND_INLINE = 1
@@ -226,17 +228,27 @@ class AppendCommit(_Row):
     """One flush: the bytes are in blob `blob_id` already (`inline` is None) or travel with the commit as `inline`.
 
     `records` of an entry is the number of *offsets* it takes. `durable` False (acks=1 only) lets an embedded store skip
-    the sync of this commit; a later durable commit makes it durable too.
+    the sync of this commit; a later durable commit makes it durable too. `new_blob_bytes` is for a blob that was put whole and that no row
+    knows yet: the commit makes it known, sealed at that size.
     """
 
-    __slots__ = ("blob_id", "durable", "entries", "inline", "now")
+    __slots__ = ("blob_id", "durable", "entries", "inline", "new_blob_bytes", "now")
 
-    def __init__(self, blob_id: int, entries: list[AppendEntry], inline: bytes | None, durable: bool, now: int) -> None:
+    def __init__(
+        self,
+        blob_id: int,
+        entries: list[AppendEntry],
+        inline: bytes | None,
+        durable: bool,
+        now: int,
+        new_blob_bytes: int = -1,
+    ) -> None:
         self.blob_id = blob_id
         self.entries = entries
         self.inline = inline
         self.durable = durable
         self.now = now
+        self.new_blob_bytes = new_blob_bytes
 
 
 def applied_ends(commits: list[AppendCommit]) -> dict[int, int]:
@@ -254,6 +266,8 @@ MOVED = 1
 """The partition's end is not the expected one; `offset` is the true end. Nothing of this entry was written."""
 GONE = 2
 """The partition was deleted."""
+BLOB_GONE = 3
+"""The blob is doomed, or no row knows it: its bytes may be deleted, and must be stored again under another id."""
 
 
 class AppendResult(_Row):
@@ -278,6 +292,43 @@ class PartitionState(_Row):
         self.snapshot_offset = snapshot_offset
         self.snapshot = snapshot
         self.extents = extents
+
+
+class PartitionSeen(NamedTuple):
+    """What a broker believes of a partition it holds a view of."""
+
+    partition_id: int
+    end_offset: int
+    log_start_offset: int
+    leader_epoch: int
+
+
+class Lease(NamedTuple):
+    """Who holds it, since which change of owner (`epoch`), and for how long yet by the store's clock."""
+
+    name: str
+    epoch: int
+    owner: str
+    remaining_ms: int
+
+
+class Guard(NamedTuple):
+    """The lease, and its epoch, that a write is made under."""
+
+    name: str
+    epoch: int
+
+
+class BrokerRow(NamedTuple):
+    """A registered broker. `age_ms`: since its last heartbeat, by the store's clock."""
+
+    node_id: int
+    incarnation: int
+    listeners: str
+    rack: str | None
+    release: str
+    draining: bool
+    age_ms: int
 
 
 class ClusterRow(_Row):

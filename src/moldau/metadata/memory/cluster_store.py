@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..rows import ClusterRow
+from ..errors import BrokerFenced
+from ..rows import BrokerRow, ClusterRow
 from .state import MemoryState
 
 
@@ -23,8 +24,32 @@ class MemoryClusterStore:
             del self._state.features[name]
 
     async def start_broker(self, node_id: int, rack: str | None, listeners: str, release: str, now: int) -> int:
-        incarnation = self._state.incarnations[node_id] = self._state.incarnations.get(node_id, 0) + 1
+        state = self._state
+        incarnation = state.incarnations[node_id] = state.incarnations.get(node_id, 0) + 1
+        state.brokers[node_id] = BrokerRow(node_id, incarnation, listeners, rack, release, False, 0), state.clock()
         return incarnation
+
+    async def heartbeat(self, node_id: int, incarnation: int) -> list[BrokerRow]:
+        self._state.brokers[node_id] = self._registered(node_id, incarnation), self._state.clock()
+        return await self.load_brokers()
+
+    async def set_draining(self, node_id: int, incarnation: int, draining: bool) -> None:
+        row = self._registered(node_id, incarnation)._replace(draining=draining)
+        self._state.brokers[node_id] = row, self._state.brokers[node_id][1]
+
+    async def forget_broker(self, node_id: int) -> None:
+        if self._state.brokers.pop(node_id, None) is not None:
+            self._state.incarnations[node_id] += 1
+
+    async def load_brokers(self) -> list[BrokerRow]:
+        now = self._state.clock()
+        return [row._replace(age_ms=max(0, now - at)) for _, (row, at) in sorted(self._state.brokers.items())]
+
+    def _registered(self, node_id: int, incarnation: int) -> BrokerRow:
+        row, _ = self._state.brokers.get(node_id, (None, 0))
+        if row is None or incarnation != self._state.incarnations[node_id]:
+            raise BrokerFenced(f"broker {node_id} is registered with another incarnation, or not any more")
+        return row
 
     async def reserve_producer_ids(self, count: int) -> int:
         first = self._state.next_producer_id

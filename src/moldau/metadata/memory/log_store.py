@@ -8,6 +8,7 @@ from ..errors import StoreCorrupt
 from ..ports import AppendDone
 from ..rows import (
     APPENDED,
+    BLOB_GONE,
     GONE,
     KIND_INLINE,
     KIND_WAL,
@@ -18,6 +19,7 @@ from ..rows import (
     BlobRow,
     Extent,
     PartitionRow,
+    PartitionSeen,
     PartitionState,
     applied_ends,
 )
@@ -35,7 +37,15 @@ class MemoryLogStore:
         if commit.inline is not None and commit.blob_id in state.inline:
             done(None, StoreCorrupt(f"inline blob {commit.blob_id:016x} exists"))
             return
+        new = commit.new_blob_bytes >= 0 and commit.blob_id not in state.blobs
+        blob = state.blobs.get(commit.blob_id)
+        if commit.inline is None and not new and (blob is None or blob.doomed_ms >= 0):
+            alive = [self._alive(entry.partition_id) is not None for entry in commit.entries]
+            done([AppendResult(BLOB_GONE if each else GONE, -1) for each in alive], None)
+            return
         results = [self._append(commit, entry) for entry in commit.entries]
+        if new and any(result.status == APPENDED for result in results):
+            insert_blob(state, BlobRow(commit.blob_id, KIND_WAL, commit.new_blob_bytes, commit.now))
         if commit.inline is not None and any(result.status == APPENDED for result in results):
             state.inline[commit.blob_id] = (commit.now, bytes(commit.inline))
         done(results, None)
@@ -141,6 +151,16 @@ class MemoryLogStore:
         wanted = row.end_offset if offset == -1 else min(offset, row.end_offset)
         row.log_start_offset = max(row.log_start_offset, wanted)
         return row.log_start_offset, row.end_offset
+
+    async def changed(self, seen: list[PartitionSeen]) -> list[PartitionRow]:
+        rows: list[PartitionRow] = []
+        for each in sorted(seen):
+            row = self._state.partitions.get(each.partition_id)
+            if row is None:
+                rows.append(PartitionRow(each.partition_id, bytes(16), -1, False))
+            elif not row.alive or (row.end_offset, row.log_start_offset, row.leader_epoch) != each[1:]:
+                rows.append(copy_partition(row))
+        return rows
 
     async def register_blob(self, blob: BlobRow) -> None:
         insert_blob(self._state, blob)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..rows import KIND_INLINE, BlobRow, Extent, PartitionRow
+from moldau.clock import Clock, now_ms
+
+from ..rows import KIND_INLINE, BlobRow, BrokerRow, Extent, PartitionRow
 
 
 class MemoryTopic:
@@ -26,6 +28,8 @@ class MemoryState:
 
     __slots__ = (
         "blobs",
+        "brokers",
+        "clock",
         "cluster_id",
         "created_ms",
         "entities",
@@ -35,6 +39,7 @@ class MemoryState:
         "inline",
         "inline_live",
         "journal",
+        "leases",
         "live",
         "next_blob_block",
         "next_partition_id",
@@ -44,7 +49,12 @@ class MemoryState:
         "topics",
     )
 
-    def __init__(self, cluster_id: str = "", created_ms: int = 0) -> None:
+    def __init__(self, cluster_id: str = "", created_ms: int = 0, clock: Clock = now_ms) -> None:
+        self.clock = clock
+        self.brokers: dict[int, tuple[BrokerRow, int]] = {}
+        """With the time of the last heartbeat."""
+        self.leases: dict[str, tuple[str, int, int]] = {}
+        """Owner, epoch, and when it is over."""
         self.cluster_id = cluster_id
         self.created_ms = created_ms
         self.features: dict[str, int] = {}

@@ -7,8 +7,8 @@ from typing import Any
 
 from moldau.protocol import uuid
 
-from ..errors import StoreCorrupt
-from ..rows import ClusterRow
+from ..errors import BrokerFenced, StoreCorrupt
+from ..rows import BrokerRow, ClusterRow
 from .tx import Engine, Tx
 
 
@@ -23,8 +23,7 @@ class SqlClusterStore:
         """Write the one row unless it is there."""
 
         async def body(tx: Tx) -> None:
-            if not await tx.run("cluster_get"):
-                await tx.run("cluster_insert", cluster_id=uuid.to_text(uuid.random()), now=now)
+            await tx.run("cluster_insert", cluster_id=uuid.to_text(uuid.random()), now=now)
 
         await self._engine.write(body)
 
@@ -37,7 +36,7 @@ class SqlClusterStore:
 
     async def set_feature(self, name: str, level: int) -> None:
         async def body(tx: Tx) -> None:
-            features = json.loads((await _cluster_row(tx))[1])
+            features = json.loads(_one(await tx.run("features_lock"))[0])
             features[name] = level
             if not level:
                 del features[name]
@@ -48,11 +47,47 @@ class SqlClusterStore:
     async def start_broker(self, node_id: int, rack: str | None, listeners: str, release: str, now: int) -> int:
         async def body(tx: Tx) -> int:
             rows = await tx.run(
-                "broker_start", node_id=node_id, rack=rack, listeners=listeners, release=release, now=now
+                "broker_start",
+                node_id=node_id,
+                rack=rack,
+                listeners=listeners,
+                release=release,
+                now=now,
+                store_now=await tx.now(),
             )
             return int(rows[0][0])
 
         return await self._engine.write(body)
+
+    async def heartbeat(self, node_id: int, incarnation: int) -> list[BrokerRow]:
+        async def body(tx: Tx) -> list[BrokerRow]:
+            now = await tx.now()
+            _registered(
+                await tx.run("broker_heartbeat", node_id=node_id, incarnation=incarnation, store_now=now), node_id
+            )
+            return await _brokers(tx, now)
+
+        return await self._engine.write(body)
+
+    async def set_draining(self, node_id: int, incarnation: int, draining: bool) -> None:
+        async def body(tx: Tx) -> None:
+            _registered(
+                await tx.run("broker_drain", node_id=node_id, incarnation=incarnation, draining=int(draining)), node_id
+            )
+
+        await self._engine.write(body)
+
+    async def forget_broker(self, node_id: int) -> None:
+        async def body(tx: Tx) -> None:
+            await tx.run("broker_forget", node_id=node_id)
+
+        await self._engine.write(body)
+
+    async def load_brokers(self) -> list[BrokerRow]:
+        async def body(tx: Tx) -> list[BrokerRow]:
+            return await _brokers(tx, await tx.now())
+
+        return await self._engine.read(body)
 
     async def reserve_producer_ids(self, count: int) -> int:
         async def body(tx: Tx) -> int:
@@ -82,8 +117,23 @@ class SqlClusterStore:
         await self._engine.write(body)
 
 
+async def _brokers(tx: Tx, now: int) -> list[BrokerRow]:
+    return [
+        BrokerRow(node_id, incarnation, listeners, rack, release, bool(draining), max(0, now - at))
+        for node_id, incarnation, listeners, rack, release, draining, at in await tx.run("brokers")
+    ]
+
+
+def _registered(rows: list[tuple[Any, ...]], node_id: int) -> None:
+    if not rows:
+        raise BrokerFenced(f"broker {node_id} is registered with another incarnation, or not any more")
+
+
 async def _cluster_row(tx: Tx) -> tuple[Any, ...]:
-    rows = await tx.run("cluster_get")
+    return _one(await tx.run("cluster_get"))
+
+
+def _one(rows: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     if not rows:
         raise StoreCorrupt("the row that names the cluster is not there")
     return rows[0]

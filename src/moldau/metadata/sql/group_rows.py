@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import LeaseLost
+from ..rows import Guard
 from ..rows_groups import GroupRecord, OffsetKey, OffsetRow
 from .tx import Engine, Tx
 
@@ -21,9 +23,15 @@ class SqlGroupStore:
         return await self._engine.read(body)
 
     async def write(
-        self, records: list[GroupRecord], offsets: list[OffsetRow], deleted_offsets: list[OffsetKey]
+        self,
+        records: list[GroupRecord],
+        offsets: list[OffsetRow],
+        deleted_offsets: list[OffsetKey],
+        guard: Guard | None = None,
     ) -> None:
         async def body(tx: Tx) -> None:
+            if guard is not None and not await tx.run("lease_guard", name=guard.name, epoch=guard.epoch):
+                raise LeaseLost(f"the lease {guard.name!r} of epoch {guard.epoch} is lost")
             for kind, group, key, value in records:
                 if value is None:
                     await tx.run("coordinator_record_delete", kind=kind, group_id=group, record_key=key)

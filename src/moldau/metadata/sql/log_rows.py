@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rows import BlobRow, Extent, PartitionRow, PartitionState
+from ..rows import BlobRow, Extent, PartitionRow, PartitionSeen, PartitionState
 from .tx import Tx
 
 _LOAD_CHUNK = 10_000
@@ -96,6 +96,22 @@ async def extent_after_epoch(tx: Tx, partition_id: int, epoch: int) -> Extent | 
                 return high
             high = extent_of(rows[0])
     return high
+
+
+async def changed(tx: Tx, seen: list[PartitionSeen]) -> list[PartitionRow]:
+    """One look for each; an engine across a network asks for all at once."""
+    rows: list[PartitionRow] = []
+    for each in sorted(seen):
+        found = await tx.run("partition_get", partition_id=each.partition_id)
+        row = partition_of(found[0]) if found else purged(each)
+        if not row.alive or (row.end_offset, row.log_start_offset, row.leader_epoch) != each[1:]:
+            rows.append(row)
+    return rows
+
+
+def purged(seen: PartitionSeen) -> PartitionRow:
+    """In place of a row that is not there any more."""
+    return PartitionRow(seen.partition_id, bytes(16), -1, False)
 
 
 async def insert_blob(tx: Tx, blob: BlobRow) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import Conflict
 from ..rows import KIND_INLINE, BlobRow, Extent, InlineBlob, PartitionHead
-from .log_rows import insert_blob
+from .log_rows import extents_from, insert_blob
 from .tx import Engine, Tx
 
 
@@ -26,6 +26,7 @@ class SqlMaintenanceStore:
         inline: InlineBlob | None = None,
     ) -> None:
         async def body(tx: Tx) -> None:
+            await tx.run("partition_stays", partition_id=partition_id)
             gone = await _delete_exactly(tx, partition_id, old)
             if blob is not None:
                 await insert_blob(tx, blob)
@@ -92,16 +93,20 @@ class SqlMaintenanceStore:
                 raise Conflict(f"partition {partition_id} is alive")
             gone = await _named(tx, partition_id, 0, 1 << 62, limit)
             if gone:
-                await tx.run("extents_delete_run", partition_id=partition_id, first_offset=0, last_offset=gone[-1][0])
+                await _delete_run(tx, partition_id, 0, gone[-1][0], len(gone))
                 await _release(tx, gone)
-            if len(gone) == limit:
-                return False
+            return len(gone) < limit
+
+        async def last(tx: Tx) -> bool:
+            await tx.run("partition_dead_lock", partition_id=partition_id)
+            if await extents_from(tx, partition_id, 0, 1):
+                return False  # of a merge that was under way
             await tx.run("snapshot_delete", partition_id=partition_id)
             await tx.run("partition_delete", partition_id=partition_id)
             await tx.run("topic_purge")
             return True
 
-        return await self._engine.write(body)
+        return await self._engine.write(body) and await self._engine.write(last)
 
     async def doom_unreferenced(self, now: int, min_age_ms: int, limit: int) -> list[int]:
         async def find(tx: Tx) -> list[int]:
@@ -111,16 +116,19 @@ class SqlMaintenanceStore:
         blobs = await self._engine.read(find)
         if blobs:
 
-            async def body(tx: Tx) -> None:
-                await tx.run_many("blob_doom", [{"blob_id": blob_id, "now": now} for blob_id in blobs])
+            async def body(tx: Tx) -> list[int]:
+                doomed: list[int] = []
+                for blob_id in sorted(blobs):
+                    doomed += [row[0] for row in await tx.run("blob_doom", blob_id=blob_id, now=now)]
+                return doomed
 
-            await self._engine.write(body)
-        return blobs
+            return await self._engine.write(body)
+        return []
 
     async def doom_orphans(self, blob_ids: list[int], now: int) -> list[int]:
         async def body(tx: Tx) -> list[int]:
             doomed: list[int] = []
-            for blob_id in blob_ids:
+            for blob_id in sorted(blob_ids):
                 doomed += [row[0] for row in await tx.run("blob_doom_orphan", blob_id=blob_id, now=now)]
             return doomed
 
@@ -183,12 +191,19 @@ async def _delete_exactly(tx: Tx, partition_id: int, old: list[Extent]) -> int:
             "extent_delete", [{"partition_id": partition_id, "last_offset": extent.last_offset} for extent in old]
         )
     else:
-        await tx.run("extents_delete_run", partition_id=partition_id, first_offset=first, last_offset=last)
+        await _delete_run(tx, partition_id, first, last, len(gone))
     await _release(tx, gone)
     return sum(row[4] for row in gone)
 
 
 _ALL = 1 << 40
+
+
+async def _delete_run(tx: Tx, partition_id: int, first: int, last: int, count: int) -> None:
+    """Raises Conflict when the run holds other rows than those that were looked at (where writers run side by side)."""
+    deleted = await tx.run("extents_delete_run", partition_id=partition_id, first_offset=first, last_offset=last)
+    if len(deleted) != count:
+        raise Conflict(f"extents {first} to {last} of partition {partition_id} were replaced meanwhile")
 
 
 async def _named(tx: Tx, partition_id: int, first: int, last: int, limit: int) -> list[tuple[Any, ...]]:
@@ -208,14 +223,19 @@ async def _release(tx: Tx, gone: list[tuple[Any, ...]]) -> None:
             inline[blob_id] = inline.get(blob_id, 0) + 1
             named[blob_id] = left
     await _count(tx, blobs, -1)
+    if not inline:
+        return
     last = [{"blob_id": blob_id} for blob_id, extents in inline.items() if extents >= named[blob_id]]
     await tx.run_many("inline_delete", last)
     await tx.run_many("inline_released_forget", last)
-    others = [(blob_id, extents) for blob_id, extents in inline.items() if extents < named[blob_id]]
-    await tx.run_many("inline_released_add", [{"blob_id": blob_id, "extents": n} for blob_id, n in others])
+    others = sorted((blob_id, extents) for blob_id, extents in inline.items() if extents < named[blob_id])
+    if others:
+        await tx.run_many("inline_released_add", [{"blob_id": blob_id, "extents": n} for blob_id, n in others])
+        await tx.run_many("inline_released_sweep", [{"blob_id": blob_id} for blob_id, _ in others])
+        await tx.run_many("inline_released_swept", [{"blob_id": blob_id} for blob_id, _ in others])
 
 
 async def _count(tx: Tx, blobs: dict[int, int], change: int) -> None:
     """So many extents of each blob came (1) or went (-1). Inline bytes get their count when they are inserted."""
     if blobs:
-        await tx.run_many("blob_count", [{"blob_id": each, "extents": change * n} for each, n in blobs.items()])
+        await tx.run_many("blob_count", [{"blob_id": each, "extents": change * n} for each, n in sorted(blobs.items())])

@@ -1,23 +1,26 @@
 """Named queries: SQL lives in `.sql` files, one statement under each `-- name:` line, with `:parameter` placeholders.
 
-The first comment line below the name says in a sentence what the statement is for.
+The first comment line below the name says in a sentence what the statement is for. `{FOR UPDATE}` in braces is for engines whose writers run
+side by side and lock rows; where there is one writer it is left out.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+_LOCK = re.compile(r"\s*\{(FOR [A-Z ]+[a-z]?)\}")
 
 
-def load_queries() -> dict[str, str]:
+def load_queries(*, row_locks: bool = False) -> dict[str, str]:
     """All statements of `queries/*.sql` by name."""
     queries: dict[str, str] = {}
     for file in sorted((_HERE / "queries").glob("*.sql")):
         for name, sql in parse_queries(file.read_text("utf-8")):
             if name in queries:
                 raise ValueError(f"query {name!r} stands twice, the second time in {file.name}")
-            queries[name] = sql
+            queries[name] = _LOCK.sub(r" \1" if row_locks else "", sql)
     return queries
 
 

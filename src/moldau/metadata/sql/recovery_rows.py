@@ -19,12 +19,14 @@ class SqlRecoveryStore:
 
     async def raise_leader_epochs(self, by: int) -> None:
         async def body(tx: Tx) -> None:
+            await tx.run("partitions_lock")
             await tx.run("leader_epochs_raise", by=by)
 
         await self._engine.write(body)
 
     async def went_back(self) -> None:
         async def body(tx: Tx) -> None:
+            await tx.run("partitions_lock")
             await tx.run("leader_epochs_raise", by=EPOCHS_SKIPPED)
             await tx.run("cluster_skip", producer_ids=PRODUCER_IDS_SKIPPED, blob_blocks=BLOB_BLOCKS_SKIPPED)
             await tx.run("brokers_skip", incarnations=NUMBERS_SKIPPED)

@@ -24,9 +24,8 @@ class SqlTopicStore:
         self, topic_id: bytes, name: str, partitions: int, configs: dict[str, str], now: int
     ) -> TopicRow:
         async def body(tx: Tx) -> TopicRow:
-            if await tx.run("topic_id_by_name", name=name):
+            if not await tx.run("topic_insert", topic_id=topic_id, name=name, configs=json.dumps(configs), now=now):
                 raise TopicExists(f"topic {name!r} exists")
-            await tx.run("topic_insert", topic_id=topic_id, name=name, configs=json.dumps(configs), now=now)
             rows = await _insert_partitions(tx, topic_id, 0, partitions)
             return TopicRow(topic_id, name, dict(configs), now, rows)
 
@@ -36,13 +35,14 @@ class SqlTopicStore:
         async def body(tx: Tx) -> None:
             if not await tx.run("topic_delete", topic_id=topic_id, now=now):
                 raise TopicMissing(f"no topic has the id {topic_id.hex()}")
+            await tx.run("partitions_of_topic_lock", topic_id=topic_id)
             await tx.run("partitions_kill", topic_id=topic_id)
 
         await self._engine.write(body)
 
     async def add_partitions(self, topic_id: bytes, total: int) -> TopicRow:
         async def body(tx: Tx) -> TopicRow:
-            topics = await tx.run("topic_alive", topic_id=topic_id)
+            topics = await tx.run("topic_lock", topic_id=topic_id)
             if not topics:
                 raise TopicMissing(f"no topic has the id {topic_id.hex()}")
             rows = await tx.run("partitions_of_topic", topic_id=topic_id)

@@ -13,6 +13,10 @@ class Tx(Protocol):
 
     async def run(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]: ...
 
+    async def now(self) -> int:
+        """The store's clock in ms, which decides leases."""
+        ...
+
     async def run_many(self, query: str, parameters: list[dict[str, Any]]) -> None: ...
 
 

@@ -113,7 +113,7 @@ def recognise(connection: sqlite3.Connection, path: Path) -> None:
 
 def in_sqlite(script: str) -> str:
     """A migration in SQLite's words."""
-    return script.replace("{without_rowid}", "WITHOUT ROWID").replace("{id}", "INTEGER")
+    return script.replace("{without_rowid}", "WITHOUT ROWID").replace("{id}", "INTEGER").replace("{text}", "TEXT")
 
 
 def migrate(connection: sqlite3.Connection) -> int:

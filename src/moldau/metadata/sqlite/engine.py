@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moldau import faults
+from moldau.clock import Clock, now_ms
 from moldau.histogram import Histogram
 
 from ..errors import StoreCorrupt, StoreError, StoreUnavailable
@@ -78,8 +79,17 @@ class _Job:
 class SqliteEngine:
     """See the module's text. `open` and `close` may block; the rest never blocks the loop for long."""
 
-    def __init__(self, path: Path, loop: AbstractEventLoop, *, syncs: bool = True, power_kept: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        loop: AbstractEventLoop,
+        *,
+        syncs: bool = True,
+        power_kept: bool = False,
+        clock: Clock = now_ms,
+    ) -> None:
         self.path = path
+        self.clock = clock
         self.syncs = syncs
         self._power_kept = power_kept
         self.queries = load_queries()
@@ -213,7 +223,7 @@ class SqliteEngine:
             else:
                 future.set_result(result)
 
-        self.submit(lambda cursor: drive(body(SqliteTx(cursor, self.queries))), done, measured=False)
+        self.submit(lambda cursor: drive(body(SqliteTx(cursor, self.queries, self.clock))), done, measured=False)
         return await future
 
     def _run(self) -> None:
@@ -373,7 +383,7 @@ class SqliteEngine:
             cursor = connection.cursor()
             cursor.execute("BEGIN")
             try:
-                return drive(body(SqliteTx(cursor, self.queries)))
+                return drive(body(SqliteTx(cursor, self.queries, self.clock)))
             finally:
                 cursor.execute("ROLLBACK")
         except sqlite3.Error as error:

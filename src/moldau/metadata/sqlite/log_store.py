@@ -8,6 +8,7 @@ from typing import Any
 from ..ports import AppendDone
 from ..rows import (
     APPENDED,
+    BLOB_GONE,
     GONE,
     KIND_INLINE,
     KIND_WAL,
@@ -16,6 +17,8 @@ from ..rows import (
     AppendResult,
     BlobRow,
     Extent,
+    PartitionRow,
+    PartitionSeen,
     PartitionState,
 )
 from ..sql import log_rows
@@ -33,6 +36,8 @@ _EXTENT = (
 )
 _INLINE = "INSERT INTO inline_blob (blob_id, created_ms, data, extents) VALUES (?, ?, ?, ?)"
 _LIVE = "UPDATE blob SET live = live + ? WHERE blob_id = ?"
+_BLOB = "SELECT doomed_ms FROM blob WHERE blob_id = ?"
+_NEW_BLOB = "INSERT INTO blob (blob_id, kind, size, created_ms, doomed_ms, live) VALUES (?, 0, ?, ?, -1, ?)"
 _CHEAP_ENTRIES = 16
 
 
@@ -43,6 +48,10 @@ def append(cursor: sqlite3.Cursor, commit: AppendCommit) -> list[AppendResult]:
     results: list[AppendResult] = []
     extents: list[tuple[Any, ...]] = []
     kind = KIND_WAL if commit.inline is None else KIND_INLINE
+    blob = cursor.execute(_BLOB, (commit.blob_id,)).fetchone() if commit.inline is None else None
+    new = commit.inline is None and blob is None and commit.new_blob_bytes >= 0
+    if commit.inline is None and not new and (blob is None or blob[0] >= 0):
+        return [_without_blob(cursor, entry.partition_id) for entry in commit.entries]
     for entry in commit.entries:
         base = entry.expected_end
         row = cursor.execute(
@@ -75,10 +84,17 @@ def append(cursor: sqlite3.Cursor, commit: AppendCommit) -> list[AppendResult]:
     if extents:
         if commit.inline is not None:
             cursor.execute(_INLINE, (commit.blob_id, commit.now, commit.inline, len(extents)))
+        elif new:
+            cursor.execute(_NEW_BLOB, (commit.blob_id, commit.new_blob_bytes, commit.now, len(extents)))
         else:
             cursor.execute(_LIVE, (len(extents), commit.blob_id))
         cursor.executemany(_EXTENT, extents)
     return results
+
+
+def _without_blob(cursor: sqlite3.Cursor, partition_id: int) -> AppendResult:
+    where = cursor.execute(_WHERE, (partition_id,)).fetchone()
+    return AppendResult(BLOB_GONE if where is not None and where[1] else GONE, -1)
 
 
 class SqliteLogStore:
@@ -123,6 +139,9 @@ class SqliteLogStore:
             return (rows[0][0], rows[0][1]) if rows else None
 
         return await self._engine.write(body)
+
+    async def changed(self, seen: list[PartitionSeen]) -> list[PartitionRow]:
+        return await self._engine.read(lambda tx: log_rows.changed(tx, seen))
 
     async def register_blob(self, blob: BlobRow) -> None:
         await self._engine.write(lambda tx: log_rows.insert_blob(tx, blob))

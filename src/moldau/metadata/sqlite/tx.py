@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,11 +12,16 @@ T = TypeVar("T")
 class SqliteTx:
     """See `moldau.metadata.sql.tx.Tx`."""
 
-    __slots__ = ("_cursor", "_queries")
+    __slots__ = ("_clock", "_cursor", "_queries")
 
-    def __init__(self, cursor: sqlite3.Cursor, queries: dict[str, str]) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, queries: dict[str, str], clock: Callable[[], int]) -> None:
         self._cursor = cursor
         self._queries = queries
+        self._clock = clock
+
+    async def now(self) -> int:
+        """The machine's clock: the file has no other."""
+        return self._clock()
 
     async def run(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """All rows of the named query."""

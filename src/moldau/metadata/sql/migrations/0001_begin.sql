@@ -1,4 +1,5 @@
 -- The first shape of the store. Written once for SQLite and PostgreSQL: {without_rowid} is empty on PostgreSQL.
+-- {text} is text that sorts by code points: TEXT on SQLite, TEXT COLLATE "C" on PostgreSQL.
 -- {id} is INTEGER on SQLite, whose own row number that is (one page less to write than with an index), BIGINT on PostgreSQL.
 
 CREATE TABLE cluster (
@@ -86,7 +87,7 @@ CREATE TABLE inline_blob (
 );
 
 CREATE TABLE group_offset (
-  group_id TEXT NOT NULL,
+  group_id {text} NOT NULL,
   topic_id BYTEA NOT NULL,
   partition_index INTEGER NOT NULL,
   committed_offset BIGINT NOT NULL,
@@ -99,8 +100,8 @@ CREATE TABLE group_offset (
 
 CREATE TABLE coordinator_record (
   kind INTEGER NOT NULL,
-  group_id TEXT NOT NULL,
-  record_key TEXT NOT NULL,
+  group_id {text} NOT NULL,
+  record_key {text} NOT NULL,
   value BYTEA NOT NULL,
   PRIMARY KEY (kind, group_id, record_key)
 ) {without_rowid};

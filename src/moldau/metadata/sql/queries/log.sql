@@ -26,7 +26,7 @@ SELECT data FROM inline_blob WHERE blob_id = :blob_id;
 -- name: log_start_raise
 -- Only upwards, and not beyond the end; -1 means the end.
 UPDATE partition SET log_start_offset = CASE
-    WHEN :to_offset = -1 OR :to_offset > end_offset THEN end_offset
+    WHEN CAST(:to_offset AS BIGINT) = -1 OR :to_offset > end_offset THEN end_offset
     WHEN :to_offset > log_start_offset THEN :to_offset ELSE log_start_offset END
 WHERE partition_id = :partition_id AND alive = 1 RETURNING log_start_offset, end_offset;
 

@@ -12,11 +12,15 @@ FROM extent e
 LEFT JOIN inline_blob b ON e.kind = 1 AND b.blob_id = e.blob_id
 LEFT JOIN inline_released r ON e.kind = 1 AND r.blob_id = e.blob_id
 WHERE e.partition_id = :partition_id AND e.last_offset BETWEEN :first_offset AND :last_offset
-ORDER BY e.last_offset LIMIT :limit;
+ORDER BY e.last_offset LIMIT :limit {FOR UPDATE OF e};
+
+-- name: partition_stays
+-- While extents are replaced, nobody purges their partition.
+SELECT partition_id FROM partition WHERE partition_id = :partition_id {FOR KEY SHARE};
 
 -- name: extents_delete_run
 -- All rows of a run.
-DELETE FROM extent WHERE partition_id = :partition_id AND last_offset BETWEEN :first_offset AND :last_offset;
+DELETE FROM extent WHERE partition_id = :partition_id AND last_offset BETWEEN :first_offset AND :last_offset RETURNING last_offset;
 
 -- name: extent_delete
 -- One row.
@@ -35,6 +39,15 @@ DELETE FROM inline_blob WHERE blob_id = :blob_id;
 INSERT INTO inline_released (blob_id, extents) VALUES (:blob_id, :extents)
 ON CONFLICT (blob_id) DO UPDATE SET extents = inline_released.extents + excluded.extents;
 
+-- name: inline_released_sweep
+-- Another transaction may have counted the rest at the same time: whoever of the two comes second deletes the bytes.
+DELETE FROM inline_blob WHERE blob_id = :blob_id AND extents <= (SELECT r.extents FROM inline_released r WHERE r.blob_id = :blob_id);
+
+-- name: inline_released_swept
+-- A count whose bytes are gone.
+DELETE FROM inline_released WHERE blob_id = :blob_id
+  AND NOT EXISTS (SELECT 1 FROM inline_blob b WHERE b.blob_id = inline_released.blob_id);
+
 -- name: inline_released_forget
 -- With the bytes.
 DELETE FROM inline_released WHERE blob_id = :blob_id;
@@ -45,7 +58,7 @@ INSERT INTO inline_blob (blob_id, created_ms, data, extents) VALUES (:blob_id, :
 
 -- name: inline_run
 -- The inline bytes of a run of one partition.
-SELECT e.last_offset, substr(b.data, e.position + 1, e.length) FROM extent e JOIN inline_blob b ON b.blob_id = e.blob_id
+SELECT e.last_offset, substr(b.data, CAST(e.position AS INTEGER) + 1, CAST(e.length AS INTEGER)) FROM extent e JOIN inline_blob b ON b.blob_id = e.blob_id
 WHERE e.partition_id = :partition_id AND e.last_offset BETWEEN :first_offset AND :last_offset AND e.kind = 1;
 
 -- name: partition_heads
@@ -67,7 +80,7 @@ UPDATE partition SET bytes_total = bytes_total + :bytes WHERE partition_id = :pa
 
 -- name: snapshot_put
 -- The newest fold replaces the one before, unless the partition is dead.
-INSERT INTO view_snapshot (partition_id, at_offset, packed) SELECT partition_id, :at_offset, :packed FROM partition WHERE partition_id = :partition_id AND alive = 1
+INSERT INTO view_snapshot (partition_id, at_offset, packed) SELECT partition_id, :at_offset, :packed FROM partition WHERE partition_id = :partition_id AND alive = 1 {FOR KEY SHARE}
 ON CONFLICT (partition_id) DO UPDATE SET at_offset = excluded.at_offset, packed = excluded.packed
 WHERE view_snapshot.at_offset <= excluded.at_offset;
 
@@ -78,6 +91,10 @@ DELETE FROM view_snapshot WHERE partition_id = :partition_id;
 -- name: partitions_dead
 -- Deleted, rows still there.
 SELECT partition_id FROM partition WHERE alive = 0 ORDER BY partition_id LIMIT :limit;
+
+-- name: partition_dead_lock
+-- It is about to lose its last row.
+SELECT partition_id FROM partition WHERE partition_id = :partition_id AND alive = 0 {FOR UPDATE};
 
 -- name: partition_delete
 -- The last row of a dead partition.
@@ -92,8 +109,8 @@ DELETE FROM topic WHERE deleted_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM par
 SELECT blob_id FROM blob WHERE live = 0 AND size >= 0 AND doomed_ms < 0 AND created_ms < :before ORDER BY blob_id LIMIT :limit;
 
 -- name: blob_doom
--- No commit may name it any more.
-UPDATE blob SET doomed_ms = :now WHERE blob_id = :blob_id AND doomed_ms < 0;
+-- No commit may name it any more; one that came first is counted.
+UPDATE blob SET doomed_ms = :now WHERE blob_id = :blob_id AND doomed_ms < 0 AND live = 0 RETURNING blob_id;
 
 -- name: blob_doom_orphan
 -- Stored, but without a row: with this one, whoever wants to name it is refused.

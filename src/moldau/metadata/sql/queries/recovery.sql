@@ -1,3 +1,7 @@
+-- name: partitions_lock
+-- In the order in which everybody locks them.
+SELECT partition_id FROM partition WHERE alive = 1 ORDER BY partition_id {FOR NO KEY UPDATE};
+
 -- name: leader_epochs_raise
 -- Clients that knew more than is left find out where the log divides.
 UPDATE partition SET leader_epoch = leader_epoch + :by WHERE alive = 1;

@@ -2,17 +2,14 @@
 -- Every topic that is alive.
 SELECT topic_id, name, configs, created_ms FROM topic WHERE deleted_ms IS NULL;
 
--- name: topic_alive
--- One topic, if it is alive.
-SELECT topic_id, name, configs, created_ms FROM topic WHERE topic_id = :topic_id AND deleted_ms IS NULL;
-
--- name: topic_id_by_name
--- Is that name taken?
-SELECT topic_id FROM topic WHERE name = :name AND deleted_ms IS NULL;
+-- name: topic_lock
+-- One topic, if it is alive, to be changed.
+SELECT topic_id, name, configs, created_ms FROM topic WHERE topic_id = :topic_id AND deleted_ms IS NULL {FOR NO KEY UPDATE};
 
 -- name: topic_insert
--- A new topic.
-INSERT INTO topic (topic_id, name, configs, created_ms) VALUES (:topic_id, :name, :configs, :now);
+-- A new topic; no row comes back when the name is taken.
+INSERT INTO topic (topic_id, name, configs, created_ms) VALUES (:topic_id, :name, :configs, :now)
+ON CONFLICT (name) WHERE deleted_ms IS NULL DO NOTHING RETURNING topic_id;
 
 -- name: topic_delete
 -- The name is free at once; rows and bytes go later.
@@ -40,6 +37,10 @@ UPDATE sequence SET next_value = next_value + :count WHERE name = 'partition_id'
 -- A new, empty partition.
 INSERT INTO partition (partition_id, topic_id, partition_index, alive, end_offset, log_start_offset, leader_epoch, max_timestamp, bytes_total)
 VALUES (:partition_id, :topic_id, :partition_index, 1, 0, 0, 0, -1, 0);
+
+-- name: partitions_of_topic_lock
+-- In the order in which everybody locks them.
+SELECT partition_id FROM partition WHERE topic_id = :topic_id ORDER BY partition_id {FOR NO KEY UPDATE};
 
 -- name: partitions_kill
 -- No append succeeds on them any more.

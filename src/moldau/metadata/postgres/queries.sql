@@ -1,0 +1,85 @@
+-- Statements that only PostgreSQL has, or that it words otherwise than the shared ones.
+
+-- name: barrier
+-- A commit that changes nothing: once it is synced and replicated, so is every earlier one.
+UPDATE sequence SET next_value = next_value WHERE name = 'partition_id';
+
+-- name: store_now
+-- The store's clock, in ms.
+SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);
+
+-- name: extents_at
+-- Which of these extents are there: by partition and last offset.
+SELECT w.nth, e.base_offset, e.blob_id, e.position, e.leader_epoch, e.running_max_timestamp
+FROM unnest(CAST(:partition_ids AS INTEGER[]), CAST(:last_offsets AS BIGINT[])) WITH ORDINALITY AS w (partition_id, last_offset, nth)
+JOIN extent e ON e.partition_id = w.partition_id AND e.last_offset = w.last_offset;
+
+-- name: inline_count
+-- More extents name inline bytes that were written a moment ago.
+UPDATE inline_blob SET extents = extents + :extents WHERE blob_id = :blob_id;
+
+-- name: partition_state
+-- A view's row, snapshot and extents in one answer: first the row, the snapshot's offset, and topic id and snapshot joined; then extents.
+WITH p AS (SELECT * FROM partition WHERE partition_id = :partition_id AND alive = 1),
+s AS (SELECT s.at_offset, s.packed FROM view_snapshot s JOIN p ON p.partition_id = s.partition_id)
+SELECT * FROM (
+  SELECT partition_id, end_offset, log_start_offset, max_timestamp, bytes_total, coalesce((SELECT at_offset FROM s), 0), 0, 0, 0, leader_epoch,
+    -1, partition_index, topic_id || coalesce((SELECT packed FROM s), '') FROM p
+  UNION ALL
+  SELECT e.partition_id, e.base_offset, e.last_offset, e.blob_id, e.position, e.length, e.max_timestamp, e.running_max_timestamp, e.records,
+    e.leader_epoch, e.kind, e.appended_at, e.fold
+  FROM p JOIN extent e ON e.partition_id = p.partition_id AND e.last_offset >= coalesce((SELECT at_offset FROM s), 0)
+) AS both_kinds;
+
+-- name: partitions_changed
+-- Which partitions are not as a broker saw them; of those that are gone only the id.
+SELECT w.partition_id, p.topic_id, p.partition_index, p.alive, p.end_offset, p.log_start_offset, p.leader_epoch, p.max_timestamp, p.bytes_total
+FROM unnest(CAST(:ids AS INTEGER[]), CAST(:ends AS BIGINT[]), CAST(:starts AS BIGINT[]), CAST(:epochs AS INTEGER[]))
+  AS w (partition_id, end_offset, log_start_offset, leader_epoch)
+LEFT JOIN partition p ON p.partition_id = w.partition_id
+WHERE (p.end_offset, p.log_start_offset, p.leader_epoch, p.alive) IS DISTINCT FROM (w.end_offset, w.log_start_offset, w.leader_epoch, 1);
+
+-- name: leases_renew
+-- Many in one statement.
+UPDATE lease SET expires_ms = :expires WHERE owner = :owner AND name = ANY (CAST(:names AS TEXT[])) RETURNING name;
+
+-- name: offsets_get
+-- Some committed offsets of a group.
+SELECT o.group_id, o.topic_id, o.partition_index, o.committed_offset, o.leader_epoch, o.metadata, o.commit_timestamp, o.expire_timestamp
+FROM unnest(CAST(:topic_ids AS BYTEA[]), CAST(:partitions AS INTEGER[])) AS w (topic_id, partition_index)
+JOIN group_offset o ON o.group_id = :group_id AND o.topic_id = w.topic_id AND o.partition_index = w.partition_index
+ORDER BY o.topic_id, o.partition_index;
+
+-- name: groups_having_offsets
+-- Those of some groups that have committed anything.
+SELECT g FROM unnest(CAST(:group_ids AS TEXT[])) AS w (g) WHERE EXISTS (SELECT 1 FROM group_offset o WHERE o.group_id = w.g);
+
+-- name: group_write
+-- Records and offsets of many groups, if every lease they are written under is still of its epoch. The answer is the leases that are. Leases are
+-- locked first, then rows in the order in which they are given. No row is named twice.
+WITH g AS MATERIALIZED (
+  SELECT l.name, l.epoch FROM lease l JOIN unnest(CAST(:lease_names AS TEXT[]), CAST(:lease_epochs AS BIGINT[])) AS w (name, epoch)
+    ON w.name = l.name AND w.epoch = l.epoch
+  WHERE l.owner <> '' ORDER BY l.name FOR SHARE OF l
+), yes AS MATERIALIZED (SELECT 1 WHERE (SELECT count(*) FROM g) = cardinality(CAST(:lease_names AS TEXT[]))),
+record_put AS (
+  INSERT INTO coordinator_record (kind, group_id, record_key, value)
+  SELECT w.* FROM yes, unnest(CAST(:put_kinds AS INTEGER[]), CAST(:put_groups AS TEXT[]), CAST(:put_keys AS TEXT[]), CAST(:put_values AS BYTEA[])) AS w
+  ON CONFLICT (kind, group_id, record_key) DO UPDATE SET value = excluded.value
+), record_delete AS (
+  DELETE FROM coordinator_record r
+  USING yes, unnest(CAST(:gone_kinds AS INTEGER[]), CAST(:gone_groups AS TEXT[]), CAST(:gone_keys AS TEXT[])) AS w (kind, group_id, record_key)
+  WHERE r.kind = w.kind AND r.group_id = w.group_id AND r.record_key = w.record_key
+), offset_delete AS (
+  DELETE FROM group_offset o
+  USING yes, unnest(CAST(:free_groups AS TEXT[]), CAST(:free_topics AS BYTEA[]), CAST(:free_partitions AS INTEGER[])) AS w (group_id, topic_id, partition_index)
+  WHERE o.group_id = w.group_id AND o.topic_id = w.topic_id AND o.partition_index = w.partition_index
+), offset_put AS (
+  INSERT INTO group_offset (group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp)
+  SELECT w.* FROM yes, unnest(CAST(:groups AS TEXT[]), CAST(:topics AS BYTEA[]), CAST(:partitions AS INTEGER[]), CAST(:offsets AS BIGINT[]),
+    CAST(:epochs AS INTEGER[]), CAST(:metadata AS TEXT[]), CAST(:commit_timestamps AS BIGINT[]), CAST(:expire_timestamps AS BIGINT[])) AS w
+  ON CONFLICT (group_id, topic_id, partition_index) DO UPDATE SET committed_offset = excluded.committed_offset,
+    leader_epoch = excluded.leader_epoch, metadata = excluded.metadata, commit_timestamp = excluded.commit_timestamp,
+    expire_timestamp = excluded.expire_timestamp
+)
+SELECT name, epoch FROM g;

@@ -1,0 +1,44 @@
+"""The stores on PostgreSQL keep the contracts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cluster_store import ClusterStoreContract
+from lease_store import LeaseStoreContract
+from log_store import LogStoreContract
+from maintenance_store import MaintenanceStoreContract
+from recovery_store import RecoveryStoreContract
+from support.postgres import Postgres
+from support.stores import postgres_opener
+from topic_store import TopicStoreContract
+
+
+@pytest.fixture
+def opener(postgres: Postgres) -> Any:
+    return postgres_opener(postgres.url(postgres.database()))
+
+
+class TestLogStore(LogStoreContract):
+    pass
+
+
+class TestMaintenanceStore(MaintenanceStoreContract):
+    pass
+
+
+class TestRecoveryStore(RecoveryStoreContract):
+    pass
+
+
+class TestTopicStore(TopicStoreContract):
+    pass
+
+
+class TestClusterStore(ClusterStoreContract):
+    pass
+
+
+class TestLeaseStore(LeaseStoreContract):
+    pass
