@@ -49,7 +49,7 @@ _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
 class LocalBlobs:
-    """See `moldau.blobs.ports.BlobStore`. `read_now` and `delete` are called on one thread, that of the loop."""
+    """See `moldau.blobs.ports.AppendableBlobs`. `read_now` and `delete` are called on one thread, that of the loop."""
 
     def __init__(self, folder: Path, *, syncs: bool = True) -> None:
         self.folder = folder

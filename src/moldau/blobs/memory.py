@@ -8,7 +8,7 @@ from .ports import AppendDone, BlobError, BlobMissing, Buffer
 
 
 class MemoryBlobs:
-    """See `moldau.blobs.ports.BlobStore`."""
+    """See `moldau.blobs.ports.AppendableBlobs`."""
 
     def __init__(self) -> None:
         self._blobs: dict[int, bytearray] = {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from moldau.blobs.ports import BlobStore
+from moldau.blobs.ports import AppendableBlobs
 from moldau.metadata.errors import StoreCorrupt
 from moldau.metadata.ports import JournalStore, MaintenanceStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult
@@ -82,7 +82,7 @@ def _entry(partition_id: int, base: int, data: memoryview, position: int) -> App
 class Replay:
     """The job of a start; nothing else uses the stores yet."""
 
-    def __init__(self, store: JournalStore, maintenance: MaintenanceStore, blobs: BlobStore) -> None:
+    def __init__(self, store: JournalStore, maintenance: MaintenanceStore, blobs: AppendableBlobs) -> None:
         self._store = store
         self._maintenance = maintenance
         self._blobs = blobs
