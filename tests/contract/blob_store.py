@@ -63,6 +63,16 @@ class BlobStoreContract:
                 await it.read_many(blob_id, ranges)
 
     @opened
+    async def test_a_range_as_far_as_the_blob_goes(self, it: BlobStore) -> None:
+        await it.put(1, [b"0123456789"])
+        assert await it.read_some(1, 2, 3) == b"234"
+        assert await it.read_some(1, 8, 100) == b"89"
+        assert await it.read_some(1, 0, 1 << 30) == b"0123456789"
+        for blob_id, position in ((1, 10), (1, 1 << 40), (2, 0)):
+            with pytest.raises(BlobMissing):
+                await it.read_some(blob_id, position, 5)
+
+    @opened
     async def test_a_blob_of_many_buffers(self, it: BlobStore) -> None:
         buffers = [bytes([n % 256]) * (n % 5) for n in range(5000)]
         whole = b"".join(buffers)

@@ -34,10 +34,10 @@ class BlobStore(Protocol):
         """
         ...
 
-    def read_now(self, blob_id: int, position: int, length: int) -> bytes | bytearray | None:
+    def read_now(self, blob_id: int, position: int, length: int) -> Buffer | None:
         """The range if it can be had without waiting (page cache), else None: then use `read`, which finds out more.
 
-        The answer is the caller's own. Raises BlobMissing where it knows that the range is not there. On the loop's
+        The answer does not change any more; if it can be changed it is the caller's own. Raises BlobMissing where it knows that the range is not there. On the loop's
         thread only.
         """
         ...
@@ -50,6 +50,10 @@ class BlobStore(Protocol):
         """Exactly the range. Raises BlobMissing when the blob is not there or too short, BlobError when it cannot be
         read.
         """
+        ...
+
+    async def read_some(self, blob_id: int, position: int, length: int) -> Buffer:
+        """The range as far as the blob goes. Raises BlobMissing when it begins at the blob's end or beyond."""
         ...
 
     async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
