@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from blob_store import KeptBlobStoreContract, read_all
 from support.aio import opened, run
-from support.s3_servers import CREDENTIALS, NAMES, running
+from support.clients.port import needs
+from support.fault_proxy import FaultProxy
+from support.s3_servers import CREDENTIALS, NAMES, S3Server, running
 
 from moldau.blobs import objects
 from moldau.blobs.object_url import ObjectUrl
@@ -86,7 +89,7 @@ class TestObjects(KeptBlobStoreContract):
 
     @opened
     async def test_more_objects_than_a_page_lists(self, it: Objects) -> None:
-        ids = range(0, 1100)
+        ids = range(1100)
         for at in range(0, 1100, 50):
             await asyncio.gather(*(it.put(n, [b"x"]) for n in ids[at : at + 50]))
         assert await it.sizes() == dict.fromkeys(ids, 1)
@@ -138,3 +141,46 @@ def test_credentials_come_from_a_profile_too(server: Any, tmp_path: Path, monkey
             await Objects(url, url.connect({**env, "AWS_PROFILE": "other"})).open()
 
     run(main())
+
+
+def test_encryption_by_the_store_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = running("minio")
+
+    async def main() -> None:
+        with FaultProxy(server.port) as proxy:
+            it = connected(server.url(proxy.endpoint, sse="AES256"))
+            await it.put(1, [b"abc"])
+            assert b"x-amz-server-side-encryption: AES256" in proxy.heads[-1]
+            assert await it.read(1, 0, 3) == b"abc"
+
+    run(main())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """One for 127.0.0.1 that only its own file vouches for."""
+    needs("openssl:openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=tests"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+def test_certificate_authorities_of_ones_own(certificate: tuple[Path, Path]) -> None:
+    running("versitygw")  # or the test is skipped
+    server = S3Server("versitygw", certificate)
+    try:
+        server.start()
+
+        async def main() -> None:
+            it = connected(server.url(ca_file=str(certificate[0])))
+            await it.open()
+            stranger = connected(server.url(deadline_ms="300"))
+            with pytest.raises(BlobError, match="cannot use s3://"):
+                await stranger.open()
+
+        run(main())
+    finally:
+        server.close()

@@ -6,6 +6,7 @@ Built by `make s3-servers`, which `make test` does too. Where they cannot be bui
 from __future__ import annotations
 
 import atexit
+import base64
 import functools
 import os
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from support.clients.port import absent
+
 from tools.s3_servers import SERVERS, program
 
 BUCKET = "moldau"
@@ -29,13 +31,14 @@ NAMES = tuple(SERVERS)
 class S3Server:
     """One process with one bucket. `kill` and `start` it again: the objects stay."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, certificate: tuple[Path, Path] | None = None) -> None:
         self.name = name
+        self._tls = [] if certificate is None else ["--cert", str(certificate[0]), "--key", str(certificate[1])]
         self.folder = Path(tempfile.mkdtemp(prefix=f"moldau-{name}-"))
         (self.folder / BUCKET).mkdir()  # a folder is a bucket to both of them
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -43,7 +46,7 @@ class S3Server:
         address = f"127.0.0.1:{self.port}"
         arguments = {
             "minio": ["server", "--quiet", "--address", address, str(self.folder)],
-            "versitygw": ["--quiet", "--keep-alive", "--port", address, "posix", str(self.folder)],
+            "versitygw": ["--quiet", "--keep-alive", "--port", address, *self._tls, "posix", str(self.folder)],
         }[self.name]
         env = {
             "PATH": os.environ["PATH"],
@@ -52,6 +55,7 @@ class S3Server:
             "MINIO_ROOT_PASSWORD": SECRET_KEY,
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
+            "MINIO_KMS_SECRET_KEY": f"tests:{base64.b64encode(bytes(32)).decode()}",
             "ROOT_ACCESS_KEY": ACCESS_KEY,
             "ROOT_SECRET_KEY": SECRET_KEY,
             "GOMAXPROCS": "2",
@@ -71,6 +75,8 @@ class S3Server:
         """A request without signature is refused in the server's own words when it is ready, and not before."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                if self._tls:
+                    return True
                 connection.sendall(f"GET /{BUCKET}/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
                 connection.settimeout(5)
                 return b" 403 " in connection.recv(100)

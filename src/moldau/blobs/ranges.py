@@ -17,7 +17,8 @@ def coalesce(ranges: Sequence[tuple[int, int]], gap_bytes: int, length_max: int)
         if found:
             start, so_far, members = found[-1]
             end = max(start + so_far, position + length)
-            if position <= start + so_far + gap_bytes and end - start <= length_max:
+            near = position <= start + so_far + gap_bytes and end - start <= length_max
+            if near or end == start + so_far:
                 members.append(index)
                 found[-1] = (start, end - start, members)
                 continue
