@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blob_store import KeptBlobStoreContract, append, assert_missing
+from appendable_blobs import KeptAppendableBlobsContract, append
+from blob_store import KeptBlobStoreContract, assert_missing
 from support.aio import opened, run
 
 from moldau import faults
@@ -48,7 +49,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-class TestLocalBlobs(KeptBlobStoreContract):
+class TestLocalBlobs(KeptBlobStoreContract, KeptAppendableBlobsContract):
     pass
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from appendable_blobs import AppendableBlobsContract
 from blob_store import BlobStoreContract
 
 from moldau.blobs.memory import MemoryBlobs
@@ -23,5 +24,5 @@ def opener() -> Any:
     return opened
 
 
-class TestMemoryBlobs(BlobStoreContract):
+class TestMemoryBlobs(BlobStoreContract, AppendableBlobsContract):
     pass

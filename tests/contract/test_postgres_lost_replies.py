@@ -10,9 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 from support.aio import run
-from support.fault_proxy import FaultProxy, fault_proxy
 from support.postgres import Postgres, waiting_for_locks
 from support.stores import Stores, entry, postgres_opener, submit
+from support.tcp_proxy import FaultProxy, fault_proxy
 
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.postgres.log_store import PostgresLogStore

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from moldau.blobs.memory import MemoryBlobs
-from moldau.blobs.ports import BlobStore
+from moldau.blobs.ports import AppendableBlobs
 from moldau.log import fold
 from moldau.log.blob_ids import BlobIds
 from moldau.log.collection import Collector
@@ -35,13 +35,20 @@ TINY = BuildRule(large_bytes=4000, segment_bytes=9000, min_age_ms=0, roll_ms=1 <
 class Log:
     """One store, one blob store, every job; the clock stands at `now`."""
 
-    def __init__(self, it: Stores, blobs: BlobStore | None = None, expiration_ms: int = 1 << 40) -> None:
+    def __init__(
+        self,
+        it: Stores,
+        blobs: AppendableBlobs | None = None,
+        expiration_ms: int = 1 << 40,
+        *,
+        guesses: bool = False,
+    ) -> None:
         self.it = it
         self.now = 1_000_000
         self.blobs = blobs if blobs is not None else MemoryBlobs()
         self.cache = TailCache(0)
         self.views = Views(it.log, self.cache, 100)
-        self.reader = Reader(it.log, self.blobs, self.cache)
+        self.reader = Reader(it.log, self.blobs, self.cache, guesses=guesses)
         self.lookup = Lookup(it.log, self.reader)
         self.ids = BlobIds(7)
 

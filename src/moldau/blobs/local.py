@@ -50,7 +50,7 @@ _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
 class LocalBlobs:
-    """See `moldau.blobs.ports.BlobStore`. `read_now` and `delete` are called on one thread, that of the loop."""
+    """See `moldau.blobs.ports.AppendableBlobs`. `read_now` and `delete` are called on one thread, that of the loop."""
 
     def __init__(self, folder: Path, *, syncs: bool = True) -> None:
         self.folder = folder
@@ -303,6 +303,14 @@ class LocalBlobs:
 
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
         return (await self.read_many(blob_id, [(position, length)]))[0]
+
+    async def read_some(self, blob_id: int, position: int, length: int) -> bytes:
+        def work() -> bytes:
+            file = self._appendable.get(blob_id)
+            end = os.stat(self.path(blob_id)).st_size if file is None else file.end
+            return self._read(blob_id, [(position, min(length, end - position) if end > position else length)])[0]
+
+        return await self._in_pool(work)
 
     async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         return await self._in_pool(lambda: self._read(blob_id, ranges))

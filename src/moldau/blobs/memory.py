@@ -8,7 +8,7 @@ from .ports import AppendDone, BlobError, BlobMissing, Buffer
 
 
 class MemoryBlobs:
-    """See `moldau.blobs.ports.BlobStore`."""
+    """See `moldau.blobs.ports.AppendableBlobs`."""
 
     def __init__(self) -> None:
         self._blobs: dict[int, bytearray] = {}
@@ -73,6 +73,10 @@ class MemoryBlobs:
 
     async def read(self, blob_id: int, position: int, length: int) -> bytes:
         return bytes(self.read_now(blob_id, position, length) or b"")
+
+    async def read_some(self, blob_id: int, position: int, length: int) -> bytes:
+        there = len(self._blobs.get(blob_id, b"")) - position
+        return await self.read(blob_id, position, min(length, there) if there > 0 else length)
 
     async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         return [await self.read(blob_id, position, length) for position, length in ranges]

@@ -1,6 +1,7 @@
-"""The port of the blob store: appendable write-ahead blobs and immutable ones, named by 64-bit ids.
+"""The ports of blobs: immutable ones, which every store has, and the appendable ones of an embedded broker's write-ahead file.
 
-Every implementation passes `tests/contract/blob_store.py`.
+Blobs are named by 63-bit ids that are never used twice. Every implementation passes `tests/contract/blob_store.py`, an appendable one
+`tests/contract/appendable_blobs.py` too.
 """
 
 from __future__ import annotations
@@ -28,7 +29,58 @@ class BlobHeld(BlobError):
 
 
 class BlobStore(Protocol):
-    """Bytes under ids. A blob is either appended to until it is sealed, or put whole; then it never changes."""
+    """Bytes under ids. A blob is put whole; then it never changes until it is deleted."""
+
+    async def put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
+        """A whole immutable blob, durable when this returns; returns its size. A retry may put the same again.
+
+        Raises BlobError; then whether it is there is in doubt. The buffers must not change before it returns.
+        """
+        ...
+
+    def read_now(self, blob_id: int, position: int, length: int) -> Buffer | None:
+        """The range if it can be had without waiting (page cache), else None: then use `read`, which finds out more.
+
+        The answer does not change any more; if it can be changed it is the caller's own. Raises BlobMissing where it knows that the range is not there. On the loop's
+        thread only.
+        """
+        ...
+
+    def read_into_now(self, blob_id: int, position: int, into: memoryview) -> bool:
+        """As `read_now`, into the caller's buffer, all of it; False when it cannot be had without waiting."""
+        ...
+
+    async def read(self, blob_id: int, position: int, length: int) -> Buffer:
+        """Exactly the range. Raises BlobMissing when the blob is not there or too short, BlobError when it cannot be
+        read.
+        """
+        ...
+
+    async def read_some(self, blob_id: int, position: int, length: int) -> Buffer:
+        """The range as far as the blob goes. Raises BlobMissing when it begins at the blob's end or beyond."""
+        ...
+
+    async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        """Exactly the (position, length) ranges of one blob, as `read` does each, in one go."""
+        ...
+
+    async def delete(self, blob_id: int) -> None:
+        """No error if it is not there. Raises BlobHeld while somebody copies the files."""
+        ...
+
+    async def sizes(self) -> dict[int, int]:
+        """All blobs with their sizes, for recovery, orphan collection and `inspect`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class AppendableBlobs(BlobStore, Protocol):
+    """Besides, blobs that grow: appended to by one process until they are sealed, then as immutable as the others."""
+
+    async def read(self, blob_id: int, position: int, length: int) -> bytes:
+        """As of `BlobStore`; also of a blob that grows, up to its end."""
+        ...
 
     async def create(self, blob_id: int) -> None:
         """An empty appendable blob; it is there after a power cut once this returns."""
@@ -67,39 +119,3 @@ class BlobStore(Protocol):
     def sync(self) -> None:
         """Make every append that was not durable durable now. Blocks; may be called on any thread. Raises BlobError."""
         ...
-
-    async def put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
-        """A whole immutable blob, durable when this returns; returns its size. A retry may put the same again."""
-        ...
-
-    def read_now(self, blob_id: int, position: int, length: int) -> bytes | bytearray | None:
-        """The range if it can be had without waiting (page cache), else None: then use `read`, which finds out more.
-
-        The answer is the caller's own. Raises BlobMissing where it knows that the range is not there. On the loop's
-        thread only.
-        """
-        ...
-
-    def read_into_now(self, blob_id: int, position: int, into: memoryview) -> bool:
-        """As `read_now`, into the caller's buffer, all of it; False when it cannot be had without waiting."""
-        ...
-
-    async def read(self, blob_id: int, position: int, length: int) -> bytes:
-        """Exactly the range. Raises BlobMissing when the blob is not there or too short, BlobError when it cannot be
-        read.
-        """
-        ...
-
-    async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Exactly the (position, length) ranges of one blob, as `read` does each, in one go."""
-        ...
-
-    async def delete(self, blob_id: int) -> None:
-        """No error if it is not there. Raises BlobHeld while somebody copies the files."""
-        ...
-
-    async def sizes(self) -> dict[int, int]:
-        """All blobs with their sizes, for recovery, orphan collection and `inspect`."""
-        ...
-
-    async def close(self) -> None: ...

@@ -13,7 +13,7 @@ from moldau.metadata.rows import KIND_INLINE, Extent
 from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC_V2, set_base_offset
 from moldau.records.crc import crc32c
 
-from .damage import DamagedLog, head_of, where
+from .damage import DamagedLog, head_of, shift_of, where
 
 EXTENTS_MAX = 512
 """Extents in one run at most."""
@@ -33,13 +33,15 @@ def run_length(extents: Sequence[Extent], at: int, max_bytes: int) -> tuple[int,
     return end, total
 
 
-def verify(buffer: bytearray, view: memoryview, at: int, extent: Extent) -> None:
-    """Check the batches of `extent`, which lie at `at` in `buffer`; put the row's leader epoch in. `view` is of `buffer`.
+def verify(buffer: bytearray, view: memoryview, at: int, extent: Extent, guesses: bool) -> None:
+    """Check the batches of `extent`, which lie at `at` in `buffer`; put the row's leader epoch in, and its offsets where those that
+    are stored may be guesses. `view` is of `buffer`.
 
     Raises DamagedLog for what is not exactly the batches that the row promises.
     """
     end = at + extent.length
     base, epoch = extent.base_offset, extent.leader_epoch
+    shift = shift_of(view[at:end], base, extent, guesses)
     while at + HEADER_BYTES <= end:
         stored_base, size, stored_epoch, magic, crc, _, last_delta = head_of(buffer, at)
         following = at + size + LENGTH_END
@@ -47,9 +49,9 @@ def verify(buffer: bytearray, view: memoryview, at: int, extent: Extent) -> None
             raise DamagedLog(f"no batch at {base} of {where(extent)}")
         if crc32c(view[at + ATTRIBUTES_AT : following]) != crc:
             raise DamagedLog(f"batch at {base} of {where(extent)}: wrong checksum")
-        if stored_base != base:
+        if stored_base - base != shift:
             raise DamagedLog(f"batch at {base} of {where(extent)}: says it is at {stored_base}")
-        if stored_epoch != epoch:
+        if shift or stored_epoch != epoch:
             set_base_offset(buffer, at, base, epoch)
         base += last_delta + 1
         at = following

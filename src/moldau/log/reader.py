@@ -6,8 +6,10 @@ extent step by step are remembered (`view.hints`); others find their place by a 
 that has none.
 
 What comes from the stores is checked before anybody gets it: each batch's checksum, and that its base offset is the one the row says (a
-range of another partition, or of another time, has good checksums too). The leader epoch lies outside the checksum: the row's is put
-in. The tail cache is not checked again: its batches were when they arrived.
+range of another partition, or of another time, has good checksums too). Where brokers share the stores (`guesses`) base offsets were written
+before the commit decided: there all batches of an extent are as far off as the first, or it is damage, and get the row's offsets. A segment's
+are final everywhere. The leader epoch lies outside the checksum: the row's is put in. A right guess costs nothing, a wrong one a copy. The
+tail cache is not checked again: its batches were when they arrived.
 
 The steps are one generator that asks for bytes and is given them. `read_now` drives it with what can be had without waiting (page cache)
 and answers None if that is not enough; `read` drives it with awaits, so that a cold disk never blocks the loop.
@@ -29,7 +31,7 @@ from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
 from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC_V2, set_base_offset
 from moldau.records.crc import crc32c
 
-from .damage import DamagedLog, head_of, where
+from .damage import DamagedLog, head_of, shift_of, where
 from .extent_run import run_length, verify
 from .segment import INDEX_INTERVAL_BYTES, BadSegment, Index
 from .tail_cache import TailCache
@@ -64,7 +66,8 @@ Steps = Generator[Wanted, Buffer, tuple[list[Buffer], int]]
 class Reader:
     """Reads for fetches and look-ups."""
 
-    def __init__(self, store: LogStore, blobs: BlobStore, cache: TailCache) -> None:
+    def __init__(self, store: LogStore, blobs: BlobStore, cache: TailCache, *, guesses: bool = False) -> None:
+        self._guesses = guesses
         self._store = store
         self._blobs = blobs
         self._cache = cache
@@ -87,7 +90,7 @@ class Reader:
                 end, total = run_length(extents, at, max_bytes)
                 if total:
                     return self._whole(extents[at:end], total)
-            steps = _steps(view, extents[at : at + _EXTENTS_MAX], offset, max_bytes, first_whole)
+            steps = _steps(view, extents[at : at + _EXTENTS_MAX], offset, max_bytes, first_whole, self._guesses)
             wanted = next(steps)
             while True:
                 extent, position, length = wanted
@@ -123,7 +126,7 @@ class Reader:
         for extent in run:
             if not self._blobs.read_into_now(extent.blob_id, extent.position, view[at : at + extent.length]):
                 return None
-            verify(buffer, view, at, extent)
+            verify(buffer, view, at, extent, self._guesses)
             at += extent.length
         return [buffer], total
 
@@ -141,7 +144,7 @@ class Reader:
                     f"partition {view.partition_id} offset {offset}: no row holds it, the next one begins at {extents[0].base_offset}"
                 )
             self._keep(view, extents)
-            steps = _steps(view, extents, max(offset, extents[0].base_offset), max_bytes, first_whole)
+            steps = _steps(view, extents, max(offset, extents[0].base_offset), max_bytes, first_whole, self._guesses)
             try:
                 wanted = next(steps)
                 while True:
@@ -186,7 +189,7 @@ class Reader:
         Raises BlobError, also where maintenance moved them, and DamagedLog.
         """
         data = await self._bytes(extent, 0, extent.length)
-        kept, _, patched = _whole_batches(data, extent.base_offset, extent)
+        kept, _, patched = _whole_batches(data, extent.base_offset, extent, self._guesses)
         if kept != len(data):
             raise DamagedLog(f"{where(extent)} is not whole")
         return data if patched is None else patched
@@ -206,7 +209,9 @@ class Reader:
         return await self._bytes(extent, position, length)
 
 
-def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: int, first_whole: bool) -> Steps:
+def _steps(
+    view: PartitionView, extents: list[Extent], offset: int, max_bytes: int, first_whole: bool, guesses: bool
+) -> Steps:
     """Ask for bytes until the limit is full. Pure but for the hints it leaves on the view."""
     taken: list[Buffer] = []
     total = 0
@@ -227,7 +232,7 @@ def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: i
             if taken:
                 break  # what there is is a good answer; the next one begins with fresh rows
             raise
-        kept, next_base, patched = _whole_batches(data, base, extent)
+        kept, next_base, patched = _whole_batches(data, base, extent, guesses)
         if not kept and not taken:
             if not first_whole:
                 break
@@ -235,7 +240,7 @@ def _steps(view: PartitionView, extents: list[Extent], offset: int, max_bytes: i
             if size > extent.length - position:
                 raise DamagedLog(f"batch at {base} is longer than {where(extent)}")
             data = yield extent, position, size
-            kept, next_base, patched = _whole_batches(data, base, extent)
+            kept, next_base, patched = _whole_batches(data, base, extent, guesses)
             if not kept:
                 raise DamagedLog(f"batch at {base} of {where(extent)} cannot be read")
         if kept:
@@ -287,7 +292,7 @@ def _hint(view: PartitionView, offset: int, extent: Extent, position: int) -> No
     hints[offset] = (extent.blob_id, extent.position + position)
 
 
-def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int, bytearray | None]:
+def _whole_batches(data: Buffer, base: int, extent: Extent, guesses: bool) -> tuple[int, int, bytearray | None]:
     """(bytes of whole batches at the begin of `data`, the offset after them, `data` patched or None if it is good as it is).
 
     Raises DamagedLog for what is not the batches that the row promises.
@@ -296,6 +301,7 @@ def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int, b
     epoch = extent.leader_epoch
     view = memoryview(data)
     patched: bytearray | None = None
+    shift = shift_of(data, base, extent, guesses)
     while at + HEADER_BYTES <= end:
         stored_base, size, stored_epoch, magic, crc, _, last_delta = head_of(data, at)
         following = at + size + LENGTH_END
@@ -305,19 +311,12 @@ def _whole_batches(data: Buffer, base: int, extent: Extent) -> tuple[int, int, b
             break
         if crc32c(view[at + ATTRIBUTES_AT : following]) != crc:
             raise DamagedLog(f"batch at {base} of {where(extent)}: wrong checksum")
-        if stored_base != base:
+        if stored_base - base != shift:
             raise DamagedLog(f"batch at {base} of {where(extent)}: says it is at {stored_base}")
-        if stored_epoch != epoch:
+        if shift or stored_epoch != epoch:
             if patched is None:
                 patched = bytearray(data)
             set_base_offset(patched, at, base, epoch)
         base += last_delta + 1
         at = following
     return at, base, patched
-
-
-def check_batches(data: Buffer, extent: Extent) -> None:
-    """Whether `data` holds the batches of the whole extent, and nothing else. Raises DamagedLog."""
-    kept, following, _ = _whole_batches(data, extent.base_offset, extent)
-    if kept != len(data) or following != extent.last_offset + 1:
-        raise DamagedLog(f"{where(extent)} is not whole")

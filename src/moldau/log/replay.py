@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from moldau.blobs.ports import BlobStore
+from moldau.blobs.ports import AppendableBlobs
 from moldau.metadata.errors import StoreCorrupt
 from moldau.metadata.ports import JournalStore, MaintenanceStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult
@@ -84,7 +84,7 @@ class Replay:
     """The job of a start; nothing else uses the stores yet."""
 
     def __init__(
-        self, store: JournalStore, maintenance: MaintenanceStore, blobs: BlobStore, *, power_kept: bool = False
+        self, store: JournalStore, maintenance: MaintenanceStore, blobs: AppendableBlobs, *, power_kept: bool = False
     ) -> None:
         """`power_kept`: the machine has been running since the blobs were written."""
         self._store = store

@@ -183,7 +183,7 @@ class SegmentBuilder:
                 ranges.setdefault(extent.blob_id, []).append(extent)
         if len(run.extents) > sum(len(extents) for extents in ranges.values()):
             inline = await self._store.inline_run(partition_id, run.extents[0].last_offset, run.extents[-1].last_offset)
-        stored: dict[int, bytes] = {}
+        stored: dict[int, Buffer] = {}
         for blob_id, extents in ranges.items():
             parts = await self._blobs.read_many(blob_id, [(each.position, each.length) for each in extents])
             stored.update(zip([each.last_offset for each in extents], parts, strict=True))

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TypeVar
 
-from moldau.blobs.ports import BlobError, BlobStore, Buffer
+from moldau.blobs.ports import AppendableBlobs, BlobError, Buffer
 from moldau.clock import Clock
 from moldau.metadata.errors import StoreError
 from moldau.metadata.ports import LogStore, MaintenanceStore
@@ -45,7 +45,7 @@ class WriteAhead:
     """See the module's text."""
 
     def __init__(
-        self, blobs: BlobStore, store: LogStore, maintenance: MaintenanceStore, ids: BlobIds, clock: Clock
+        self, blobs: AppendableBlobs, store: LogStore, maintenance: MaintenanceStore, ids: BlobIds, clock: Clock
     ) -> None:
         self._blobs = blobs
         self._store = store

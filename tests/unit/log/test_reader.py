@@ -11,8 +11,9 @@ from moldau.blobs.memory import MemoryBlobs
 from moldau.log import view as view_module
 from moldau.log.damage import DamagedLog
 from moldau.log.extent_run import run_length
+from moldau.log.reader import _whole_batches
 from moldau.metadata.errors import StoreCorrupt
-from moldau.metadata.rows import KIND_INLINE, KIND_WAL, Extent
+from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, KIND_WAL, Extent
 from moldau.records.batch import iter_headers
 
 
@@ -109,6 +110,38 @@ def test_a_row_that_is_gone_is_an_error_and_no_gap(opener: Opener, monkeypatch: 
     run(main())
 
 
+GUESSES = ({1: 7}, {0: 1000}, {2: 0, 3: 0}, {n: n + 1 for n in range(6)})
+"""Number of the append -> base offset that is stored where another was given."""
+
+
+@pytest.mark.parametrize("wrong", GUESSES)
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_wrong_guess_of_an_offset_does_no_harm_where_brokers_share_the_stores(
+    opener: Opener, wrong: dict[int, int], inline: bool
+) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            log = Log(it, guesses=True)
+            (p,) = await it.topic()
+            for n in range(6):
+                await log.append(p, [b"%d-%d" % (n, each) * 10 for each in range(2)], inline=inline, guess=wrong.get(n))
+            expected = [(offset, value) for offset, value, _ in log.records]
+            for max_bytes in (1, 400, 1 << 20):
+                assert await log.read_all(p, max_bytes) == expected
+            view = await log.reloaded(p)
+            now = log.reader.read_now(view, 0, 1 << 20, True)
+            if not inline:
+                assert now is not None
+                bases = [header.base_offset for buffer in now[0] for _, header in iter_headers(buffer)]
+                assert bases == list(range(0, 12, 2))
+            for offset, _, timestamp in log.records[::3]:
+                found = await log.lookup.by_timestamp(view, timestamp)
+                assert found is not None
+                assert found[0] <= offset
+
+    run(main())
+
+
 @pytest.mark.parametrize("what", ["gap", "end", "start"])
 def test_rows_that_contradict_each_other_make_no_view(opener: Opener, what: str) -> None:
     async def main() -> None:
@@ -133,5 +166,49 @@ def test_rows_that_contradict_each_other_make_no_view(opener: Opener, what: str)
             log.views.drop(p)
             with pytest.raises(StoreCorrupt, match=f"rows of partition {p} say what cannot be"):
                 await log.views.load(p)
+
+    run(main())
+
+
+def test_a_guess_that_was_right_is_not_copied(opener: Opener) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            log = Log(it, guesses=True)
+            (p,) = await it.topic()
+            await log.append(p, [b"x" * 100], inline=False)
+            await log.append(p, [b"y" * 100], inline=False, guess=0)
+            view = await log.reloaded(p)
+            right, wrong = view.extents
+            data = await log.blobs.read(right.blob_id, right.position, right.length)
+            assert _whole_batches(data, 0, right, True) == (right.length, 1, None)
+            data = await log.blobs.read(wrong.blob_id, wrong.position, wrong.length)
+            kept, _, patched = _whole_batches(data, 1, wrong, True)
+            assert patched is not None
+            assert kept == wrong.length
+
+    run(main())
+
+
+def test_offsets_that_no_guess_explains_are_damage(opener: Opener) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            log = Log(it, guesses=True)
+            (p,) = await it.topic()
+            first = await log.append(p, [b"x" * 100], inline=False)
+            await log.append(p, [b"y" * 100], inline=False, guess=5)
+            view = await log.reloaded(p)
+            one, two = view.extents
+            both = Extent(
+                p, first, two.last_offset, one.blob_id, one.position, one.length + two.length, 0, 0, 2, 0, KIND_WAL, 0
+            )
+            data = await log.blobs.read(both.blob_id, both.position, both.length)
+            with pytest.raises(DamagedLog, match="says it is at 5"):
+                _whole_batches(data, first, both, True)
+            strict = Log(it, log.blobs)
+            with pytest.raises(DamagedLog, match="says it is at 5"):
+                await strict.reader.read(view, 1, 1000, True)
+            segment = Extent(p, 1, 1, two.blob_id, two.position, two.length, 0, 0, 1, 0, KIND_SEGMENT, 0)
+            with pytest.raises(DamagedLog, match="says it is at 5"):
+                await log.reader.extent_bytes(segment)
 
     run(main())
