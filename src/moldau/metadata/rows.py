@@ -280,6 +280,21 @@ class PartitionState(_Row):
         self.extents = extents
 
 
+class PartitionChange(_Row):
+    """What became of a partition: how its row differs from what a view knows."""
+
+    __slots__ = ("alive", "end_offset", "leader_epoch", "log_start_offset", "partition_id")
+
+    def __init__(
+        self, partition_id: int, alive: bool, end_offset: int, log_start_offset: int, leader_epoch: int
+    ) -> None:
+        self.partition_id = partition_id
+        self.alive = alive
+        self.end_offset = end_offset
+        self.log_start_offset = log_start_offset
+        self.leader_epoch = leader_epoch
+
+
 class ClusterRow(_Row):
     """The one row that names the cluster. `format_version` is the version of everything persisted beside it."""
 
