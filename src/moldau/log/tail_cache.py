@@ -60,7 +60,7 @@ class TailCache:
         """
         bases = view.cache_bases
         head = view.cache_head
-        if head == len(bases) or offset < bases[head]:
+        if head == len(bases) or offset < bases[head] or offset < view.cache_floor:
             self.misses += 1
             return None
         self.hits += 1

@@ -27,6 +27,7 @@ class PartitionView:
         "bytes_total",
         "cache_bases",
         "cache_batches",
+        "cache_floor",
         "cache_head",
         "dropped",
         "extents",
@@ -67,6 +68,7 @@ class PartitionView:
         self.cache_bases: list[int] = []
         self.cache_batches: list[bytearray | memoryview] = []
         self.cache_head = 0
+        self.cache_floor = 0  # below it batches of others lie between the cached ones
         # where readers stopped inside an extent: offset -> (blob id, position), a few of them
         self.hints: dict[int, tuple[int, int]] = {}
         self.tail_start = self.snapshot_offset = state.snapshot_offset
@@ -111,6 +113,17 @@ class PartitionView:
         if self.waiters:
             for waiter in tuple(self.waiters):
                 waiter(self)
+
+    def catch_up(self, extents: list[Extent]) -> None:
+        """Other brokers wrote these, from our end on without a gap, and nothing of ours is in flight."""
+        for extent in extents:
+            self._fold(extent, 0)
+            self.bytes_total += extent.length
+        last = extents[-1]
+        self.next_offset = self.high_watermark = self.cache_floor = last.last_offset + 1
+        self.max_timestamp = last.running_max_timestamp
+        for waiter in tuple(self.waiters):
+            waiter(self)
 
     def find(self, offset: int) -> int:
         """Index in `extents` of the first extent that ends at or after `offset` (may be one past the last)."""

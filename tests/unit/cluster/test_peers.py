@@ -1,0 +1,138 @@
+"""Links over real sockets on loopback; the peer is a few lines that answer, or do not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from support.aio import run
+
+from moldau.cluster import link
+from moldau.cluster.member import Member
+from moldau.cluster.membership import Membership
+from moldau.cluster.notes import MEMBERS_CHANGED, Note, unpack
+from moldau.cluster.peers import Peers
+
+
+class Peer:
+    """Another broker's port: notes that come in, answers while `answers`."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+        self.answers = True
+        self.server: asyncio.Server
+        self.port = 0
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def open(self) -> None:
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        try:
+            while True:
+                frame = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+                self.notes.append(unpack(frame[10 + int.from_bytes(frame[8:10], "big") :]))
+                if self.answers:
+                    writer.write(b"\0\0\0\4" + frame[4:8])
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def close(self) -> None:
+        self.server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await self.server.wait_closed()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PING_SECONDS", 0.02)
+    monkeypatch.setattr(link, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(link, "_RETRY_SECONDS", 0.01)
+
+
+async def joined() -> tuple[Peer, Membership, Peers]:
+    peer = Peer()
+    await peer.open()
+    loop = asyncio.get_running_loop()
+    members = Membership(Member(1, 1, None, {}, "1"))
+
+    def now() -> int:
+        return int(loop.time() * 1000)
+
+    peers = Peers(members, "PLAINTEXT", now, lambda note: None)
+    other = Member(2, 1, None, {"PLAINTEXT": ("127.0.0.1", peer.port)}, "1")
+    members.update([(other, 0)], now())
+    peers.follow()
+    await until(lambda: peers.up(2))
+    return peer, members, peers
+
+
+def test_ends_are_told_together() -> None:
+    async def main() -> None:
+        peer, _, peers = await joined()
+        for end in range(1, 100):
+            peers.published(7, end)
+        peers.published(8, 5)
+        peers.tell(MEMBERS_CHANGED, 3)
+        await until(lambda: any(note.ends for note in peer.notes))
+        told = [note for note in peer.notes if note.ends]
+        assert told[0].ends == {7: 99, 8: 5}
+        await until(lambda: any(note.flags for note in peer.notes))
+        assert max(note.metadata_version for note in peer.notes) == 3
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_a_death_is_noticed_by_the_reset_and_a_return_too() -> None:
+    async def main() -> None:
+        peer, members, peers = await joined()
+        await peer.close()
+        await until(lambda: members.node_ids == [1])
+        assert not peers.up(2)
+        await peer.open()
+        await until(lambda: members.node_ids == [1, 2])
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_silence_is_noticed() -> None:
+    async def main() -> None:
+        peer, members, peers = await joined()
+        peer.answers = False
+        await until(lambda: members.node_ids == [1])
+        peer.answers = True
+        await until(lambda: members.node_ids == [1, 2])
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
+def test_links_follow_the_members() -> None:
+    async def main() -> None:
+        peer, members, peers = await joined()
+        members.update([], 1 << 50)
+        peers.follow()
+        assert not peers.up(2)
+        peers.close()
+        await peer.close()
+
+    run(main())
