@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from support.postgres import FOLDERS, Postgres
+from support.postgres import FOLDERS, Postgres, Servers
 
 pytest_plugins = ["moldau.testing"]
 
@@ -15,10 +15,15 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def postgres_servers() -> Iterator[Servers]:
+    """One server of each version, started when it is first asked for; they sync nothing."""
+    servers = Servers()
+    yield servers
+    servers.remove()
+
+
 @pytest.fixture(scope="session", params=sorted(FOLDERS), ids=lambda version: f"pg{version}")
-def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
-    """A server that is started once and shared; it syncs nothing."""
-    server = Postgres(request.param)
-    server.start()
-    yield server
-    server.remove()
+def postgres(request: pytest.FixtureRequest, postgres_servers: Servers) -> Postgres:
+    """Each version in turn."""
+    return postgres_servers[request.param]

@@ -1,4 +1,4 @@
-"""Two writers with stale views, on the store in memory and on SQLite: the same answers, and a log without gap or
+"""Two writers with stale views, on the store in memory and on SQLite or PostgreSQL: the same answers, and a log without gap or
 overlap.
 
 Properties 1 and 3 of the metadata store: offsets of a partition are contiguous, and whatever two brokers do in whatever
@@ -20,9 +20,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support.stores import Stores, entry, memory_opener, sqlite_opener, submit, topic_id
+from support.postgres import Servers
+from support.stores import Stores, entry, memory_opener, postgres_opener, sqlite_opener, submit, topic_id
 
 from moldau.metadata.errors import StoreError
+from moldau.metadata.postgres.engine import PostgresEngine
 from moldau.metadata.rows import APPENDED, KIND_SEGMENT, MOVED, AppendCommit, BlobRow, Extent
 
 PARTITIONS = 3
@@ -58,13 +60,21 @@ class TwoWriters(RuleBasedStateMachine):
             except StoreError as error:
                 return type(error)
 
-        memory, sqlite = (self.do(one(it)) for it in self.stores)
-        assert memory == sqlite
+        memory, other = (self.do(one(it)) for it in self.stores)
+        assert memory == other
         return memory
+
+    def of(self, writer: int, it: Stores) -> Stores:
+        """The store as that writer reaches it."""
+        return it
+
+    def opener(self) -> Any:
+        """Of what is compared with the store in memory."""
+        return sqlite_opener(self.folder)
 
     @initialize()
     def open(self) -> None:
-        for opener in (memory_opener(), sqlite_opener(self.folder)):
+        for opener in (memory_opener(), self.opener()):
             self.stores.append(self.do(self.stack.enter_async_context(opener())))
         self.ids: list[int] = self.both(lambda it: it.topic("t", PARTITIONS))
 
@@ -83,7 +93,8 @@ class TwoWriters(RuleBasedStateMachine):
             ends[index] += records
         blob_id, self.next_blob = self.next_blob, self.next_blob + 1
         self.now += 1
-        return AppendCommit(blob_id, entries, b"bytes" if inline else None, durable, self.now), claims
+        new = -1 if inline else 100
+        return AppendCommit(blob_id, entries, b"bytes" if inline else None, durable, self.now, new), claims
 
     def _learn(self, writer: int, claims: list[tuple[int, int, int]], results: Any) -> None:
         for (index, base, records), result in zip(claims, results, strict=True):
@@ -99,7 +110,7 @@ class TwoWriters(RuleBasedStateMachine):
     @rule(flush=FLUSH)
     def append(self, flush: Any) -> None:
         commit, claims = self._commit(flush)
-        self._learn(flush[0], claims, self.both(lambda it: submit(it.log, commit)))
+        self._learn(flush[0], claims, self.both(lambda it: submit(self.of(flush[0], it).log, commit)))
 
     @rule(flushes=st.lists(FLUSH, min_size=2, max_size=6))
     def append_at_once(self, flushes: list[Any]) -> None:
@@ -210,6 +221,42 @@ class TwoWriters(RuleBasedStateMachine):
                 assert row.log_start_offset == row.end_offset
 
 
+class TwoBrokers(TwoWriters):
+    """The two writers are brokers of their own, each with its engine on the same database."""
+
+    servers: Servers
+    version = 16
+
+    def opener(self) -> Any:
+        server = self.servers[self.version]
+        return postgres_opener(server.url(server.database()))
+
+    @initialize()
+    def open(self) -> None:
+        super().open()
+        engine = self.stores[1].engine
+        assert isinstance(engine, PostgresEngine)
+        peer = postgres_opener(engine.address.url)
+        self.peer: Stores = self.do(self.stack.enter_async_context(peer()))
+
+    def of(self, writer: int, it: Stores) -> Stores:
+        return self.peer if writer and it is self.stores[1] else it
+
+
+class TwoBrokersOn18(TwoBrokers):
+    version = 18
+
+
+@pytest.fixture(autouse=True)
+def servers(postgres_servers: Servers) -> None:
+    TwoBrokers.servers = postgres_servers
+
+
+TestTwoBrokers = pytest.mark.slow(TwoBrokers.TestCase)
+TestTwoBrokersOn18 = pytest.mark.slow(TwoBrokersOn18.TestCase)
+TestTwoBrokers.settings = TestTwoBrokersOn18.settings = settings(
+    max_examples=5, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
 TestTwoWriters = pytest.mark.slow(TwoWriters.TestCase)
 TestTwoWriters.settings = settings(
     max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)

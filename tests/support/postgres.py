@@ -117,6 +117,23 @@ class Postgres:
         return name
 
 
+class Servers:
+    """One of each version."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, Postgres] = {}
+
+    def __getitem__(self, version: int) -> Postgres:
+        if version not in self._running:
+            self._running[version] = Postgres(version)
+            self._running[version].start()
+        return self._running[version]
+
+    def remove(self) -> None:
+        for server in self._running.values():
+            server.remove()
+
+
 async def waiting_for_locks(connection: Any) -> int:
     """How many statements in the database of this asyncpg connection wait for a lock."""
     await connection.execute("SELECT pg_stat_clear_snapshot()")  # in a transaction the first look would last

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from support.aio import run
-from support.stores import entry, sqlite_opener
+from support.postgres import Postgres
+from support.stores import entry, postgres_opener, sqlite_opener
 
 import moldau
 from moldau import faults
@@ -149,7 +150,7 @@ def test_what_counts_as_bare(tmp_path: Path, body: str, bare: bool) -> None:
     assert bool(bare_of(functions([file]))) is bare
 
 
-def test_every_point_is_passed(tmp_path: Path) -> None:
+def test_every_point_is_passed(tmp_path: Path, postgres: Postgres) -> None:
     seen: set[str] = set()
     faults.record(seen)
 
@@ -159,6 +160,10 @@ def test_every_point_is_passed(tmp_path: Path) -> None:
             (p,) = await it.topic()
             await it.append(entry(p, 0))
             await it.engine.checkpoint()
+        async with postgres_opener(postgres.url(postgres.database()))() as it:
+            (p,) = await it.topic()
+            await it.append(entry(p, 0))
+            await it.groups.write([], [], [])
         blobs = LocalBlobs(tmp_path / "blobs")
         loop = asyncio.get_running_loop()
         await blobs.create(1)

@@ -4,6 +4,15 @@
 -- A commit that changes nothing: once it is synced and replicated, so is every earlier one.
 UPDATE sequence SET next_value = next_value WHERE name = 'partition_id';
 
+-- name: partition_stays
+-- Not FOR KEY SHARE of the row: beside such a lock two appends that want the same hot row can deadlock, for each UPDATE then looks at the
+-- version of its snapshot again, behind whoever waits for the newest one.
+SELECT pg_advisory_xact_lock_shared(1296845892, :partition_id);
+
+-- name: partition_dead_lock
+-- After those who hold the shared lock.
+SELECT pg_advisory_xact_lock(1296845892, :partition_id);
+
 -- name: store_now
 -- The store's clock, in ms.
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);

@@ -76,6 +76,7 @@ class SqlMaintenanceStore:
 
     async def write_snapshot(self, partition_id: int, offset: int, packed: bytes) -> None:
         async def body(tx: Tx) -> None:
+            await tx.run("partition_stays", partition_id=partition_id)
             await tx.run("snapshot_put", partition_id=partition_id, at_offset=offset, packed=packed)
 
         await self._engine.write(body)

@@ -15,8 +15,8 @@ WHERE e.partition_id = :partition_id AND e.last_offset BETWEEN :first_offset AND
 ORDER BY e.last_offset LIMIT :limit {FOR UPDATE OF e};
 
 -- name: partition_stays
--- While extents are replaced, nobody purges their partition.
-SELECT partition_id FROM partition WHERE partition_id = :partition_id {FOR KEY SHARE};
+-- Until the end of the transaction nobody purges the partition (with one writer at a time, that is so).
+SELECT partition_id FROM partition WHERE partition_id = :partition_id;
 
 -- name: extents_delete_run
 -- All rows of a run.
@@ -80,7 +80,7 @@ UPDATE partition SET bytes_total = bytes_total + :bytes WHERE partition_id = :pa
 
 -- name: snapshot_put
 -- The newest fold replaces the one before, unless the partition is dead.
-INSERT INTO view_snapshot (partition_id, at_offset, packed) SELECT partition_id, :at_offset, :packed FROM partition WHERE partition_id = :partition_id AND alive = 1 {FOR KEY SHARE}
+INSERT INTO view_snapshot (partition_id, at_offset, packed) SELECT partition_id, :at_offset, :packed FROM partition WHERE partition_id = :partition_id AND alive = 1
 ON CONFLICT (partition_id) DO UPDATE SET at_offset = excluded.at_offset, packed = excluded.packed
 WHERE view_snapshot.at_offset <= excluded.at_offset;
 
@@ -93,8 +93,8 @@ DELETE FROM view_snapshot WHERE partition_id = :partition_id;
 SELECT partition_id FROM partition WHERE alive = 0 ORDER BY partition_id LIMIT :limit;
 
 -- name: partition_dead_lock
--- It is about to lose its last row.
-SELECT partition_id FROM partition WHERE partition_id = :partition_id AND alive = 0 {FOR UPDATE};
+-- It is about to lose its last row: nobody is in the middle of a change to it any more.
+SELECT partition_id FROM partition WHERE partition_id = :partition_id AND alive = 0;
 
 -- name: partition_delete
 -- The last row of a dead partition.
