@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moldau.clock import Clock, now_ms, steady_ms
+from moldau.cluster.member import Member
+from moldau.cluster.membership import Membership
 from moldau.coordination.config import GroupConfig
 from moldau.coordination.coordinator import GroupCoordinator
 from moldau.log.appender import Appender
@@ -20,6 +22,7 @@ from moldau.log.journal import Journal
 from moldau.log.journaled_store import JournaledStore
 from moldau.log.lookup import Lookup
 from moldau.log.reader import Reader
+from moldau.log.refresher import Refresher
 from moldau.log.replay import Replay
 from moldau.log.retention import Retainer
 from moldau.log.segment_builder import SegmentBuilder
@@ -116,7 +119,8 @@ class Node:
         broker.topic_store = SqlTopicStore(self.engine)
         broker.log_store = log_store
         broker.cluster = await cluster_store.load_cluster()
-        await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
+        incarnation = await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
+        broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))
         settings = options.settings or Settings.load(env={})
         broker.configs = Configs(settings, options.node_id, cluster_store, broker.topic_store)
         await broker.configs.load()
@@ -124,6 +128,7 @@ class Node:
         await broker.catalog.load()
         broker.cache = cache
         broker.views = Views(log_store, cache, options.views_max)
+        broker.refresher = Refresher(None, broker.views)
         broker.reader = Reader(log_store, self.blobs, cache)
         broker.lookup = Lookup(log_store, broker.reader)
         broker.appender = Appender(

@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from moldau.clock import Clock
+    from moldau.cluster.membership import Membership
     from moldau.coordination.coordinator import GroupCoordinator
+    from moldau.coordination.shards import GroupShards
     from moldau.log.appender import Appender
     from moldau.log.lookup import Lookup
     from moldau.log.reader import Reader
+    from moldau.log.refresher import Refresher
     from moldau.log.tail_cache import TailCache
     from moldau.log.view import PartitionView
     from moldau.log.views import Views
@@ -67,6 +70,8 @@ class Broker:
     configs: Configs
     cache: TailCache
     views: Views
+    refresher: Refresher
+    members: Membership
     appender: Appender
     reader: Reader
     lookup: Lookup
@@ -78,10 +83,21 @@ class Broker:
     purgatory: Purgatory
     metrics: Metrics
     outbox: Outbox
-    groups: GroupCoordinator
+    groups: GroupCoordinator | GroupShards
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def told_of(self, endpoint: Endpoint) -> list[tuple[int, str, int, str | None]]:
+        """(node id, host, port, rack) of every broker, as the clients of that listener reach it."""
+        told = []
+        for member in self.members.live:
+            where = member.endpoint(endpoint.listener)
+            if member is self.members.me:
+                where = (endpoint.host, endpoint.port)
+            if where is not None:
+                told.append((member.node_id, *where, member.rack))
+        return told
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task until it is done."""

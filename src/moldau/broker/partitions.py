@@ -26,12 +26,12 @@ class PartitionError(Exception):
 
 
 async def view_of(broker: Broker, name: str, index: int, current_leader_epoch: int = NO_EPOCH) -> PartitionView:
-    """Raises PartitionError: unknown, fenced or too new an epoch (if one is given), or the store does not answer."""
+    """With all that was committed before this call. Raises PartitionError: unknown, fenced or too new an epoch (if one is given), or the store does not answer."""
     topic = broker.catalog.by_name.get(name)
     if topic is None or not 0 <= index < len(topic.partition_ids):
         raise PartitionError(error_codes.UNKNOWN_TOPIC_OR_PARTITION)
     try:
-        view = await broker.views.load(topic.partition_ids[index])
+        view = await broker.refresher.refresh(topic.partition_ids[index])
     except StoreError as error:
         raise PartitionError(error_codes.KAFKA_STORAGE_ERROR) from error
     if view is None:

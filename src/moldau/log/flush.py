@@ -15,7 +15,18 @@ Batch = bytearray | memoryview
 class Append:
     """One batch on its way into the log. `done(self)` is called once, on the loop, with the result in the fields."""
 
-    __slots__ = ("base_offset", "batch", "done", "durable", "error_code", "error_message", "header", "retries", "view")
+    __slots__ = (
+        "base_offset",
+        "batch",
+        "done",
+        "durable",
+        "error_code",
+        "error_message",
+        "header",
+        "refreshed",
+        "retries",
+        "view",
+    )
 
     def __init__(
         self, view: PartitionView, batch: Batch, header: BatchHeader, durable: bool, done: Callable[[Append], None]
@@ -29,6 +40,7 @@ class Append:
         self.error_message: str | None = None
         self.base_offset = -1
         self.retries = 0
+        self.refreshed = False  # its refusal was decided on a fresh view
 
     def fail(self, error_code: int, message: str | None) -> None:
         """Answer with an error."""

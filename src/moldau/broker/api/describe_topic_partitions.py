@@ -63,10 +63,10 @@ async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsRes
                 partitions=[
                     DescribeTopicPartitionsResponsePartition(
                         partition_index=index,
-                        leader_id=broker.node_id,
+                        leader_id=broker.members.leader_of(topic.partition_ids[index]),
                         leader_epoch=broker.leader_epoch_of(topic.partition_ids[index]),
-                        replica_nodes=[broker.node_id],
-                        isr_nodes=[broker.node_id],
+                        replica_nodes=broker.members.replicas_of(topic.partition_ids[index], 1),
+                        isr_nodes=broker.members.replicas_of(topic.partition_ids[index], 1),
                         eligible_leader_replicas=[],
                         last_known_elr=[],
                     )

@@ -183,8 +183,12 @@ class _Fetch:
         for partition in self.partitions:
             partition_id = self._partition_id(partition)
             if partition_id >= 0:
+                view = self.broker.views.get(partition_id)
                 try:
-                    await self.broker.views.load(partition_id)
+                    if view is not None and self._may_be_stale(view, partition):
+                        await self.broker.refresher.refresh(partition_id)
+                    else:
+                        await self.broker.views.load(partition_id)
                 except StoreError:
                     continue
         views = self._resolve(final=True)
@@ -228,6 +232,8 @@ class _Fetch:
                     return None
                 views.append(error_codes.KAFKA_STORAGE_ERROR)
                 continue
+            if not final and self._may_be_stale(view, partition):
+                return None
             views.append(error_codes.NOT_LEADER_OR_FOLLOWER if follower else self._check(view, partition) or view)
         return views
 
@@ -236,6 +242,12 @@ class _Fetch:
         message: FetchRequest = self.request.message
         state = message.replica_state
         return message.replica_id >= 0 or (state is not None and state.replica_id >= 0)
+
+    def _may_be_stale(self, view: PartitionView, partition: SessionPartition) -> bool:
+        """Whether another broker may have written what the view lacks: then it is asked for before anything is refused (rule 1)."""
+        if not self.broker.refresher.shared:
+            return False
+        return partition.fetch_offset > view.high_watermark or 0 <= partition.leader_epoch != view.leader_epoch
 
     def _check(self, view: PartitionView, partition: SessionPartition) -> int:
         epoch = partition.leader_epoch

@@ -1,6 +1,6 @@
-"""FindCoordinator 0-6: this broker coordinates all groups (KIP-699 batches from 4; KIP-890 5; KIP-932 share keys in 6).
+"""FindCoordinator 0-6: which broker coordinates a group, this one where there is no other (KIP-699 batches from 4; KIP-890 5; KIP-932 share keys in 6).
 
-Key types: 0 group, 1 transactional id, 2 share group's partition. Groups are answered with this broker. The other two have no
+Key types: 0 group, 1 transactional id, 2 share group's partition. A group is at the broker that is named for its shard. The other two have no
 coordinator here: INVALID_REQUEST, which clients take as final, as Kafka says for a key type that it does not serve; the retriable
 COORDINATOR_NOT_AVAILABLE would make them wait for something that does not come.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moldau.coordination.shard_store import shard_of
 from moldau.protocol import error_codes
 from moldau.protocol.messages.find_coordinator import Coordinator, FindCoordinatorRequest, FindCoordinatorResponse
 
@@ -44,5 +45,8 @@ def _coordinator(broker: Broker, request: Request, key: str, key_type: int) -> C
             error_code=error_codes.INVALID_REQUEST,
             error_message=f"{what} not served by this broker",
         )
-    endpoint = request.peer.endpoint
-    return Coordinator(key=key, node_id=broker.node_id, host=endpoint.host, port=endpoint.port)
+    named = broker.members.leader_of(shard_of(key))
+    for node_id, host, port, _ in broker.told_of(request.peer.endpoint):
+        if node_id == named:
+            return Coordinator(key=key, node_id=node_id, host=host, port=port)
+    return Coordinator(key=key, node_id=-1, port=-1, error_code=error_codes.COORDINATOR_NOT_AVAILABLE)

@@ -67,7 +67,7 @@ async def _partition(
     if timestamp < EARLIEST_PENDING_UPLOAD or version < _SINCE_VERSION.get(timestamp, 0):
         return _error(partition, error_codes.UNSUPPORTED_VERSION)
     try:
-        view = await broker.views.load(topic.partition_ids[index])
+        view = await broker.refresher.refresh(topic.partition_ids[index])
         if view is None:
             return _error(partition, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
         if partition.current_leader_epoch != NO_EPOCH and partition.current_leader_epoch != view.leader_epoch:

@@ -56,10 +56,10 @@ async def handle(broker: Broker, request: Request) -> MetadataResponse:
                 assert each.name is not None
                 allow = request.version < 4 or message.allow_auto_topic_creation
                 answers.append(await _by_name(broker, each.name, allow, with_operations))
-    endpoint = request.peer.endpoint
     return MetadataResponse(
         brokers=[
-            MetadataResponseBroker(node_id=broker.node_id, host=endpoint.host, port=endpoint.port, rack=broker.rack)
+            MetadataResponseBroker(node_id=node_id, host=host, port=port, rack=rack)
+            for node_id, host, port, rack in broker.told_of(request.peer.endpoint)
         ],
         cluster_id=broker.cluster.cluster_id,
         controller_id=broker.node_id,
@@ -102,7 +102,6 @@ async def _by_name(broker: Broker, name: str, allow: bool, with_operations: bool
 
 
 def _topic(broker: Broker, topic: Topic, with_operations: bool) -> MetadataResponseTopic:
-    node = broker.node_id
     return MetadataResponseTopic(
         error_code=error_codes.NONE,
         name=topic.name,
@@ -112,10 +111,10 @@ def _topic(broker: Broker, topic: Topic, with_operations: bool) -> MetadataRespo
             MetadataResponsePartition(
                 error_code=error_codes.NONE,
                 partition_index=index,
-                leader_id=node,
+                leader_id=broker.members.leader_of(partition_id),
                 leader_epoch=broker.leader_epoch_of(partition_id),
-                replica_nodes=[node],
-                isr_nodes=[node],
+                replica_nodes=broker.members.replicas_of(partition_id, 1),
+                isr_nodes=broker.members.replicas_of(partition_id, 1),
             )
             for index, partition_id in enumerate(topic.partition_ids)
         ],
