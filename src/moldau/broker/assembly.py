@@ -120,6 +120,7 @@ class Node:
         broker.log_store = log_store
         broker.cluster = await cluster_store.load_cluster()
         incarnation = await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
+        broker.peers = None
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))
         settings = options.settings or Settings.load(env={})
         broker.configs = Configs(settings, options.node_id, cluster_store, broker.topic_store)

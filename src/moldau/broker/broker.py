@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from moldau.clock import Clock
     from moldau.cluster.membership import Membership
+    from moldau.cluster.peers import Peers
     from moldau.coordination.coordinator import GroupCoordinator
     from moldau.coordination.shards import GroupShards
     from moldau.log.appender import Appender
@@ -72,6 +73,7 @@ class Broker:
     views: Views
     refresher: Refresher
     members: Membership
+    peers: Peers | None
     appender: Appender
     reader: Reader
     lookup: Lookup

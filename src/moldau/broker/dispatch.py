@@ -22,6 +22,7 @@ from struct import Struct
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from moldau.cluster.notes import PEER_API, unpack
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.errors import ProtocolError
 from moldau.protocol.registry import request_class
@@ -140,6 +141,9 @@ class Dispatcher:
         advertised = served.VERSIONS.get(api_key)
         try:
             if advertised is None:
+                if api_key == PEER_API and self.broker.peers is not None:
+                    self._note(frame, correlation_id, client_length, reply)
+                    return
                 raise ProtocolError(f"api key {api_key} ({api_keys.name(api_key)}) is not served")
             if not advertised[0] <= version <= advertised[1]:
                 if api_key == api_keys.API_VERSIONS:
@@ -197,6 +201,16 @@ class Dispatcher:
         self.broker.metrics.request(request.api_key, request.started)
         self.broker.metrics.response(request.api_key, response)
         reply.send(buffers)
+
+    def _note(self, frame: bytearray, correlation_id: int, client_length: int, reply: Reply) -> None:
+        """What another broker tells (`moldau.cluster.notes`). Raises ProtocolError."""
+        assert self.broker.peers is not None
+        try:
+            note = unpack(memoryview(frame)[10 + max(client_length, 0) :])
+        except ValueError as error:
+            raise ProtocolError(str(error)) from error
+        self.broker.peers.received(note)
+        reply.send([_LENGTH_AND_ID.pack(4, correlation_id)])
 
     def _refuse_api_versions(self, correlation_id: int, reply: Reply) -> None:
         from moldau.protocol.messages.api_versions import ApiVersion, ApiVersionsResponse
