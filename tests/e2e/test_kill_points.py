@@ -90,6 +90,11 @@ ELSEWHERE = {
     "server.backup.replay",
     "server.restore.file",
     "server.restore.forward",
+    "metadata.postgres.append",  # no command serves on PostgreSQL yet: tests/contract/test_postgres_lost_replies.py, tests/unit/test_faults.py
+    "metadata.postgres.begin",
+    "metadata.postgres.commit",
+    "metadata.postgres.committed",
+    "metadata.postgres.group",
 }
 
 
