@@ -119,12 +119,16 @@ def _run(work: Callable[[Told], T]) -> T:
     from moldau.server.copying import BackupError
     from moldau.server.data_dir import DataDirError
 
-    logging.getLogger("moldau").setLevel(logging.ERROR)  # a section that is being written is nothing to warn of here
+    logger = logging.getLogger("moldau")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # a section that is being written is nothing to warn of here
     try:
         with _bars() as told:
             return work(told)
     except (BackupError, DataDirError, StoreError, BlobError, OSError) as error:
         raise CliError(str(error)) from error
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager
