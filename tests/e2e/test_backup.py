@@ -24,7 +24,6 @@ from test_power_cuts import copy_killed, put_at_rest
 from moldau import faults
 from moldau.blobs import hold
 from moldau.broker import upkeep
-from moldau.broker.options import Options
 from moldau.cli.main import root
 from moldau.log import journal
 from moldau.server import backup
@@ -39,16 +38,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     faults.watch(None)
     faults.arm("")
-
-
-def options() -> Options:
-    made = Options()
-    made.tail_cache_bytes = 100_000
-    made.retention_check_ms = 1
-    made.segment_build_age_ms = 0
-    made.inline_max_bytes = 1024
-    made.segment_min_bytes, made.segment_max_bytes = 200_000, 400_000
-    return made
 
 
 def moldau(*words: Any) -> Result:
@@ -103,7 +92,7 @@ def test_under_load(tmp_path: Path, seed: int) -> None:
     load = Workload(acks=(-1, -1, 1))
     backups: list[tuple[Promises, Path]] = []
     enough = threading.Event()
-    with BrokerThread(options(), tmp_path / "data") as broker:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker:
         load.prepare(broker.bootstrap)
         worker = threading.Thread(target=load.work, args=(broker.bootstrap, 1 << 30, enough.is_set))
         worker.start()
@@ -125,7 +114,7 @@ def test_under_load(tmp_path: Path, seed: int) -> None:
         data = folder.with_suffix(".restored")
         done("restore", folder, "--data", data)
         deep_look(data)
-        with BrokerThread(options(), data) as broker:
+        with BrokerThread(small_broker.options(), data) as broker:
             promises.check(broker.bootstrap)
             with Talker(broker.bootstrap) as wire:
                 assert wire.leader_epoch(TOPIC) > epoch
@@ -152,7 +141,7 @@ def test_a_group_is_never_past_the_end_of_the_log(tmp_path: Path) -> None:
 
     folders = [tmp_path / f"backup{number}" for number in range(4)]
     promised = []
-    with BrokerThread(options(), tmp_path / "data") as broker:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker:
         with Talker(broker.bootstrap) as wire:
             wire.create_topic(TOPIC)
         worker = threading.Thread(target=work, args=(broker.bootstrap,))
@@ -169,7 +158,7 @@ def test_a_group_is_never_past_the_end_of_the_log(tmp_path: Path) -> None:
     for folder, at_least in zip(folders, promised, strict=True):
         data = folder.with_suffix(".restored")
         done("restore", folder, "--data", data)
-        with BrokerThread(options(), data) as broker, Talker(broker.bootstrap) as wire:
+        with BrokerThread(small_broker.options(), data) as broker, Talker(broker.bootstrap) as wire:
             found = wire.read_all(TOPIC, 0)
             assert [(offset, value.rstrip(b"x")) for offset, value in found] == [
                 (n, b"%d" % n) for n in range(len(found))
@@ -179,7 +168,7 @@ def test_a_group_is_never_past_the_end_of_the_log(tmp_path: Path) -> None:
 
 def test_an_ordinary_client_goes_on(tmp_path: Path) -> None:
     """An idempotent producer and a group of librdkafka's, before and after."""
-    with BrokerThread(options(), tmp_path / "data") as broker:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker:
         produce(broker.bootstrap, range(1000))
         assert consume(broker.bootstrap, 400) == list(range(400))
         created = done("backup", tmp_path / "backup", "--data", tmp_path / "data")
@@ -187,7 +176,7 @@ def test_an_ordinary_client_goes_on(tmp_path: Path) -> None:
         consume(broker.bootstrap, 600)
     restored = done("restore", tmp_path / "backup", "--data", tmp_path / "new")
     assert restored["cluster_id"] == created["cluster_id"]
-    with BrokerThread(options(), tmp_path / "new") as broker:
+    with BrokerThread(small_broker.options(), tmp_path / "new") as broker:
         produce(broker.bootstrap, range(1000, 1200))
         assert consume(broker.bootstrap, 800) == list(range(400, 1200))
 
@@ -220,14 +209,14 @@ def consume(bootstrap: str, count: int) -> list[int]:
 
 
 def test_what_was_sent_again_is_told_its_old_place(tmp_path: Path) -> None:
-    with BrokerThread(options(), tmp_path / "data") as broker, Talker(broker.bootstrap) as wire:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker, Talker(broker.bootstrap) as wire:
         wire.create_topic(TOPIC)
         producer = wire.producer_id()[:2]
         for sequence in range(8):
             wire.produce(TOPIC, 0, batch_of([b"%d" % sequence], producer, sequence))
         done("backup", tmp_path / "backup", "--data", tmp_path / "data")
     done("restore", tmp_path / "backup", "--data", tmp_path / "new")
-    with BrokerThread(options(), tmp_path / "new") as broker, Talker(broker.bootstrap) as wire:
+    with BrokerThread(small_broker.options(), tmp_path / "new") as broker, Talker(broker.bootstrap) as wire:
         again = wire.produce(TOPIC, 0, batch_of([b"7"], producer, 7))
         assert (again.error_code, again.base_offset) == (0, 7)
         assert wire.produce(TOPIC, 0, batch_of([b"8"], producer, 8)).base_offset == 8
@@ -250,7 +239,7 @@ def test_of_a_stopped_and_of_a_killed_broker(tmp_path: Path, applied: bool) -> N
             "metadata.sqlite",
             "metadata.sum",
         }
-        with BrokerThread(options(), tmp_path / f"{name}.new") as broker, Talker(broker.bootstrap) as wire:
+        with BrokerThread(small_broker.options(), tmp_path / f"{name}.new") as broker, Talker(broker.bootstrap) as wire:
             assert [value[:1] for _, value in wire.read_all(TOPIC, 0)] == [b"0", b"1", b"2"]
 
 
@@ -265,7 +254,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_what_the_broker_does_between_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blobs that the copied rows name are sealed, and everything in them is deleted, before they are copied."""
-    with BrokerThread(options(), tmp_path / "data") as broker, Talker(broker.bootstrap) as wire:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker, Talker(broker.bootstrap) as wire:
         wire.create_topic(TOPIC)
         for n in range(20):
             assert wire.produce(TOPIC, 0, batch_of([b"%d" % n + b"x" * LARGE])).error_code == 0
@@ -288,7 +277,7 @@ def test_what_the_broker_does_between_the_steps(tmp_path: Path, monkeypatch: pyt
             assert time.monotonic() < deadline, "collection does not go on"
             time.sleep(0.05)
     done("restore", tmp_path / "backup", "--data", tmp_path / "new")
-    with BrokerThread(options(), tmp_path / "new") as broker, Talker(broker.bootstrap) as wire:
+    with BrokerThread(small_broker.options(), tmp_path / "new") as broker, Talker(broker.bootstrap) as wire:
         assert wire.read_all(TOPIC, 0) == there
         assert wire.topics() == [TOPIC]
 
@@ -297,7 +286,7 @@ def test_rows_that_wait_are_copied_as_sections(tmp_path: Path, monkeypatch: pyte
     """All of it is beyond the rows, in several blobs; more comes between the copies of two of them."""
     monkeypatch.setattr(journal, "APPLY_SECONDS", 3600)
     monkeypatch.setattr(upkeep, "_TICK_SECONDS", 3600)
-    with BrokerThread(options(), tmp_path / "data") as broker, Talker(broker.bootstrap) as wire:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker, Talker(broker.bootstrap) as wire:
         wire.create_topic(TOPIC)
         sent = [b"%d" % n for n in range(30)]
 
@@ -315,7 +304,7 @@ def test_rows_that_wait_are_copied_as_sections(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(backup, "copy_file", copy)
         done("backup", tmp_path / "backup", "--data", tmp_path / "data")
     done("restore", tmp_path / "backup", "--data", tmp_path / "new")
-    with BrokerThread(options(), tmp_path / "new") as broker, Talker(broker.bootstrap) as wire:
+    with BrokerThread(small_broker.options(), tmp_path / "new") as broker, Talker(broker.bootstrap) as wire:
         values = [value.split()[0] for _, value in wire.read_all(TOPIC, 0)]
         assert values[: len(sent)] == sent
         assert set(values[len(sent) :]) <= {b"later"}
@@ -454,7 +443,7 @@ def test_wrong_places(tmp_path: Path, killed: Path) -> None:
     assert [file.name for file in full.iterdir()] == ["something"]
     assert moldau("restore", tmp_path / "nowhere").exit_code == 2
     assert moldau("restore", killed / "backup", "--check", "--data", full).exit_code == 2
-    with BrokerThread(options(), tmp_path / "served"):
+    with BrokerThread(small_broker.options(), tmp_path / "served"):
         assert "is a data directory" in refused("restore", killed / "backup", "--data", tmp_path / "served")
 
 
@@ -550,7 +539,7 @@ def test_no_room(tmp_path: Path, killed: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_two_at_a_time(tmp_path: Path) -> None:
     """And a hold ends with who has it."""
     load = Workload(sizes=(SMALL,), acks=(-1,))
-    with BrokerThread(options(), tmp_path / "data") as broker:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker:
         load.prepare(broker.bootstrap)
         load.work(broker.bootstrap, 20)
         words = [sys.executable, "-m", "moldau", "backup", "--data", str(tmp_path / "data")]

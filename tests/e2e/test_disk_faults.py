@@ -19,7 +19,6 @@ from support.workload import Refused, Workload, deep_look
 from test_kill_points import OF_GARBAGE, WHILE_SERVING
 
 from moldau import faults
-from moldau.broker.options import Options
 from moldau.protocol import error_codes
 from moldau.testing import BrokerThread
 
@@ -41,16 +40,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     faults.arm("")
     faults.record(None)
-
-
-def options() -> Options:
-    made = Options()
-    made.tail_cache_bytes = 100_000
-    made.retention_check_ms = 1
-    made.segment_build_age_ms = 0
-    made.inline_max_bytes = 1024
-    made.segment_min_bytes, made.segment_max_bytes = 200_000, 400_000
-    return made
 
 
 def try_all(load: Workload, wire: Talker, rounds: int) -> dict[str, set[int]]:
@@ -79,7 +68,7 @@ def wait_until_well(load: Workload, wire: Talker, seconds: float = 10) -> None:
 @pytest.mark.parametrize("point", sorted(WHILE_SERVING))
 def test_a_fault_while_serving(tmp_path: Path, point: str, action: str) -> None:
     load = Workload(large_topic="short", acks=(-1, -1, 1)) if point in OF_GARBAGE else Workload()
-    with BrokerThread(options(), tmp_path / "data") as broker, Talker(broker.bootstrap) as wire:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker, Talker(broker.bootstrap) as wire:
         load.prepare(broker.bootstrap)
         assert try_all(load, wire, 2) == {}
         seen: set[str] = set()
@@ -101,7 +90,7 @@ def test_a_fault_while_serving(tmp_path: Path, point: str, action: str) -> None:
         wait_until_well(load, wire)
         load.check(broker.bootstrap)
     deep_look(tmp_path / "data")
-    with BrokerThread(options(), tmp_path / "data") as broker:
+    with BrokerThread(small_broker.options(), tmp_path / "data") as broker:
         load.check(broker.bootstrap)
 
 
@@ -160,7 +149,7 @@ def fill(disk: Path) -> None:
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(20 << 20))
     load = Workload()
-    with BrokerThread(options(), disk / "data") as broker, Talker(broker.bootstrap) as wire:
+    with BrokerThread(small_broker.options(), disk / "data") as broker, Talker(broker.bootstrap) as wire:
         load.prepare(broker.bootstrap)
         refused: dict[str, set[int]] = {}
         deadline = time.monotonic() + 30

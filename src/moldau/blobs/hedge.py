@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from .retry import RetryBudget
+
 RECENT: Final = 128
 """Durations remembered of each class of sizes."""
 KNOWN_MIN: Final = 20
@@ -26,13 +28,13 @@ _REFRESH = 8
 class Hedges:
     """`delay` for a read that begins, `spend` when that has passed, `took` when it is done."""
 
-    __slots__ = ("_delays", "_fresh", "_recent", "saved")
+    __slots__ = ("_budget", "_delays", "_fresh", "_recent")
 
     def __init__(self) -> None:
         self._recent: tuple[deque[float], ...] = tuple(deque(maxlen=RECENT) for _ in range(len(_SIZES) + 1))
         self._delays: list[float | None] = [None] * len(self._recent)
         self._fresh = [0] * len(self._recent)
-        self.saved = 1.0
+        self._budget = RetryBudget(SHARE, SAVED_MAX, saved=1.0)
 
     def delay(self, length: int) -> float | None:
         """Seconds after which a read of that length is late; None: not known yet."""
@@ -43,7 +45,7 @@ class Hedges:
         at = _size_class(length)
         recent = self._recent[at]
         recent.append(seconds)
-        self.saved = min(SAVED_MAX, self.saved + SHARE)
+        self._budget.earn()
         self._fresh[at] += 1
         if len(recent) >= KNOWN_MIN and self._fresh[at] >= _REFRESH:
             self._fresh[at] = 0
@@ -51,10 +53,7 @@ class Hedges:
 
     def spend(self) -> bool:
         """Whether one more second request may be sent."""
-        if self.saved < 1:
-            return False
-        self.saved -= 1
-        return True
+        return self._budget.spend()
 
 
 def _size_class(length: int) -> int:

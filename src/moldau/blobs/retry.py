@@ -20,19 +20,21 @@ WAIT_SECONDS_MAX: Final = 2.0
 
 
 class RetryBudget:
-    """Retries that may still be spent."""
+    """Requests that may be sent once more: `saved` of them now, `earned` by each success, `most` in all."""
 
-    __slots__ = ("saved",)
+    __slots__ = ("_earned", "_most", "saved")
 
-    def __init__(self) -> None:
-        self.saved = SAVED_MAX
+    def __init__(self, earned: float = EARNED, most: float = SAVED_MAX, saved: float = SAVED_MAX) -> None:
+        self._earned = earned
+        self._most = most
+        self.saved = saved
 
     def earn(self) -> None:
         """A request succeeded."""
-        self.saved = min(SAVED_MAX, self.saved + EARNED)
+        self.saved = min(self._most, self.saved + self._earned)
 
     def spend(self) -> bool:
-        """Whether one more request may be sent again."""
+        """Whether one more may be."""
         if self.saved < 1:
             return False
         self.saved -= 1

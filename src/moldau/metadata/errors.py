@@ -33,9 +33,15 @@ class TopicMissing(StoreError):
 class LeaseLost(StoreError):
     """The lease that the write was made under has another epoch by now, or none. Nothing was written."""
 
+    def __init__(self, name: str, epoch: int) -> None:
+        super().__init__(f"the lease {name!r} of epoch {epoch} is lost")
+
 
 class BrokerFenced(StoreError):
     """A later start of the same node id, or somebody who forgot it, has taken this incarnation's place."""
+
+    def __init__(self, node_id: int) -> None:
+        super().__init__(f"broker {node_id} is registered with another incarnation, or not any more")
 
 
 class Conflict(StoreError):

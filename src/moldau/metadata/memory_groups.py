@@ -31,7 +31,7 @@ class MemoryGroupStore:
         guard: Guard | None = None,
     ) -> None:
         if guard is not None and not holds(self._state, guard):
-            raise LeaseLost(f"the lease {guard.name!r} of epoch {guard.epoch} is lost")
+            raise LeaseLost(*guard)
         for kind, group, key, value in records:
             if value is None:
                 self._records.pop((kind, group, key), None)

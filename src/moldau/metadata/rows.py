@@ -302,6 +302,14 @@ class PartitionSeen(NamedTuple):
     log_start_offset: int
     leader_epoch: int
 
+    def is_news(self, row: PartitionRow) -> bool:
+        """Whether the row says anything else, or that the partition is dead."""
+        return not row.alive or (row.end_offset, row.log_start_offset, row.leader_epoch) != self[1:]
+
+    def purged(self) -> PartitionRow:
+        """In place of a row that is not there any more."""
+        return PartitionRow(self.partition_id, bytes(16), -1, False)
+
 
 class Lease(NamedTuple):
     """Who holds it, since which change of owner (`epoch`), and for how long yet by the store's clock."""

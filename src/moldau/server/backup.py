@@ -41,8 +41,8 @@ from moldau.metadata.sqlite.online_copy import NamedBlob, copy_database, named_b
 from moldau.metadata.sqlite.wal_check import refuse_damaged_wal
 
 from .at_rest import check_sum
-from .checksum import Progress, checksum
-from .copying import BackupError, copy_file, filled, refuse_full, sync_names
+from .checksum import Progress, checksum, untold
+from .copying import SPARE_BYTES, BackupError, copy_file, filled, refuse_full, sync_file, sync_names
 from .data_dir import DataDir, DataDirError, DataDirInUse, check_format
 from .inspection import look_at
 from .manifest import Manifest, Stored
@@ -50,13 +50,10 @@ from .manifest import Manifest, Stored
 Told = Callable[[str, int], Progress]
 """Called with what begins and how many bytes it has; gives the `Progress` of it."""
 
-_SPARE_BYTES = 32 << 20
-"""Room for a log of the metadata while the copy is put in order."""
-
 
 def silent(what: str, total: int) -> Progress:
     """A `Told` that tells nobody."""
-    return lambda done: None
+    return untold
 
 
 def take_backup(data: Path, target: Path, now: int, told: Told = silent) -> Manifest:
@@ -74,8 +71,7 @@ def take_backup(data: Path, target: Path, now: int, told: Told = silent) -> Mani
         cluster_id, changed = asyncio.run(_put_in_order(target, told, power_kept=beside.power_kept))
         stored = _checksums(target, sizes, changed, told)
         size, crc = checksum(database, told("checksums", database.stat().st_size))
-        with open(database, "rb+") as file:
-            os.fsync(file.fileno())
+        sync_file(database)
         sync_names(target)
         manifest = Manifest(cluster_id, now, Stored(size, crc), stored)
         manifest.write(target)
@@ -114,7 +110,7 @@ def _copy_rows(source: Path, target: Path, told: Told, *, served: bool) -> None:
     def copied(now: int, total: int) -> None:
         nonlocal done
         if not progress:
-            refuse_full(target.parent, total + _SPARE_BYTES)
+            refuse_full(target.parent, total + SPARE_BYTES)
             progress.append(told("metadata", total))
         progress[0](now - done)
         done = now
@@ -144,7 +140,7 @@ def _copy_blobs(data: Path, target: Path, blobs: list[NamedBlob], told: Told) ->
         copy(blob.blob_id, size, told("journal", size))
     sealed = [blob for blob in blobs if blob.size >= 0]
     total = sum(blob.size for blob in sealed)
-    refuse_full(target, total + _SPARE_BYTES)
+    refuse_full(target, total + SPARE_BYTES)
     progress = told("records", total)
     for blob in sealed:
         copy(blob.blob_id, blob.size, progress)

@@ -17,6 +17,9 @@ _CHUNK_BYTES = 1 << 20
 _SYNC_BYTES = 32 << 20
 """Synced in pieces: a large sync would hold up those of a broker on the same disk."""
 
+SPARE_BYTES = 32 << 20
+"""Room for a log of the metadata while a copy is put in order."""
+
 
 class BackupError(Exception):
     """A backup or a restore that cannot be; the text says why and what to do."""
@@ -102,6 +105,12 @@ def refuse_full(target: Path, wanted: int) -> None:
         raise BackupError(
             f"{target} has room for {free} bytes, {wanted} are needed. Make room or choose another place."
         )
+
+
+def sync_file(file: Path) -> None:
+    """Make what is in the file durable. Raises OSError."""
+    with open(file, "rb+") as there:
+        os.fsync(there.fileno())
 
 
 def sync_names(target: Path) -> None:

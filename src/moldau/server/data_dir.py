@@ -110,13 +110,8 @@ class DataDir:
 
     def write_format(self) -> None:
         """Say which format is in here, so that it is there after a power cut. Raises OSError."""
-        temporary = self.path / "format.tmp"
         faults.hit("server.data_dir.format")
-        with open(temporary, "w", encoding="ascii") as out:
-            out.write(f"{FORMAT_VERSION} moldau-{VERSION}\n")
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, self.path / "format")
+        put_whole(self.path / "format", f"{FORMAT_VERSION} moldau-{VERSION}\n")
         faults.hit("server.data_dir.formatted")
         sync_folder(self.path)
         sync_folder(self.path.parent)
@@ -150,6 +145,16 @@ def boot_id() -> str:
         return _BOOT_ID.read_text("ascii").strip()
     except OSError:
         return ""
+
+
+def put_whole(file: Path, text: str) -> None:
+    """All of the text or nothing of it stands under that name, which is durable after `sync_folder`. Raises OSError."""
+    temporary = file.with_name(f"{file.name}.tmp")
+    with open(temporary, "w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(temporary, file)
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from moldau.records.crc import crc32c
 from moldau.version import VERSION
 
 from .copying import BackupError
-from .data_dir import sync_folder
+from .data_dir import put_whole, sync_folder
 
 NAME = "backup.json"
 VERSION_OF_BACKUPS = 1
@@ -53,14 +52,8 @@ class Manifest(NamedTuple):
         """Make a backup of what is in the folder, durably. Raises OSError."""
         document = {"backup": VERSION_OF_BACKUPS, **self._asdict()}
         document["checksum"] = _checksum(document)
-        temporary = folder / f"{NAME}.tmp"
         faults.hit("server.backup.manifest")
-        with open(temporary, "w", encoding="utf-8") as out:
-            json.dump(document, out, indent=1)
-            out.write("\n")
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, folder / NAME)
+        put_whole(folder / NAME, json.dumps(document, indent=1) + "\n")
         faults.hit("server.backup.named")
         sync_folder(folder)
 

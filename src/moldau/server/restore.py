@@ -8,7 +8,6 @@ been given out since are not given out again (`moldau.metadata.going_back`).
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ from moldau.metadata.sqlite.engine import SqliteEngine
 from .at_rest import write_sum
 from .backup import Told, refuse_problems, silent
 from .checksum import checksum
-from .copying import BackupError, copy_file, filled, refuse_full, sync_names
+from .copying import SPARE_BYTES, BackupError, copy_file, filled, refuse_full, sync_file, sync_names
 from .data_dir import DataDir
 from .manifest import Manifest, Stored, read_manifest
-
-_SPARE_BYTES = 32 << 20
 
 
 def _files(source: Path, manifest: Manifest) -> list[tuple[Path, Stored]]:
@@ -52,7 +49,7 @@ def restore(source: Path, data: Path, told: Told = silent) -> dict[str, Any]:
         raise BackupError(f"{data} is in the backup. Choose another directory with --data DIR.")
     folder = DataDir(data)
     with filled(data, folder):
-        refuse_full(data, manifest.bytes + _SPARE_BYTES)
+        refuse_full(data, manifest.bytes + SPARE_BYTES)
         progress = told("copy", manifest.bytes)
         for name, stored in _files(source, manifest):
             _refuse_missing(source / name, stored)
@@ -60,8 +57,7 @@ def restore(source: Path, data: Path, told: Told = silent) -> dict[str, Any]:
             _refuse_changed(source / name, copy_file(source / name, data / name, stored.size, progress), stored)
         told("check", 0)
         report = asyncio.run(_go_back(data))
-        with open(data / "metadata.sqlite", "rb+") as file:
-            os.fsync(file.fileno())
+        sync_file(data / "metadata.sqlite")
         sync_names(data)
         write_sum(data)
         folder.write_format()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from moldau.broker import topics
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 async def handle(broker: Broker, request: Request) -> CreatePartitionsResponse:
     message: CreatePartitionsRequest = request.message
-    names = [topic.name for topic in message.topics]
+    counts = Counter(topic.name for topic in message.topics)
     results = []
     # a topic that stands twice is answered once: refused
     for topic in {topic.name: topic for topic in message.topics}.values():
         try:
-            if names.count(topic.name) > 1:
+            if counts[topic.name] > 1:
                 raise topics.TopicError(error_codes.INVALID_REQUEST, "the topic stands twice in the request")
             await _grow(broker, topic, message.validate_only)
         except topics.TopicError as error:

@@ -63,14 +63,15 @@ async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsRes
                 partitions=[
                     DescribeTopicPartitionsResponsePartition(
                         partition_index=index,
-                        leader_id=broker.members.leader_of(topic.partition_ids[index]),
+                        leader_id=replicas[0],
                         leader_epoch=broker.leader_epoch_of(topic.partition_ids[index]),
-                        replica_nodes=broker.members.replicas_of(topic.partition_ids[index], 1),
-                        isr_nodes=broker.members.replicas_of(topic.partition_ids[index], 1),
+                        replica_nodes=replicas,
+                        isr_nodes=replicas,
                         eligible_leader_replicas=[],
                         last_known_elr=[],
                     )
                     for index in indexes
+                    for replicas in (broker.members.replicas_of(topic.partition_ids[index], 1),)
                 ],
                 topic_authorized_operations=TOPIC_OPERATIONS,
             )

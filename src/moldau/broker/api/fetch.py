@@ -185,10 +185,10 @@ class _Fetch:
             if partition_id >= 0:
                 view = self.broker.views.get(partition_id)
                 try:
-                    if view is not None and self._may_be_stale(view, partition):
-                        await self.broker.refresher.refresh(partition_id)
-                    else:
+                    if view is None:
                         await self.broker.views.load(partition_id)
+                    elif self._may_be_stale(view, partition):
+                        await self.broker.refresher.refresh(partition_id)
                 except StoreError:
                     continue
         views = self._resolve(final=True)
@@ -220,6 +220,7 @@ class _Fetch:
         views: list[PartitionView | int] = []
         get = self.broker.views.get
         follower = self._is_follower()
+        refreshes = self.broker.refresher.shared and not final
         for partition in self.partitions:
             partition_id = self._partition_id(partition)
             if partition_id < 0:
@@ -232,7 +233,7 @@ class _Fetch:
                     return None
                 views.append(error_codes.KAFKA_STORAGE_ERROR)
                 continue
-            if not final and self._may_be_stale(view, partition):
+            if refreshes and self._may_be_stale(view, partition):
                 return None
             views.append(error_codes.NOT_LEADER_OR_FOLLOWER if follower else self._check(view, partition) or view)
         return views
@@ -245,8 +246,6 @@ class _Fetch:
 
     def _may_be_stale(self, view: PartitionView, partition: SessionPartition) -> bool:
         """Whether another broker may have written what the view lacks: then it is asked for before anything is refused (rule 1)."""
-        if not self.broker.refresher.shared:
-            return False
         return partition.fetch_offset > view.high_watermark or 0 <= partition.leader_epoch != view.leader_epoch
 
     def _check(self, view: PartitionView, partition: SessionPartition) -> int:
@@ -426,7 +425,8 @@ class _Fetch:
             if view == error_codes.NOT_LEADER_OR_FOLLOWER and self.request.version >= 16:
                 partition_id = self._partition_id(partition)
                 leader = LeaderIdAndEpoch(
-                    leader_id=self.broker.node_id, leader_epoch=self.broker.leader_epoch_of(partition_id)
+                    leader_id=self.broker.members.leader_of(partition_id),
+                    leader_epoch=self.broker.leader_epoch_of(partition_id),
                 )
             return PartitionData(
                 partition_index=index,

@@ -23,7 +23,8 @@ GROUP, TRANSACTION = 0, 1
 async def handle(broker: Broker, request: Request) -> FindCoordinatorResponse:
     message: FindCoordinatorRequest = request.message
     keys = message.coordinator_keys if request.version >= 4 else [message.key]
-    found = [_coordinator(broker, request, key, message.key_type) for key in keys]
+    there = {node_id: (host, port) for node_id, host, port, _ in broker.told_of(request.peer.endpoint)}
+    found = [_coordinator(broker, there, key, message.key_type) for key in keys]
     if request.version >= 4:
         return FindCoordinatorResponse(coordinators=found)
     return FindCoordinatorResponse(
@@ -35,7 +36,8 @@ async def handle(broker: Broker, request: Request) -> FindCoordinatorResponse:
     )
 
 
-def _coordinator(broker: Broker, request: Request, key: str, key_type: int) -> Coordinator:
+def _coordinator(broker: Broker, there: dict[int, tuple[str, int]], key: str, key_type: int) -> Coordinator:
+    """`there`: where the client reaches each broker."""
     if key_type != GROUP:
         what = "transactions are" if key_type == TRANSACTION else f"key type {key_type} is"
         return Coordinator(
@@ -46,7 +48,7 @@ def _coordinator(broker: Broker, request: Request, key: str, key_type: int) -> C
             error_message=f"{what} not served by this broker",
         )
     named = broker.members.leader_of(shard_of(key))
-    for node_id, host, port, _ in broker.told_of(request.peer.endpoint):
-        if node_id == named:
-            return Coordinator(key=key, node_id=node_id, host=host, port=port)
-    return Coordinator(key=key, node_id=-1, port=-1, error_code=error_codes.COORDINATOR_NOT_AVAILABLE)
+    if named not in there:
+        return Coordinator(key=key, node_id=-1, port=-1, error_code=error_codes.COORDINATOR_NOT_AVAILABLE)
+    host, port = there[named]
+    return Coordinator(key=key, node_id=named, host=host, port=port)

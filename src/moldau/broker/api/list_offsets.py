@@ -7,6 +7,7 @@ answer offset -1.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from moldau.broker.partitions import NO_EPOCH
@@ -39,14 +40,14 @@ async def handle(broker: Broker, request: Request) -> ListOffsetsResponse:
         if not asked.partitions:
             continue
         topic = broker.catalog.by_name.get(asked.name)
-        indexes = [partition.partition_index for partition in asked.partitions]
+        counts = Counter(partition.partition_index for partition in asked.partitions)
         answers = []
         # a partition that stands twice is answered once: refused
         for partition in {each.partition_index: each for each in asked.partitions}.values():
             if unknown_isolation:
                 answers.append(_error(partition, error_codes.UNKNOWN_SERVER_ERROR))
                 continue
-            if indexes.count(partition.partition_index) > 1:
+            if counts[partition.partition_index] > 1:
                 answers.append(_error(partition, error_codes.INVALID_REQUEST))
                 continue
             answers.append(await _partition(broker, topic, partition, read_committed, request.version))

@@ -111,12 +111,13 @@ def _topic(broker: Broker, topic: Topic, with_operations: bool) -> MetadataRespo
             MetadataResponsePartition(
                 error_code=error_codes.NONE,
                 partition_index=index,
-                leader_id=broker.members.leader_of(partition_id),
+                leader_id=replicas[0],
                 leader_epoch=broker.leader_epoch_of(partition_id),
-                replica_nodes=broker.members.replicas_of(partition_id, 1),
-                isr_nodes=broker.members.replicas_of(partition_id, 1),
+                replica_nodes=replicas,
+                isr_nodes=replicas,
             )
             for index, partition_id in enumerate(topic.partition_ids)
+            for replicas in (broker.members.replicas_of(partition_id, 1),)
         ],
         topic_authorized_operations=TOPIC_OPERATIONS if with_operations else NO_OPERATIONS,
     )

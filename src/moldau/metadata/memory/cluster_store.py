@@ -48,7 +48,7 @@ class MemoryClusterStore:
     def _registered(self, node_id: int, incarnation: int) -> BrokerRow:
         row, _ = self._state.brokers.get(node_id, (None, 0))
         if row is None or incarnation != self._state.incarnations[node_id]:
-            raise BrokerFenced(f"broker {node_id} is registered with another incarnation, or not any more")
+            raise BrokerFenced(node_id)
         return row
 
     async def reserve_producer_ids(self, count: int) -> int:

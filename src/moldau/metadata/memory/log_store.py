@@ -157,8 +157,8 @@ class MemoryLogStore:
         for each in sorted(seen):
             row = self._state.partitions.get(each.partition_id)
             if row is None:
-                rows.append(PartitionRow(each.partition_id, bytes(16), -1, False))
-            elif not row.alive or (row.end_offset, row.log_start_offset, row.leader_epoch) != each[1:]:
+                rows.append(each.purged())
+            elif each.is_news(row):
                 rows.append(copy_partition(row))
         return rows
 

@@ -99,8 +99,7 @@ class PostgresGroupStore(SqlGroupStore):
                 return
             for write in writes:
                 if write.guard is not None and write.guard not in held:
-                    lost = LeaseLost(f"the lease {write.guard.name!r} of epoch {write.guard.epoch} is lost")
-                    _tell(write, lost)
+                    _tell(write, LeaseLost(*write.guard))
             writes = [write for write in writes if not write.done.done()]
 
     async def _send(self, parameters: dict[str, Any]) -> set[Guard]:

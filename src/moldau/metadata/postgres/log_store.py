@@ -78,7 +78,7 @@ class PostgresLogStore:
             "partitions_changed", ids=columns[0], ends=columns[1], starts=columns[2], epochs=columns[3]
         )
         found = {row[0]: log_rows.partition_of(row) if row[1] is not None else None for row in rows}
-        gone = {each.partition_id: log_rows.purged(each) for each in seen if found.get(each.partition_id, 0) is None}
+        gone = {each.partition_id: each.purged() for each in seen if found.get(each.partition_id, 0) is None}
         return [row or gone[partition_id] for partition_id, row in sorted(found.items())]
 
     async def register_blob(self, blob: BlobRow) -> None:

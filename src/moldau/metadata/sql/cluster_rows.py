@@ -126,7 +126,7 @@ async def _brokers(tx: Tx, now: int) -> list[BrokerRow]:
 
 def _registered(rows: list[tuple[Any, ...]], node_id: int) -> None:
     if not rows:
-        raise BrokerFenced(f"broker {node_id} is registered with another incarnation, or not any more")
+        raise BrokerFenced(node_id)
 
 
 async def _cluster_row(tx: Tx) -> tuple[Any, ...]:

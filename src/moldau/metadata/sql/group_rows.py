@@ -31,7 +31,7 @@ class SqlGroupStore:
     ) -> None:
         async def body(tx: Tx) -> None:
             if guard is not None and not await tx.run("lease_guard", name=guard.name, epoch=guard.epoch):
-                raise LeaseLost(f"the lease {guard.name!r} of epoch {guard.epoch} is lost")
+                raise LeaseLost(*guard)
             for kind, group, key, value in records:
                 if value is None:
                     await tx.run("coordinator_record_delete", kind=kind, group_id=group, record_key=key)

@@ -103,15 +103,10 @@ async def changed(tx: Tx, seen: list[PartitionSeen]) -> list[PartitionRow]:
     rows: list[PartitionRow] = []
     for each in sorted(seen):
         found = await tx.run("partition_get", partition_id=each.partition_id)
-        row = partition_of(found[0]) if found else purged(each)
-        if not row.alive or (row.end_offset, row.log_start_offset, row.leader_epoch) != each[1:]:
+        row = partition_of(found[0]) if found else each.purged()
+        if each.is_news(row):
             rows.append(row)
     return rows
-
-
-def purged(seen: PartitionSeen) -> PartitionRow:
-    """In place of a row that is not there any more."""
-    return PartitionRow(seen.partition_id, bytes(16), -1, False)
 
 
 async def insert_blob(tx: Tx, blob: BlobRow) -> None:
