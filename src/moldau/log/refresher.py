@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from moldau.metadata.errors import StoreError
 from moldau.metadata.ports import LogStore
 from moldau.metadata.rows import PartitionRow, PartitionSeen
 
@@ -95,7 +94,7 @@ class Refresher:
                 try:
                     for start in range(0, len(views), _ASK_MAX):
                         await self._look(views[start : start + _ASK_MAX])
-                except StoreError as failure:
+                except Exception as failure:  # whatever it is, those who asked must hear of it
                     error = failure
                 for future in asked.values():
                     if not future.done():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from support.aio import Opener, run
 from support.logs import Log
 
@@ -158,6 +159,24 @@ def test_batches_of_others_between_cached_ones_are_not_passed_over(opener: Opene
             cached = cache.read(view, 2, 1 << 20, True)
             assert cached is not None
             assert [header.base_offset for _, header in iter_headers(cached[0][0])] == [2]
+
+    run(main())
+
+
+def test_who_asks_hears_of_an_error_of_any_kind(opener: Opener) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            _, two, refresher = pair(it)
+            (p,) = await it.topic()
+            await two.views.load(p)
+
+            async def refuses(seen: object) -> object:
+                raise ValueError("a row that cannot be")
+
+            refresher._store = type("Damaged", (), {"changed": staticmethod(refuses)})()  # type: ignore[assignment]
+            refresher.hint(p, 1)
+            with pytest.raises(ValueError, match="cannot be"):
+                await asyncio.wait_for(refresher.refresh(p), 5)
 
     run(main())
 
