@@ -101,6 +101,12 @@ class Broker:
                 told.append((member.node_id, *where, member.rack))
         return told
 
+    def moved_to(self, partition_id: int) -> int | None:
+        """The broker that clients of the partition are to go to, if not to this one."""
+        if self.peers is None:
+            return None
+        return self.members.moved_to(partition_id, self.steady_clock())
+
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task until it is done."""
         self._tasks.add(task)

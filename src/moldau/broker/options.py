@@ -8,12 +8,20 @@ if TYPE_CHECKING:
     from .config.settings import Settings
 
 
+EMBEDDED = "embedded"
+"""In place of a store's URL: in the data directory."""
+
+ANY_NODE_ID = -1
+"""In place of a node id: the lowest that no living broker has."""
+
+
 class Options:
     """One attribute for each setting; names follow the keys they come from."""
 
     __slots__ = (
         "auto_create_topics",
         "backlog",
+        "blobs_url",
         "default_replication_factor",
         "delete_topics",
         "fetch_max_bytes",
@@ -28,6 +36,7 @@ class Options:
         "idle_max_ms",
         "inline_max_bytes",
         "maintains",
+        "metadata_url",
         "node_id",
         "num_partitions",
         "offset_metadata_max_bytes",
@@ -56,6 +65,8 @@ class Options:
         self.producer_expiration_ms = 86_400_000
         self.partition_page_max = 2000
         self.maintains = True
+        self.metadata_url = EMBEDDED
+        self.blobs_url = EMBEDDED
         self.fetch_max_bytes = 55 * 1024 * 1024
         self.delete_topics = True
         self.default_replication_factor = 1

@@ -44,6 +44,13 @@ class Purgatory:
         if members is not None:
             members.discard(expired)
 
+    def wake_all(self) -> None:
+        """All of them are over now."""
+        buckets, self._buckets, self._order = self._buckets, {}, []
+        for members in buckets.values():
+            for expired in tuple(members):
+                expired()
+
     def _arm(self, bucket: int) -> None:
         if self._timer is not None:
             self._timer.cancel()

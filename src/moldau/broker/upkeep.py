@@ -45,7 +45,7 @@ class Jobs:
         snapshots: Snapshots,
         retainer: Retainer,
         collector: Collector,
-        checkpoint: Callable[[], Awaitable[int]],
+        checkpoint: Callable[[], Awaitable[int]] | None,
     ) -> None:
         self.builder = builder
         self.snapshots = snapshots
@@ -66,7 +66,14 @@ class Upkeep:
         ids: BlobIds,
         options: Options,
         clock: Clock,
+        mine: Callable[[int], bool] | None = None,
+        sole: Callable[[], bool] | None = None,
     ) -> None:
+        """Where brokers share the stores, `mine` says whether this one is to care for a partition's small pieces, and `sole` whether
+        it does the jobs of all.
+        """
+        self._mine = mine
+        self._sole = sole
         self.jobs = jobs
         self._views = views
         self._catalog = catalog
@@ -98,18 +105,21 @@ class Upkeep:
         sweep_at, orphans_at = loop.time() + _SWEEP_SECONDS, loop.time() + _SWEEP_SECONDS
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            await self._guarded("checkpoint", self.jobs.checkpoint)
+            if self.jobs.checkpoint is not None:
+                await self._guarded("checkpoint", self.jobs.checkpoint)
             if self._ids.running_low:
                 await self._guarded("blob_ids", self._more_ids)
-            if loop.time() >= retain_at:
+            ours = self._sole is None or self._sole()
+            if ours and loop.time() >= retain_at:
                 retain_at = loop.time() + self._options.retention_check_ms / 1000
                 await self._guarded("retention", self.retain_all)
             if loop.time() >= sweep_at:
                 sweep_at = loop.time() + _SWEEP_SECONDS
                 self.expire_producers()
-                await self._guarded("purge", self.jobs.collector.purge_dead)
-                await self._guarded("collect", self.collect)
-            if loop.time() >= orphans_at:
+                if ours:
+                    await self._guarded("purge", self.jobs.collector.purge_dead)
+                    await self._guarded("collect", self.collect)
+            if ours and loop.time() >= orphans_at:
                 again = await self._guarded("orphans", self.jobs.collector.look_for_orphans)
                 orphans_at = loop.time() + (_SWEEP_SECONDS if again else _ORPHANS_SECONDS)
 
@@ -119,8 +129,12 @@ class Upkeep:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             for partition_id in self.jobs.builder.candidates():
+                if self._mine is not None and not self._mine(partition_id):
+                    continue
                 await self._guarded("builder", lambda partition_id=partition_id: self.build(partition_id))  # type: ignore[misc]
             for view in self.jobs.snapshots.due():
+                if self._mine is not None and not self._mine(view.partition_id):
+                    continue
                 await self._guarded("snapshot", lambda view=view: self.jobs.snapshots.take(view.partition_id))  # type: ignore[misc]
 
     async def _guarded(self, name: str, job: Callable[[], Awaitable[T]]) -> T | None:

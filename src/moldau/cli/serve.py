@@ -24,6 +24,16 @@ _HELP_FOR_DAMAGE = "look at the directory with 'moldau inspect', or bring it bac
     "--ephemeral", is_flag=True, help="Keep data in a temporary directory that goes with the broker; nothing is synced."
 )
 @click.option(
+    "--metadata",
+    metavar="URL",
+    help="A metadata store that brokers share: postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE.",
+)
+@click.option(
+    "--blobs",
+    metavar="URL",
+    help="A blob store that brokers share: s3://BUCKET/PREFIX, gs://..., az://..., file:///FOLDER.",
+)
+@click.option(
     "--config",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -32,8 +42,15 @@ _HELP_FOR_DAMAGE = "look at the directory with 'moldau inspect', or bring it bac
 @click.option(
     "--set", "sets", metavar="KEY=VALUE", multiple=True, help="A broker setting, as in server.properties; repeatable."
 )
-def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[str, ...]) -> None:
-    """Run a broker until SIGTERM or Ctrl-C."""
+def serve(
+    data: Path | None,
+    ephemeral: bool,
+    metadata: str | None,
+    blobs: str | None,
+    config: Path | None,
+    sets: tuple[str, ...],
+) -> None:
+    """Run a broker until SIGTERM or Ctrl-C: alone on its data, or with --metadata and --blobs as one of many."""
     import logging
 
     from moldau.blobs.ports import BlobError
@@ -50,8 +67,13 @@ def serve(data: Path | None, ephemeral: bool, config: Path | None, sets: tuple[s
 
     if data is not None and ephemeral:
         raise click.UsageError("--data keeps data, --ephemeral does not: choose one of them.")
+    if (data is not None or ephemeral) and (metadata or blobs):
+        raise click.UsageError(
+            "--metadata and --blobs are for brokers that share stores; --data and --ephemeral for one alone."
+        )
+    given = {"log.dirs": data, "moldau.metadata.url": metadata, "moldau.blobs.url": blobs}
     try:
-        settings = Settings.load(config, sets, flags={"log.dirs": str(data)} if data else None)
+        settings = Settings.load(config, sets, flags={key: str(value) for key, value in given.items() if value})
         options = options_of(settings)
     except ConfigError as error:
         raise CliError(str(error)) from error
@@ -90,15 +112,10 @@ def banner(lifecycle: Lifecycle) -> None:
     from moldau.version import VERSION
 
     address = str(lifecycle.endpoints[0])
-    if lifecycle.ephemeral:
-        where = f"{lifecycle.data.path} (goes with the broker)"
-        durable = "nothing: this broker is --ephemeral"
-    else:
-        where = str(lifecycle.data.path)
-        durable = "acks=all is synced to disk before it is acknowledged; acks=1 survives the broker, not the machine"
+    told = lifecycle.home.told()
     lines = [f"moldau {VERSION} serves Kafka clients on {address}"]
     lines += [f"  listener: {each.listener} clients are told {each}" for each in lifecycle.endpoints[1:]]
-    lines += [f"  data:     {where}", f"  durable:  {durable}"]
+    lines += [f"  {name + ':':<9} {what}" for name, what in told.items()]
     if lifecycle.http_address is not None:
         host, port = lifecycle.http_address
         lines.append(f"  metrics:  http://{f'[{host}]' if ':' in host else host}:{port}/metrics")

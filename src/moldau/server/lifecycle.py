@@ -1,4 +1,4 @@
-"""One broker process from start to stop: data directory, node, listener, signals."""
+"""One broker process from start to stop: home, node, listener, signals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moldau.broker.assembly import Node
 from moldau.broker.broker import Endpoint
 from moldau.broker.config.listeners import Listeners
 from moldau.broker.options import Options
 from moldau.metadata.errors import StoreError
 
-from . import at_rest, ephemeral
-from .data_dir import DataDir
+from .homes import home_of
 from .loop_lag import LoopLag
 from .server import ListenError, Server
 from .systemd import notify
@@ -50,10 +48,8 @@ class Lifecycle:
         self.listeners = listeners
         self.endpoints: list[Endpoint] = []
         self._ready = False
-        self.ephemeral = data is None
-        """Whether the data go with the broker."""
-        self.data = DataDir(data if data is not None else ephemeral.make())
-        self.node = Node(options)
+        self.home = home_of(options, data)
+        self.node = self.home.node
         self.http: HttpServer | None = None
         self.http_address: tuple[str, int] | None = None
         self.server = Server(self.node)
@@ -66,14 +62,12 @@ class Lifecycle:
         Raises DataDirError, ListenError, StoreError, BlobError, OSError.
         """
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-        self.data.open()
+        self.home.open()
         try:
             await self.server.bind(self.listeners)
             if self.options.http_host:
                 await self._listen_http()
-            await asyncio.get_running_loop().run_in_executor(None, at_rest.check_and_remove_sum, self.data.path)
-            await self.node.start(self.data.path, syncs=not self.ephemeral, power_kept=self.data.power_kept)
-            self.data.recovered()
+            await self.home.start(self.server.endpoints)
             self.endpoints = await self.server.serve()
             self.loop_lag.start()
             self._ready = True
@@ -81,8 +75,7 @@ class Lifecycle:
             if self.http is not None:
                 await self.http.close()
             await self.server.close(0)
-            await self.node.abort()
-            self._close_data()
+            await self.home.abort()
             raise
 
     async def _listen_http(self) -> None:
@@ -132,19 +125,9 @@ class Lifecycle:
         self.loop_lag.stop()
         if self.http is not None:
             await self.http.close()
+        await self.node.leave()
         await self.server.close()
-        await self.node.stop()
-        if not self.ephemeral:
-            try:
-                await asyncio.get_running_loop().run_in_executor(None, at_rest.write_sum, self.data.path)
-            except OSError as error:  # a full disk: the next start does without
-                log.warning("event=no_checksum_of_metadata error=%s", error)
-        self._close_data()
-
-    def _close_data(self) -> None:
-        if self.ephemeral:
-            ephemeral.remove(self.data.path)
-        self.data.close()
+        await self.home.stop()
 
     async def run(self, ready: Callable[[Lifecycle], None]) -> None:
         """Serve until SIGTERM or SIGINT; a second signal ends the process at once."""
@@ -158,6 +141,7 @@ class Lifecycle:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
+        self.home.on_fenced(stopping.set)
         await self.start()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from moldau.broker.embedded import EmbeddedNode
 from moldau.broker.lag import GroupLag, Lag
 from moldau.protocol import api_keys, error_codes
 from moldau.version import VERSION
@@ -116,18 +117,23 @@ class Scrape:
         self._one(out, "moldau_records_out_total", metrics.records_out)
 
     def _commits(self, out: Exposition) -> None:
-        engine, appender = self._node.engine, self._node.broker.appender
+        appender = self._node.broker.appender
+        engine = self._node.engine
         out.family("moldau_commit_seconds", *METRICS["moldau_commit_seconds"])
         out.histogram("moldau_commit_seconds", engine.commit_seconds)
         self._one(out, "moldau_commit_failures_total", engine.failures)
-        out.family("moldau_sync_seconds", *METRICS["moldau_sync_seconds"])
-        out.histogram("moldau_sync_seconds", engine.sync_seconds, store="metadata")
-        out.histogram("moldau_sync_seconds", self._node.blobs.sync_seconds, store="blobs")
+        if isinstance(self._node, EmbeddedNode):
+            self._disk(out, self._node)
         self._one(out, "moldau_flushes_total", appender.flushes)
         self._one(out, "moldau_pending_batches", appender.pending_batches)
         self._one(out, "moldau_pending_bytes", appender.pending_bytes)
-        self._one(out, "moldau_checkpoints_total", engine.checkpoints)
-        self._one(out, "moldau_wal_pages", engine.wal_pages)
+
+    def _disk(self, out: Exposition, node: EmbeddedNode) -> None:
+        out.family("moldau_sync_seconds", *METRICS["moldau_sync_seconds"])
+        out.histogram("moldau_sync_seconds", node.engine.sync_seconds, store="metadata")
+        out.histogram("moldau_sync_seconds", node.blobs.sync_seconds, store="blobs")
+        self._one(out, "moldau_checkpoints_total", node.engine.checkpoints)
+        self._one(out, "moldau_wal_pages", node.engine.wal_pages)
 
     async def _partitions(self, out: Exposition) -> None:
         broker = self._node.broker

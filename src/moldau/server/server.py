@@ -58,6 +58,11 @@ class Server:
             self._endpoints.append((_endpoint(listener, listeners.advertised.get(listener.name), port), sockets))
             self.bound.append(Listener(listener.name, listener.host, port, listener.protocol))
 
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """What clients of each listener are told."""
+        return [endpoint for endpoint, _ in self._endpoints]
+
     async def serve(self) -> list[Endpoint]:
         """Serve on the ports that `bind` took, now that the node is up; returns what clients of each listener are told."""
         broker = self._node.broker
@@ -65,7 +70,6 @@ class Server:
         limits = settings.of_listeners(MAX) if settings is not None else {}
         self.admission = Admission(self._setting, limits, self._overrides_changed)
         dispatcher = Dispatcher(broker)
-        broker.endpoints = [endpoint for endpoint, _ in self._endpoints]  # before the first client can ask
         for endpoint, sockets in self._endpoints:
             while sockets:
                 await self._serve(dispatcher, endpoint, sockets.pop(0))

@@ -27,6 +27,7 @@ from moldau.protocol.messages.fetch import (
     FetchRequest,
     FetchResponse,
     LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionData,
 )
 from moldau.protocol.primitives import ZERO_UUID
@@ -221,11 +222,15 @@ class _Fetch:
         get = self.broker.views.get
         follower = self._is_follower()
         refreshes = self.broker.refresher.shared and not final
+        movable = self.broker.peers is not None and not self._is_near()
         for partition in self.partitions:
             partition_id = self._partition_id(partition)
             if partition_id < 0:
                 unknown_id = partition.key[0] != ZERO_UUID and partition.key[0] not in self.broker.catalog.by_id
                 views.append(error_codes.UNKNOWN_TOPIC_ID if unknown_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+                continue
+            if movable and self.broker.moved_to(partition_id) is not None:
+                views.append(error_codes.NOT_LEADER_OR_FOLLOWER)
                 continue
             view = get(partition_id)
             if view is None:
@@ -243,6 +248,11 @@ class _Fetch:
         message: FetchRequest = self.request.message
         state = message.replica_state
         return message.replica_id >= 0 or (state is not None and state.replica_id >= 0)
+
+    def _is_near(self) -> bool:
+        """A consumer of this broker's rack may read here what another one leads (KIP-392), but for one that leaves."""
+        rack = self.broker.rack
+        return rack is not None and self.request.message.rack_id == rack and not self.broker.members.me.draining
 
     def _may_be_stale(self, view: PartitionView, partition: SessionPartition) -> bool:
         """Whether another broker may have written what the view lacks: then it is asked for before anything is refused (rule 1)."""
@@ -413,6 +423,12 @@ class _Fetch:
                 responses.append(topic)
             topic.partitions.append(answer)
         response = FetchResponse(session_id=session.session_id if session else NO_SESSION, responses=responses)
+        if error_codes.NOT_LEADER_OR_FOLLOWER in views and self.request.version >= 16:
+            endpoints = self.broker.told_of(self.request.peer.endpoint)
+            response.node_endpoints = [
+                NodeEndpoint(node_id=node_id, host=host, port=port, rack=rack)
+                for node_id, host, port, rack in endpoints
+            ]
         _send(self.broker, self.request, self.reply, response)
 
     def _partition(

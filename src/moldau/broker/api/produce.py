@@ -13,6 +13,8 @@ from moldau.log.flush import Append
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.produce import (
     BatchIndexAndErrorMessage,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
@@ -65,6 +67,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
     response = ProduceResponse()
     produce = _Produce(broker, request, reply, response)
     by_id = request.version >= 13
+    shared = broker.peers is not None
     early = error_codes.NONE
     if message.acks not in (-1, 0, 1):
         early = error_codes.INVALID_REQUIRED_ACKS
@@ -87,6 +90,8 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
                 _refuse(produce, answer, code, None)
             elif not 0 <= partition.index < len(topic.partition_ids):
                 _refuse(produce, answer, error_codes.UNKNOWN_TOPIC_OR_PARTITION, None)
+            elif shared and broker.moved_to(topic.partition_ids[partition.index]) is not None:
+                _send_away(produce, topic.partition_ids[partition.index], answer)
             else:
                 _append(produce, topic, partition.index, cast("memoryview | None", partition.records), answer)
     produce.one_done()
@@ -97,6 +102,20 @@ def _refuse(produce: _Produce, answer: PartitionProduceResponse, code: int, mess
     produce.broker.metrics.errors[api_keys.PRODUCE, code] += 1
     answer.error_message = message
     produce.failed = True
+
+
+def _send_away(produce: _Produce, partition_id: int, answer: PartitionProduceResponse) -> None:
+    """The partition is another broker's by now; from version 10 on the reply says whose (KIP-951)."""
+    broker, request = produce.broker, produce.request
+    _refuse(produce, answer, error_codes.NOT_LEADER_OR_FOLLOWER, None)
+    if request.version >= 10:
+        leader, epoch = broker.members.leader_of(partition_id), broker.leader_epoch_of(partition_id)
+        answer.current_leader = LeaderIdAndEpoch(leader_id=leader, leader_epoch=epoch)
+        if not produce.response.node_endpoints:
+            produce.response.node_endpoints = [
+                NodeEndpoint(node_id=node_id, host=host, port=port, rack=rack)
+                for node_id, host, port, rack in broker.told_of(request.peer.endpoint)
+            ]
 
 
 def _append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moldau.broker.options import Options
+from moldau.broker.options import ANY_NODE_ID, EMBEDDED, Options
 
 from .settings import DEFAULT, Settings
 
@@ -21,9 +21,11 @@ _ATTRIBUTES: dict[str, str] = {
     "group.min.session.timeout.ms": "group_min_session_timeout_ms",
     "log.retention.check.interval.ms": "retention_check_ms",
     "max.incremental.fetch.session.cache.slots": "fetch_session_slots",
+    "moldau.blobs.url": "blobs_url",
     "moldau.cache.view.max.entries": "views_max",
     "moldau.flush.max.bytes": "flush_max_bytes",
     "moldau.inline.max.bytes": "inline_max_bytes",
+    "moldau.metadata.url": "metadata_url",
     "moldau.segment.build.age.ms": "segment_build_age_ms",
     "moldau.segment.max.bytes": "segment_max_bytes",
     "moldau.segment.min.bytes": "segment_min_bytes",
@@ -51,6 +53,8 @@ def options_of(settings: Settings) -> Options:
     ):
         if settings.entry(key).source != DEFAULT:  # Kafka's default of 100 KiB is less than what systems choose today
             setattr(options, attribute, settings.get_int(key))
+    if options.metadata_url != EMBEDDED and settings.entry("node.id").source == DEFAULT:
+        options.node_id = ANY_NODE_ID
     queued = settings.get_int("queued.max.request.bytes")
     if queued > 0:
         options.pending_max_bytes = queued

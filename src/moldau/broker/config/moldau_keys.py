@@ -21,10 +21,10 @@ moldau.segment.min.bytes          int      786432         1024..8388608    read-
     Data that lie in one piece of at least this size stay where they are; smaller pieces are merged.
 moldau.segment.max.bytes          int      8388608        1024..268435456  read-only  M  acts
     The largest segment that is merged from small pieces; a topic's segment.bytes, if less, counts.
-moldau.metadata.url               string   embedded        embedded         read-only  H  acts
-    Where the metadata store is: `embedded` is SQLite in the data folder.
-moldau.blobs.url                  string   embedded        embedded         read-only  H  acts
-    Where the blob store is: `embedded` is files in the data folder.
+moldau.metadata.url               password embedded        -                read-only  H  acts
+    Where the metadata store is: `embedded` is SQLite in the data folder; postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE is one that brokers share.
+moldau.blobs.url                  string   embedded        -                read-only  H  acts
+    Where the blob store is: `embedded` is files in the data folder; s3://BUCKET/PREFIX, gs://..., az://... and file:///FOLDER are shared.
 moldau.roles                      list     serve,maintain  serve,maintain   read-only  M  acts
     What this process does: `serve` clients, `maintain` stored data.
 moldau.log.format                 string   text            text,json        read-only  L  acts

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import environment, properties
+from . import environment, properties, stores
 from .errors import ConfigError, InvalidValue
 from .key import ConfigKey
 from .listeners import Listeners
@@ -269,6 +269,7 @@ def _consistent(settings: Settings, problems: list[str]) -> None:
             problems.append(f"{low}={settings[low]} is above {high}={settings[high]}")
 
     at_most("group.min.session.timeout.ms", "group.max.session.timeout.ms")
+    stores.check(settings["moldau.metadata.url"], settings["moldau.blobs.url"], problems)
     limit = settings["queued.max.request.bytes"]
     if 0 < limit < settings["socket.request.max.bytes"]:
         problems.append(

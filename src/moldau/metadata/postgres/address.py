@@ -33,6 +33,11 @@ class Address:
         self.url = urlunsplit(parts._replace(query=query))
         self._given = given
 
+    @property
+    def told(self) -> str:
+        """Without what must not be shown."""
+        return hidden(self.url)
+
     def arguments(self, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> dict[str, Any]:
         """For `asyncpg.connect`. What the URL says itself is not overridden."""
         settings = {

@@ -1,0 +1,114 @@
+"""The broker on one machine: SQLite and local files, which are nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moldau.cluster.member import Member
+from moldau.cluster.membership import Membership
+from moldau.coordination.coordinator import GroupCoordinator
+from moldau.log.appender import Appender
+from moldau.log.blob_ids import BlobIds
+from moldau.log.journal import Journal
+from moldau.log.journaled_store import JournaledStore
+from moldau.log.replay import Replay
+from moldau.log.wal import WriteAhead
+from moldau.version import VERSION
+
+from .assembly import FORMAT_VERSION, Node, group_config
+from .broker import Endpoint
+from .upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from moldau.blobs.local import LocalBlobs
+    from moldau.clock import Clock
+    from moldau.metadata.sqlite.engine import SqliteEngine
+
+    from .options import Options
+
+
+class EmbeddedNode(Node):
+    """Its stores lie under `data`; they sync nothing if not `syncs` (`--ephemeral`)."""
+
+    engine: SqliteEngine
+    blobs: LocalBlobs
+    wal: WriteAhead
+
+    def __init__(self, options: Options, data: Path, *, syncs: bool = True, clock: Clock | None = None) -> None:
+        super().__init__(options, *([clock] if clock is not None else []))
+        self._data = data
+        self._syncs = syncs
+        self.power_kept = False
+        """Whether the machine has been running since the stores were last open."""
+
+    async def start(self, endpoints: list[Endpoint]) -> None:
+        from moldau.blobs.local import LocalBlobs
+        from moldau.metadata.sql.cluster_rows import SqlClusterStore
+        from moldau.metadata.sql.group_rows import SqlGroupStore
+        from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
+        from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
+        from moldau.metadata.sql.topic_rows import SqlTopicStore
+        from moldau.metadata.sqlite.engine import SqliteEngine
+        from moldau.metadata.sqlite.journal_store import SqliteJournalStore
+        from moldau.metadata.sqlite.log_store import SqliteLogStore
+
+        options, broker, clock = self.options, self.broker, self.clock
+        data, syncs, power_kept = self._data, self._syncs, self.power_kept
+        loop = asyncio.get_running_loop()
+        engine = self.engine = SqliteEngine(data / "metadata.sqlite", loop, syncs=syncs, power_kept=power_kept)
+        engine.open()
+        blobs = self.blobs = LocalBlobs(data / "blobs", syncs=syncs)
+        engine.before_sync = blobs.sync
+        cluster_store = SqlClusterStore(engine, FORMAT_VERSION)
+        await cluster_store.create_cluster(clock())
+        rows = SqliteLogStore(engine)
+        journal_store = SqliteJournalStore(engine)
+        maintenance_store = SqlMaintenanceStore(engine)
+        replayed = await Replay(journal_store, maintenance_store, blobs, power_kept=power_kept).run()
+        if replayed.blobs and not power_kept:
+            # what acks=1 answered may be gone, and clients that saw it are to find that out (KIP-320)
+            await SqlRecoveryStore(engine).raise_leader_epochs(1)
+        ids = BlobIds(await cluster_store.reserve_blob_block())
+        self.wal = WriteAhead(blobs, rows, maintenance_store, ids, clock)
+        await self.wal.open()
+        journal = Journal(journal_store, self.wal, loop, options.inline_max_bytes)
+
+        await self._know(cluster_store, SqlTopicStore(engine), loop)
+        broker.endpoints = endpoints
+        broker.data_dir = str(data)
+        broker.commits = lambda: engine.commits
+        incarnation = await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
+        broker.peers = None
+        broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))
+        self._read(JournaledStore(rows, journal), blobs, shared=False)
+        broker.appender = Appender(
+            journal, broker.views, broker.cache, clock, loop, options.inline_max_bytes, options.flush_max_bytes
+        )
+        self._serve()
+        jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
+        self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
+        if options.maintains:
+            self.upkeep.start()
+        broker.groups = GroupCoordinator(
+            SqlGroupStore(engine), group_config(options), broker.steady_clock, broker.catalog.name_of
+        )
+        await broker.groups.start()
+
+    async def abort(self) -> None:
+        engine = getattr(self, "engine", None)
+        if engine is not None:
+            await asyncio.get_running_loop().run_in_executor(None, engine.close)
+        blobs = getattr(self, "blobs", None)
+        if blobs is not None:
+            await blobs.close()
+
+    async def stop(self) -> None:
+        """Commit what is pending, seal, sync, close."""
+        await self.upkeep.stop()
+        await self.broker.groups.close()
+        await self._quiet()
+        await self.wal.close()
+        await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
+        await self.blobs.close()
