@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .producer_ids import ProducerIds
     from .purgatory import Purgatory
+    from .steering import Steering
 
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Broker:
     refresher: Refresher
     members: Membership
     peers: Peers | None
+    steering: Steering | None
     appender: Appender
     reader: Reader
     lookup: Lookup
@@ -100,12 +102,6 @@ class Broker:
             if where is not None:
                 told.append((member.node_id, *where, member.rack))
         return told
-
-    def moved_to(self, partition_id: int) -> int | None:
-        """The broker that clients of the partition are to go to, if not to this one."""
-        if self.peers is None:
-            return None
-        return self.members.moved_to(partition_id, self.steady_clock())
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task until it is done."""

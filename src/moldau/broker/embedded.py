@@ -81,6 +81,7 @@ class EmbeddedNode(Node):
         broker.commits = lambda: engine.commits
         incarnation = await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
         broker.peers = None
+        broker.steering = None
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))
         self._read(JournaledStore(rows, journal), blobs, shared=False)
         broker.appender = Appender(

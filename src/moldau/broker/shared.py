@@ -18,6 +18,7 @@ from moldau.version import VERSION
 from .assembly import FORMAT_VERSION, Node, group_config
 from .broker import Endpoint
 from .options import ANY_NODE_ID
+from .steering import Steering
 from .together import Together
 from .upkeep import Upkeep
 
@@ -72,6 +73,7 @@ class SharedNode(Node):
             broker, self._leases, endpoints[0].listener, maintains=options.maintains, fenced=lambda: self.fenced()
         )
         broker.peers = together.peers
+        broker.steering = Steering(broker.members, broker.steady_clock)
         broker.groups = GroupShards(
             self._groups,
             group_config(options),

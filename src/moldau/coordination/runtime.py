@@ -66,7 +66,7 @@ class GroupRuntime:
             self._deadlines.watch(group_id, self._groups.deadline(group_id))
         self._open = True
         self._set_alarm()
-        log.info("event=groups_loaded count=%d", len(self._groups))
+        log.log(logging.INFO if len(self._groups) else logging.DEBUG, "event=groups_loaded count=%d", len(self._groups))
 
     async def close(self) -> None:
         """Answer whoever is parked, and let writes that are under way end."""

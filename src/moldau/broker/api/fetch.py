@@ -118,6 +118,7 @@ class _Fetch:
     __slots__ = (
         "_bucket",
         "_deadline",
+        "_near",
         "_over",
         "_taken",
         "_views",
@@ -151,6 +152,7 @@ class _Fetch:
         self._bucket = 0
         self._deadline = False
         self._taken = 0
+        self._near: dict[Key, tuple[int, PartitionView]] = {}  # consumers that are sent to a broker of their rack
 
     # -- answer or wait -----------------------------------------------------------------------------------------------
 
@@ -219,24 +221,30 @@ class _Fetch:
     def _resolve(self, final: bool = False) -> list[PartitionView | int] | None:
         """A view or an error code for each partition; None when a view must be loaded first."""
         views: list[PartitionView | int] = []
+        self._near.clear()
         get = self.broker.views.get
         follower = self._is_follower()
         refreshes = self.broker.refresher.shared and not final
-        movable = self.broker.peers is not None and not self._is_near()
+        steering = self.broker.steering
         for partition in self.partitions:
             partition_id = self._partition_id(partition)
             if partition_id < 0:
                 unknown_id = partition.key[0] != ZERO_UUID and partition.key[0] not in self.broker.catalog.by_id
                 views.append(error_codes.UNKNOWN_TOPIC_ID if unknown_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION)
                 continue
-            if movable and self.broker.moved_to(partition_id) is not None:
-                views.append(error_codes.NOT_LEADER_OR_FOLLOWER)
+            elsewhere = steering.reader(partition_id, self.request.message.rack_id) if steering is not None else None
+            if elsewhere is not None and elsewhere[0]:
+                views.append(elsewhere[0])
                 continue
             view = get(partition_id)
             if view is None:
                 if not final:
                     return None
                 views.append(error_codes.KAFKA_STORAGE_ERROR)
+                continue
+            if elsewhere is not None:
+                self._near[partition.key] = (elsewhere[1], view)
+                views.append(error_codes.NONE)
                 continue
             if refreshes and self._may_be_stale(view, partition):
                 return None
@@ -248,11 +256,6 @@ class _Fetch:
         message: FetchRequest = self.request.message
         state = message.replica_state
         return message.replica_id >= 0 or (state is not None and state.replica_id >= 0)
-
-    def _is_near(self) -> bool:
-        """A consumer of this broker's rack may read here what another one leads (KIP-392), but for one that leaves."""
-        rack = self.broker.rack
-        return rack is not None and self.request.message.rack_id == rack and not self.broker.members.me.draining
 
     def _may_be_stale(self, view: PartitionView, partition: SessionPartition) -> bool:
         """Whether another broker may have written what the view lacks: then it is asked for before anything is refused (rule 1)."""
@@ -435,6 +438,17 @@ class _Fetch:
         self, partition: SessionPartition, view: PartitionView | int, buffers: list[Buffer] | None
     ) -> PartitionData:
         index = partition.key[2]
+        if partition.key in self._near:
+            near, seen = self._near[partition.key]
+            return PartitionData(
+                partition_index=index,
+                high_watermark=seen.high_watermark,
+                last_stable_offset=seen.last_stable_offset,
+                log_start_offset=seen.log_start_offset,
+                aborted_transactions=[] if self.request.message.isolation_level == 1 else None,
+                preferred_read_replica=near,
+                records=_NO_RECORDS,
+            )
         if isinstance(view, int):
             self.broker.metrics.errors[api_keys.FETCH, view] += 1
             leader: LeaderIdAndEpoch | None = None

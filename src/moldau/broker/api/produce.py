@@ -67,7 +67,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
     response = ProduceResponse()
     produce = _Produce(broker, request, reply, response)
     by_id = request.version >= 13
-    shared = broker.peers is not None
+    steering = broker.steering
     early = error_codes.NONE
     if message.acks not in (-1, 0, 1):
         early = error_codes.INVALID_REQUIRED_ACKS
@@ -90,7 +90,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
                 _refuse(produce, answer, code, None)
             elif not 0 <= partition.index < len(topic.partition_ids):
                 _refuse(produce, answer, error_codes.UNKNOWN_TOPIC_OR_PARTITION, None)
-            elif shared and broker.moved_to(topic.partition_ids[partition.index]) is not None:
+            elif steering is not None and not steering.writer(topic.partition_ids[partition.index]):
                 _send_away(produce, topic.partition_ids[partition.index], answer)
             else:
                 _append(produce, topic, partition.index, cast("memoryview | None", partition.records), answer)
