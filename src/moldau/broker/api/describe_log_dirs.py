@@ -25,7 +25,7 @@ async def handle(broker: Broker, request: Request) -> DescribeLogDirsResponse:
     wanted = None if message.topics is None else {topic.topic: set(topic.partitions) for topic in message.topics}
     try:
         rows = await broker.topic_store.load_topics()
-        disk = shutil.disk_usage(broker.data_dir)
+        total, free = _space(broker)
     except (StoreError, OSError):
         return DescribeLogDirsResponse(
             results=[DescribeLogDirsResult(error_code=error_codes.KAFKA_STORAGE_ERROR, log_dir=broker.data_dir)]
@@ -37,14 +37,19 @@ async def handle(broker: Broker, request: Request) -> DescribeLogDirsResponse:
                 partition_index=partition.partition_index, partition_size=partition.bytes_total, offset_lag=0
             )
             for partition in row.partitions
-            if wanted is None or partition.partition_index in wanted.get(row.name, ())
+            if (wanted is None or partition.partition_index in wanted.get(row.name, ()))
+            and broker.members.leader_of(partition.partition_id) == broker.node_id
         ]
         if partitions:
             topics.append(DescribeLogDirsTopic(name=row.name, partitions=partitions))
     return DescribeLogDirsResponse(
-        results=[
-            DescribeLogDirsResult(
-                log_dir=broker.data_dir, topics=topics, total_bytes=disk.total, usable_bytes=disk.free
-            )
-        ]
+        results=[DescribeLogDirsResult(log_dir=broker.data_dir, topics=topics, total_bytes=total, usable_bytes=free)]
     )
+
+
+def _space(broker: Broker) -> tuple[int, int]:
+    """(bytes in all, bytes free); (-1, -1), as Kafka says it, for a store that brokers share, which has no end. Raises OSError."""
+    if broker.peers is not None:
+        return -1, -1
+    disk = shutil.disk_usage(broker.data_dir)
+    return disk.total, disk.free

@@ -7,8 +7,10 @@ task unless bytes must be waited for.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from moldau.broker.at_once import gather
 from moldau.broker.dispatch import frame_parts
 from moldau.broker.fetch_sessions import (
     FINAL_EPOCH,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from moldau.broker.dispatch import Reply, Request
     from moldau.log.reader import Buffer
     from moldau.log.view import PartitionView
+
+log = logging.getLogger(__name__)
 
 _NO_RECORDS = b""
 
@@ -183,17 +187,7 @@ class _Fetch:
         self.reply.cancels(task)
 
     async def _attempt_slowly(self) -> None:
-        for partition in self.partitions:
-            partition_id = self._partition_id(partition)
-            if partition_id >= 0:
-                view = self.broker.views.get(partition_id)
-                try:
-                    if view is None:
-                        await self.broker.views.load(partition_id)
-                    elif self._may_be_stale(view, partition):
-                        await self.broker.refresher.refresh(partition_id)
-                except StoreError:
-                    continue
+        await gather(self._look(partition) for partition in self.partitions)
         views = self._resolve(final=True)
         assert views is not None
         message: FetchRequest = self.request.message
@@ -208,6 +202,20 @@ class _Fetch:
         finally:
             # the reply leaves in the loop's next turn
             self.broker.loop.call_soon(outbox.end, room)
+
+    async def _look(self, partition: SessionPartition) -> None:
+        """Have the partition's view in memory, and fresh if it may be stale."""
+        partition_id = self._partition_id(partition)
+        if partition_id < 0:
+            return
+        view = self.broker.views.get(partition_id)
+        try:
+            if view is None:
+                await self.broker.views.load(partition_id)
+            elif self._may_be_stale(view, partition):
+                await self.broker.refresher.refresh(partition_id)
+        except StoreError as error:
+            log.warning("event=view_not_loaded partition_id=%d error='%s'", partition_id, error)
 
     def _partition_id(self, partition: SessionPartition) -> int:
         """-1: no such topic or partition."""
@@ -426,7 +434,7 @@ class _Fetch:
                 responses.append(topic)
             topic.partitions.append(answer)
         response = FetchResponse(session_id=session.session_id if session else NO_SESSION, responses=responses)
-        if error_codes.NOT_LEADER_OR_FOLLOWER in views and self.request.version >= 16:
+        if self.broker.steering is not None and error_codes.NOT_LEADER_OR_FOLLOWER in views:
             endpoints = self.broker.told_of(self.request.peer.endpoint)
             response.node_endpoints = [
                 NodeEndpoint(node_id=node_id, host=host, port=port, rack=rack)

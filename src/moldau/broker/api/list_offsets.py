@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from moldau.broker.at_once import gather
 from moldau.broker.partitions import NO_EPOCH
 from moldau.log.damage import DamagedLog
 from moldau.metadata.errors import StoreError
@@ -41,16 +42,18 @@ async def handle(broker: Broker, request: Request) -> ListOffsetsResponse:
             continue
         topic = broker.catalog.by_name.get(asked.name)
         counts = Counter(partition.partition_index for partition in asked.partitions)
-        answers = []
         # a partition that stands twice is answered once: refused
-        for partition in {each.partition_index: each for each in asked.partitions}.values():
-            if unknown_isolation:
-                answers.append(_error(partition, error_codes.UNKNOWN_SERVER_ERROR))
-                continue
-            if counts[partition.partition_index] > 1:
-                answers.append(_error(partition, error_codes.INVALID_REQUEST))
-                continue
-            answers.append(await _partition(broker, topic, partition, read_committed, request.version))
+        refused = {index for index, count in counts.items() if count > 1}
+        once = {each.partition_index: each for each in asked.partitions}.values()
+        if unknown_isolation:
+            answers = [_error(partition, error_codes.UNKNOWN_SERVER_ERROR) for partition in once]
+        else:
+            answers = await gather(
+                _partition(
+                    broker, topic, partition, read_committed, request.version, partition.partition_index in refused
+                )
+                for partition in once
+            )
         topics.append(ListOffsetsTopicResponse(name=asked.name, partitions=answers))
     return ListOffsetsResponse(topics=topics)
 
@@ -60,9 +63,16 @@ def _error(partition: ListOffsetsPartition, code: int) -> ListOffsetsPartitionRe
 
 
 async def _partition(
-    broker: Broker, topic: Topic | None, partition: ListOffsetsPartition, read_committed: bool, version: int
+    broker: Broker,
+    topic: Topic | None,
+    partition: ListOffsetsPartition,
+    read_committed: bool,
+    version: int,
+    refused: bool,
 ) -> ListOffsetsPartitionResponse:
     index, timestamp = partition.partition_index, partition.timestamp
+    if refused:
+        return _error(partition, error_codes.INVALID_REQUEST)
     if topic is None or not 0 <= index < len(topic.partition_ids):
         return _error(partition, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
     if timestamp < EARLIEST_PENDING_UPLOAD or version < _SINCE_VERSION.get(timestamp, 0):
