@@ -49,6 +49,15 @@ class LeaseStoreContract:
         assert await it.leases.acquire("x", "1:2", 5000) == Lease("x", 2, "1:2", 5000)
 
     @opened
+    async def test_a_lease_is_taken_from_an_owner_that_is_known_to_be_dead(self, it: Stores) -> None:
+        await it.leases.acquire("x", A, 5000)
+        assert await it.leases.acquire("x", B, 5000, "3:1") == Lease("x", 1, A, 5000)
+        assert await it.leases.acquire("x", B, 5000, A) == Lease("x", 2, B, 5000)
+        assert await it.leases.renew(A, ["x"], 5000) == set()
+        with pytest.raises(LeaseLost):
+            await it.groups.write([], [row(1)], [], Guard("x", 1))
+
+    @opened
     async def test_a_renewal_tells_which_are_still_held(self, it: Stores) -> None:
         for name in ("a", "b", "c"):
             await it.leases.acquire(name, A, 1000)

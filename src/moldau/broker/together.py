@@ -48,7 +48,13 @@ class Together:
         self.peers = Peers(broker.members, listener, broker.steady_clock, self._received)
         self.pulse = Pulse(broker.cluster_store, broker.members, broker.steady_clock, self._beaten, fenced)
         self.leases = Leases(
-            leases, broker.members.me.owner, broker.steady_clock, self._wanted, self._gained, self._lost
+            leases,
+            broker.members.me.owner,
+            broker.steady_clock,
+            self._wanted,
+            self._gained,
+            self._lost,
+            broker.members.is_dead,
         )
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

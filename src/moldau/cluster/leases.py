@@ -34,13 +34,16 @@ class Leases:
         wanted: Callable[[], Iterable[str]],
         gained: Gained,
         lost: Lost,
+        dead: Callable[[str], bool] = lambda owner: False,
     ) -> None:
+        """`dead` says whether an owner is known to be gone: its leases are taken at once."""
         self._store = store
         self._owner = owner
         self._now = now
         self._wanted = wanted
         self._gained = gained
         self._lost = lost
+        self._dead = dead
         self._held: dict[str, int] = {}  # name -> until when we may act
         self._renewed_at = 0
 
@@ -94,6 +97,9 @@ class Leases:
         for name in names:
             sent = self._now()
             lease = await self._store.acquire(name, self._owner, TTL_MS)
+            if lease.owner != self._owner and self._dead(lease.owner):
+                sent = self._now()
+                lease = await self._store.acquire(name, self._owner, TTL_MS, lease.owner)
             if lease.owner == self._owner:
                 self._held[name] = sent + TTL_MS
                 try:

@@ -51,6 +51,8 @@ class Link(asyncio.Protocol):
         self._said = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._was_up = False
+        self._doubted = False
         self._lost = asyncio.Event()
         self._task = self._loop.create_task(self._keep_up(), name=f"moldau-peer-{peer.node_id}")
 
@@ -116,6 +118,8 @@ class Link(asyncio.Protocol):
         if at:
             del received[:at]
             self._heard = self._loop.time()
+            self._was_up = True
+            self._doubted = False
             self._members.trust(self.peer.node_id, self._now())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -162,10 +166,13 @@ class Link(asyncio.Protocol):
             if self._loop.time() - self._heard >= SILENCE_SECONDS:
                 self._suspect("it does not answer")
         except OSError as error:
+            if self._was_up and isinstance(error, ConnectionRefusedError):
+                self._members.ended(self.peer, self._now())
             self._suspect(str(error))
 
     def _suspect(self, why: str) -> None:
-        if self._members.member(self.peer.node_id) is not None:
+        if not self._doubted:
+            self._doubted = True
             log.warning("event=peer_suspected node=%d why='%s'", self.peer.node_id, why)
         self._members.suspect(self.peer.node_id, self._now())
 

@@ -26,6 +26,7 @@ class Membership:
         """Rises with each change of who lives."""
         self._members: dict[int, Member] = {me.node_id: me}
         self._suspects: dict[int, int] = {}  # node id -> when it was suspected
+        self._gone: set[str] = set()  # owners whose processes ended before our eyes
         self._changed_at = 0
         self._named: list[Member] = []
         self._leaders: dict[int, int] = {}
@@ -50,7 +51,23 @@ class Membership:
         for node_id in [node_id for node_id in self._suspects if node_id not in members]:
             del self._suspects[node_id]
         self._members = members
+        self._gone &= {member.owner for member in members.values()}
         self._name(now)
+
+    def ended(self, peer: Member, now: int) -> None:
+        """A peer that had been connected reset the connection, and nobody listens there any more."""
+        self._gone.add(peer.owner)
+        self.suspect(peer.node_id, now)
+
+    def is_dead(self, owner: str) -> bool:
+        """Whether the owner of a lease is known to have ended: we saw it end, or a later start of its node id is registered."""
+        if owner in self._gone:
+            return True
+        node_id, _, incarnation = owner.partition(":")
+        if not node_id.isdecimal() or not incarnation.isdecimal():
+            return False
+        known = self._members.get(int(node_id))
+        return known is not None and known.incarnation > int(incarnation)
 
     def suspect(self, node_id: int, now: int) -> None:
         """A peer's connection broke, and it takes no new one."""
@@ -60,6 +77,9 @@ class Membership:
 
     def trust(self, node_id: int, now: int) -> None:
         """The peer has answered."""
+        member = self._members.get(node_id)
+        if member is not None:
+            self._gone.discard(member.owner)
         if self._suspects.pop(node_id, None) is not None:
             self._name(now)
 

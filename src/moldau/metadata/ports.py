@@ -284,8 +284,11 @@ class LeaseStore(Protocol):
     out by a clock of its own, counted from before the last renewal was sent; and every write made under it carries a `Guard`.
     """
 
-    async def acquire(self, name: str, owner: str, ttl_ms: int) -> Lease:
-        """Take it, or hold it for longer; or learn who has it: compare `owner`."""
+    async def acquire(self, name: str, owner: str, ttl_ms: int, dead: str = "") -> Lease:
+        """Take it, or hold it for longer; or learn who has it: compare `owner`.
+
+        It is taken from the owner `dead` at once. Should that one live after all, its guarded writes are refused.
+        """
         ...
 
     async def renew(self, owner: str, names: list[str], ttl_ms: int) -> set[str]:

@@ -15,7 +15,15 @@ class Broker:
     def __init__(self, world: World, owner: str) -> None:
         self.wanted: set[str] = set()
         self.told: list[str] = []
-        self.leases = Leases(world, owner, lambda: world.clock.now, lambda: self.wanted, self._gained, self._lost)  # type: ignore[arg-type]
+        self.leases = Leases(
+            world,
+            owner,
+            lambda: world.clock.now,
+            lambda: self.wanted,
+            self._gained,
+            self._lost,
+            world.dead.__contains__,
+        )  # type: ignore[arg-type]
 
     async def _gained(self, name: str, epoch: int) -> None:
         self.told.append(f"+{name}@{epoch}")
@@ -31,6 +39,7 @@ class World:
         self.clock = ManualClock()
         self.store = MemoryLeaseStore(MemoryState("c", 1, self.clock))
         self.away = False
+        self.dead: set[str] = set()
 
     def __getattr__(self, name: str) -> object:
         if self.away:
@@ -97,5 +106,23 @@ def test_without_a_store_leases_end() -> None:
         assert one.told[2:] == ["+a@1"]  # nobody else had it
         world.away = True
         await one.leases.close()
+
+    run(main())
+
+
+def test_leases_of_the_dead_are_taken_at_once() -> None:
+    async def main() -> None:
+        world = World()
+        one, two = Broker(world, "1:1"), Broker(world, "2:1")
+        one.wanted = two.wanted = {"a"}
+        await one.leases.step()
+        await two.leases.step()
+        assert two.told == []
+        world.dead.add("1:1")
+        await two.leases.step()
+        assert two.told == ["+a@2"]
+        world.clock.now += 1001
+        await one.leases.step()  # it lives after all, and learns that it has nothing more
+        assert one.told[:2] == ["+a@1", "-a"]
 
     run(main())

@@ -99,3 +99,22 @@ def test_endpoints_as_text() -> None:
     assert unpack_endpoints("") == {}
     with pytest.raises(ValueError, match="Expecting"):
         unpack_endpoints("{")
+
+
+def test_who_ended_before_our_eyes_is_dead_until_it_answers_or_is_registered_no_more() -> None:
+    me, peer = Member(1, 1, None, {}, "0"), Member(2, 4, None, {}, "0")
+    members = Membership(me)
+    members.update([(me, 0), (peer, 0)], 0)
+    assert not members.is_dead("2:4")
+    assert members.is_dead("2:3")  # a later start of that node is registered
+    assert not members.is_dead("2:5")
+    assert not members.is_dead("start:ab12")
+    members.ended(peer, 10)
+    assert members.is_dead("2:4")
+    assert members.node_ids == [1]
+    members.trust(2, 20)
+    assert not members.is_dead("2:4")
+    assert members.node_ids == [1, 2]
+    members.ended(peer, 30)
+    members.update([(me, 0)], 40)
+    assert not members.is_dead("2:4")

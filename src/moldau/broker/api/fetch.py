@@ -434,7 +434,11 @@ class _Fetch:
                 responses.append(topic)
             topic.partitions.append(answer)
         response = FetchResponse(session_id=session.session_id if session else NO_SESSION, responses=responses)
-        if self.broker.steering is not None and error_codes.NOT_LEADER_OR_FOLLOWER in views:
+        if (
+            self.broker.steering is not None
+            and self.request.version >= 16
+            and error_codes.NOT_LEADER_OR_FOLLOWER in views
+        ):
             endpoints = self.broker.told_of(self.request.peer.endpoint)
             response.node_endpoints = [
                 NodeEndpoint(node_id=node_id, host=host, port=port, rack=rack)

@@ -12,10 +12,10 @@ class MemoryLeaseStore:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def acquire(self, name: str, owner: str, ttl_ms: int) -> Lease:
+    async def acquire(self, name: str, owner: str, ttl_ms: int, dead: str = "") -> Lease:
         now = self._state.clock()
         holder, epoch, expires = self._state.leases.get(name, ("", 0, 0))
-        if holder not in (owner, "") and expires > now:
+        if holder not in (owner, "", dead) and expires > now:
             return Lease(name, epoch, holder, expires - now)
         epoch += holder != owner
         self._state.leases[name] = owner, epoch, now + ttl_ms

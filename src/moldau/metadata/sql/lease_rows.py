@@ -15,7 +15,7 @@ class SqlLeaseStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def acquire(self, name: str, owner: str, ttl_ms: int) -> Lease:
+    async def acquire(self, name: str, owner: str, ttl_ms: int, dead: str = "") -> Lease:
         async def body(tx: Tx) -> Lease:
             while True:
                 rows = await tx.run("lease_lock", name=name)
@@ -25,7 +25,7 @@ class SqlLeaseStore:
                 if await tx.run("lease_insert", name=name, owner=owner, expires=now + ttl_ms):
                     return Lease(name, 1, owner, ttl_ms)
             holder, epoch, expires = rows[0]
-            if holder not in (owner, "") and expires > now:
+            if holder not in (owner, "", dead) and expires > now:
                 return Lease(name, epoch, holder, expires - now)
             epoch += holder != owner
             await tx.run("lease_set", name=name, owner=owner, epoch=epoch, expires=now + ttl_ms)
