@@ -28,13 +28,17 @@ def member(node_id: int, rack: str | None = None, listener: str = "OUT") -> Memb
     return Member(node_id, 1, rack, {listener: (f"h{node_id}", 9000 + node_id)}, "1")
 
 
+async def _nothing() -> None:
+    pass
+
+
 def broker() -> Broker:
     it = Broker()
     it.node_id = 1
     it.members = Membership(member(1, "a"))
     it.members.update([(member(1), 0), (member(2, "b"), 0), (member(3), 0), (member(4, listener="IN"), 0)], 0)
-    topic = SimpleNamespace(name="t", topic_id=b"t" * 16, partition_ids=PARTITIONS)
-    it.catalog = SimpleNamespace(by_name={"t": topic}, by_id={}, leader_epochs={})  # type: ignore[assignment]
+    topic = SimpleNamespace(name="t", topic_id=b"t" * 16, partition_ids=PARTITIONS, replication_factor=1)
+    it.catalog = SimpleNamespace(by_name={"t": topic}, by_id={}, leader_epochs={}, fresh=_nothing)  # type: ignore[assignment]
     it.cluster = SimpleNamespace(cluster_id="c")  # type: ignore[assignment]
     it.views = SimpleNamespace(get=lambda _: None)  # type: ignore[assignment]
     return it
