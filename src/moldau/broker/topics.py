@@ -69,7 +69,8 @@ def check_replication_factor(broker: Broker, factor: int) -> None:
     if factor > live:
         raise TopicError(
             error_codes.INVALID_REPLICATION_FACTOR,
-            f"The target replication factor of {factor} cannot be reached because only {live} broker(s) are registered.",
+            f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because"
+            f" only {live} broker(s) are registered.",
         )
 
 
