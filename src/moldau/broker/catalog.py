@@ -165,8 +165,11 @@ class Catalog:
                     self._asked_at = loop.time()
                     try:
                         await self.look()
-                    except Exception as error:  # whatever it is, those who asked must hear of it
+                    except StoreError as error:
                         asked.set_exception(error)
+                    except Exception as error:  # our fault; but those who asked must hear of it
+                        log.exception("event=catalog_failed")
+                        asked.set_exception(StoreUnavailable(f"the catalog cannot be read: {error!r}"))
                     except BaseException:
                         asked.set_exception(StoreUnavailable("the broker stops"))
                         raise

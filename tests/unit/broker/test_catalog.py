@@ -332,6 +332,9 @@ def test_an_error_reaches_all_who_asked_and_the_next_ask_tries_again() -> None:
         assert [type(each) for each in outcome] == [StoreUnavailable] * 2
         catalog.hint(9)
         await asyncio.sleep(0.01)
+        store.error = RuntimeError("a defect")
+        with pytest.raises(StoreUnavailable, match="a defect"):
+            await catalog.fresh()
         store.error, store.at = None, 9
         await catalog.fresh()
         assert catalog.version == 9
