@@ -55,13 +55,16 @@ class ClusterStoreContract:
         assert await it.cluster.start_broker(1, None, "PLAINTEXT://h:1", "1.1", 5) == 1
         it.clock.now += 30
         two = BrokerRow(2, 1, "PLAINTEXT://h:2", "b", "1.0", False, 130)
-        assert await it.cluster.heartbeat(1, 1) == [BrokerRow(1, 1, "PLAINTEXT://h:1", None, "1.1", False, 0), two]
+        assert (await it.cluster.heartbeat(1, 1)).brokers == [
+            BrokerRow(1, 1, "PLAINTEXT://h:1", None, "1.1", False, 0),
+            two,
+        ]
         it.clock.now += 7
         await it.cluster.set_draining(2, 1, True)
         rows = await it.cluster.load_brokers()
         assert [(row.node_id, row.draining, row.age_ms) for row in rows] == [(1, False, 7), (2, True, 137)]
         await it.cluster.set_draining(2, 1, False)
-        assert await it.cluster.heartbeat(2, 1) == [rows[0], two._replace(age_ms=0)]
+        assert (await it.cluster.heartbeat(2, 1)).brokers == [rows[0], two._replace(age_ms=0)]
 
     @opened
     async def test_an_earlier_incarnation_is_refused(self, it: Stores) -> None:
@@ -112,15 +115,15 @@ class ClusterStoreContract:
     @opened
     async def test_entities_are_set_replaced_and_removed(self, it: Stores) -> None:
         assert await it.cluster.load_entities() == []
-        await it.cluster.set_entity("broker", "", {"a": "1", "b": "2"})
-        await it.cluster.set_entity("broker", "1", {"a": "ü"})
-        await it.cluster.set_entity("group", "1", {"c": ""})
-        await it.cluster.set_entity("broker", "", {"b": "3"})
-        await it.cluster.set_entity("broker", "never", {})
+        await it.cluster.alter_entity("broker", "", lambda _: {"a": "1", "b": "2"})
+        await it.cluster.alter_entity("broker", "1", lambda _: {"a": "ü"})
+        await it.cluster.alter_entity("group", "1", lambda _: {"c": ""})
+        await it.cluster.alter_entity("broker", "", lambda _: {"b": "3"})
+        await it.cluster.alter_entity("broker", "never", lambda _: {})
         assert sorted(await it.cluster.load_entities()) == [
             ("broker", "", {"b": "3"}),
             ("broker", "1", {"a": "ü"}),
             ("group", "1", {"c": ""}),
         ]
-        await it.cluster.set_entity("broker", "", {})
+        await it.cluster.alter_entity("broker", "", lambda _: {})
         assert sorted(name for _, name, _ in await it.cluster.load_entities()) == ["1", "1"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from catalog_store import CatalogStoreContract
 from cluster_store import ClusterStoreContract
 from lease_store import LeaseStoreContract
 from log_store import LogStoreContract
@@ -37,6 +38,10 @@ class TestTopicStore(TopicStoreContract):
 
 
 class TestClusterStore(ClusterStoreContract):
+    pass
+
+
+class TestCatalogStore(CatalogStoreContract):
     pass
 
 

@@ -94,9 +94,9 @@ class TopicStoreContract:
     @opened
     async def test_configs_are_replaced_whole(self, it: Stores) -> None:
         await it.topics.create_topic(topic_id("t"), "t", 1, {"a": "1", "b": "2"}, 5)
-        await it.topics.set_topic_configs(topic_id("t"), {"b": "3"})
+        await it.topics.alter_topic_configs(topic_id("t"), lambda old: {"b": str(len(old) + 1)})
         assert (await it.topics.load_topics())[0].configs == {"b": "3"}
-        await it.topics.set_topic_configs(topic_id("t"), {})
+        await it.topics.alter_topic_configs(topic_id("t"), lambda _: {})
         assert (await it.topics.load_topics())[0].configs == {}
 
     @opened
@@ -109,7 +109,7 @@ class TopicStoreContract:
             with pytest.raises(TopicMissing):
                 await it.topics.add_partitions(missing, 3)
             with pytest.raises(TopicMissing):
-                await it.topics.set_topic_configs(missing, {})
+                await it.topics.alter_topic_configs(missing, lambda _: {})
 
     @opened
     async def test_partition_ids_are_never_used_again_even_after_a_purge(self, it: Stores) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moldau.coordination.ports import GroupStore
+from moldau.metadata.memory.catalog_store import MemoryCatalogStore
 from moldau.metadata.memory.cluster_store import MemoryClusterStore
 from moldau.metadata.memory.lease_store import MemoryLeaseStore
 from moldau.metadata.memory.log_store import MemoryLogStore
@@ -17,12 +18,19 @@ from moldau.metadata.memory.recovery_store import MemoryRecoveryStore
 from moldau.metadata.memory.state import MemoryState
 from moldau.metadata.memory.topic_store import MemoryTopicStore
 from moldau.metadata.memory_groups import MemoryGroupStore
-from moldau.metadata.ports import ClusterStore, LeaseStore, LogStore, MaintenanceStore, RecoveryStore, TopicStore
+from moldau.metadata.opening import open_stores
+from moldau.metadata.ports import (
+    CatalogStore,
+    ClusterStore,
+    LeaseStore,
+    LogStore,
+    MaintenanceStore,
+    RecoveryStore,
+    TopicStore,
+)
 from moldau.metadata.postgres.engine import PostgresEngine
-from moldau.metadata.postgres.group_store import PostgresGroupStore
-from moldau.metadata.postgres.lease_store import PostgresLeaseStore
-from moldau.metadata.postgres.log_store import PostgresLogStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult, Extent, PartitionRow
+from moldau.metadata.sql.catalog_rows import SqlCatalogStore
 from moldau.metadata.sql.cluster_rows import SqlClusterStore
 from moldau.metadata.sql.group_rows import SqlGroupStore
 from moldau.metadata.sql.lease_rows import SqlLeaseStore
@@ -54,6 +62,7 @@ class Stores:
         maintenance: MaintenanceStore,
         topics: TopicStore,
         cluster: ClusterStore,
+        catalog: CatalogStore,
         recovery: RecoveryStore,
         leases: LeaseStore,
         groups: GroupStore,
@@ -68,6 +77,7 @@ class Stores:
         self.maintenance = maintenance
         self.topics = topics
         self.cluster = cluster
+        self.catalog = catalog
         self.engine = engine
         self._blob_ids = 0
 
@@ -137,6 +147,7 @@ def memory_opener() -> Any:
             MemoryMaintenanceStore(state),
             MemoryTopicStore(state),
             MemoryClusterStore(state, FORMAT),
+            MemoryCatalogStore(state),
             MemoryRecoveryStore(state),
             MemoryLeaseStore(state),
             MemoryGroupStore(state),
@@ -151,28 +162,22 @@ def postgres_opener(url: str, **options: Any) -> Any:
 
     @asynccontextmanager
     async def opener() -> AsyncIterator[Stores]:
-        engine = PostgresEngine(url, **{"clock": clock, **options})
-        await engine.open()
-        log = PostgresLogStore(engine)
-        groups = PostgresGroupStore(engine)
+        it = await open_stores(url, FORMAT, 1, **{"clock": clock, **options})
         try:
-            cluster = SqlClusterStore(engine, FORMAT)
-            await cluster.create_cluster(1)
             yield Stores(
-                log,
-                SqlMaintenanceStore(engine),
-                SqlTopicStore(engine),
-                cluster,
-                SqlRecoveryStore(engine),
-                PostgresLeaseStore(engine),
-                groups,
+                it.log,
+                it.maintenance,
+                it.topics,
+                it.cluster,
+                it.catalog,
+                it.recovery,
+                it.leases,
+                it.groups,
                 clock,
-                engine,
+                it.engine,
             )
         finally:
-            await log.close()
-            await groups.close()
-            await engine.close()
+            await it.close()
 
     return opener
 
@@ -192,6 +197,7 @@ def sqlite_opener(folder: Path) -> Any:
                 SqlMaintenanceStore(engine),
                 SqlTopicStore(engine),
                 cluster,
+                SqlCatalogStore(engine),
                 SqlRecoveryStore(engine),
                 SqlLeaseStore(engine),
                 SqlGroupStore(engine),

@@ -13,10 +13,12 @@ DIFFERS = {
     "ListOffsets": "Nothing is tiered: the tiered timestamps answer -1.",
     "FindCoordinator": "Groups only; transactional ids and share groups are INVALID_REQUEST.",
     "InitProducerId": "Idempotent producers only; a transactional id is INVALID_REQUEST.",
-    "CreateTopics": "Replication factor 1 only. `cleanup.policy=compact` is INVALID_CONFIG.",
+    "CreateTopics": "A replication factor, at most the number of brokers, says how many of them are shown as replicas; manual assignments say nothing"
+    " more. `cleanup.policy=compact` is INVALID_CONFIG.",
     "DescribeConfigs": "Documentation texts are our own. Client-metrics are not served.",
     "IncrementalAlterConfigs": "Topics, brokers, loggers, groups.",
-    "DescribeQuorum": "The metadata store is the quorum; the one voter is this broker, offsets count its commits.",
+    "DescribeQuorum": "The metadata store is the quorum; the one voter is the broker that is named as controller, the others observe. Offsets count commits, or"
+    " metadata versions where brokers share a store.",
     "UpdateFeatures": "`metadata.version` only; it is never lowered.",
     "ElectLeaders": "An election is never needed: the leader is always the preferred one.",
     "DescribeLogDirs": "One directory; a partition's size is its record bytes.",

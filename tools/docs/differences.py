@@ -16,6 +16,20 @@ decoded answers field by field. These are all the differences it finds; another 
 times, disk sizes and paths, the wording of texts for people, and which ids, ports and nodes there are.
 """
 
+TAIL = """## Several brokers
+
+The differential test asks one broker. Where several share their stores, these differ too:
+
+- Every broker can serve every partition, and the stores keep the records. A replication factor says how many brokers are shown as replicas, the
+  first of them as leader; all are always in sync. Which ones they are follows from the brokers that live: a partition is shown on others at once when one
+  goes, and no data moves.
+- Manual assignments (CreateTopics, CreatePartitions) are checked as Apache Kafka checks them, and say how many replicas there are. Which brokers
+  they name, and that the first is to lead, is not kept.
+- The controller is the broker with the lowest id. Any broker takes what clients bring to a controller.
+- A topic that another broker made is known at once: nothing is refused as unknown before the metadata store was asked. While that does not answer, the
+  error is one that clients try again on (KAFKA_STORAGE_ERROR, LEADER_NOT_AVAILABLE, COORDINATOR_NOT_AVAILABLE).
+"""
+
 
 def render() -> str:
     """The page."""
@@ -27,4 +41,4 @@ def render() -> str:
     parts = [HEAD]
     for about, whys in sections.items():
         parts.append(f"## {about}\n\n" + "".join(f"- {why}\n" for why in whys))
-    return "\n".join(parts)
+    return "\n".join([*parts, TAIL])

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from moldau.blobs.ports import BlobStore
     from moldau.histogram import Histogram
     from moldau.metadata.errors import StoreError
-    from moldau.metadata.ports import ClusterStore, LogStore, MaintenanceStore, TopicStore
+    from moldau.metadata.ports import CatalogStore, ClusterStore, LogStore, MaintenanceStore, TopicStore
 
 FORMAT_VERSION = 1
 """Of everything that is stored. A release refuses a store whose version is above its own."""
@@ -81,9 +81,15 @@ class Node:
     # -- the parts, in the order in which they need each other ----------------------------------------------------------
 
     async def _know(
-        self, cluster_store: ClusterStore, topic_store: TopicStore, loop: asyncio.AbstractEventLoop
+        self,
+        cluster_store: ClusterStore,
+        topic_store: TopicStore,
+        catalog_store: CatalogStore,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        shared: bool,
     ) -> None:
-        """What is known of the cluster: its id, configs, topics."""
+        """What is known of the cluster: its id, configs, topics; `shared`: other brokers change it, too."""
         options, broker, clock = self.options, self.broker, self.clock
         broker.loop = loop
         broker.clock = clock
@@ -99,8 +105,7 @@ class Node:
         broker.cluster = await cluster_store.load_cluster()
         settings = options.settings or Settings.load(env={})
         broker.configs = Configs(settings, options.node_id, cluster_store, topic_store)
-        await broker.configs.load()
-        broker.catalog = broker.configs.catalog = Catalog(topic_store, broker.configs)
+        broker.catalog = broker.configs.catalog = Catalog(catalog_store, broker.configs, shared=shared)
         await broker.catalog.load()
 
     def _read(self, log_store: LogStore, blobs: BlobStore, *, shared: bool) -> None:
@@ -109,6 +114,7 @@ class Node:
         broker.cache = TailCache(options.tail_cache_bytes)
         broker.log_store = log_store
         broker.views = Views(log_store, broker.cache, options.views_max)
+        broker.catalog.gone = broker.views.drop
         broker.refresher = Refresher(log_store if shared else None, broker.views)
         broker.reader = Reader(log_store, blobs, broker.cache, guesses=shared)
         broker.lookup = Lookup(log_store, broker.reader)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from moldau.metadata.ports import ClusterStore, LogStore, TopicStore
     from moldau.metadata.rows import ClusterRow
 
-    from .catalog import Catalog
+    from .catalog import Catalog, Topic
     from .configs import Configs
     from .fetch_sessions import FetchSessions
     from .metrics import Metrics
@@ -102,6 +102,16 @@ class Broker:
             if where is not None:
                 told.append((member.node_id, *where, member.rack))
         return told
+
+    def controller(self, told: list[tuple[int, str, int, str | None]]) -> int:
+        """Whom the clients that are `told_of` these take their changes to: the lowest id, so that every broker says the same; -1
+        if there is nobody. Any broker takes them.
+        """
+        return told[0][0] if told else -1
+
+    def replicas_of(self, topic: Topic, partition_id: int) -> list[int]:
+        """Those that clients are told of; the leader comes first. All of them are in sync: the stores keep the records."""
+        return self.members.replicas_of(partition_id, topic.replication_factor)
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task until it is done."""

@@ -6,9 +6,8 @@ decided by the pure code in `moldau.broker.config`; here it is stored and put in
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from moldau.metadata.errors import StoreError, TopicMissing
@@ -22,7 +21,7 @@ from .config.topic import TopicConfigs
 from .topics import name_error
 
 if TYPE_CHECKING:
-    from moldau.metadata.ports import ClusterStore, TopicStore
+    from moldau.metadata.ports import ClusterStore, ConfigChange, TopicStore
 
     from .catalog import Catalog
 
@@ -30,9 +29,6 @@ log = logging.getLogger(__name__)
 
 KINDS = {dynamic.BROKER: "broker", dynamic.GROUP: "group", dynamic.CLIENT_METRICS: "client-metrics"}
 """Entity kinds of the store by ConfigResource type."""
-
-Change = Callable[[Mapping[str, str]], dict[str, str]]
-"""Overrides as they are to overrides as they shall be. Raises InvalidConfig."""
 
 
 class Configs:
@@ -44,21 +40,27 @@ class Configs:
         self._store = store
         self._topic_store = topic_store
         self._entities: dict[tuple[str, str], dict[str, str]] = {}
-        self._changing = asyncio.Lock()
         self.broker = BrokerConfig(settings)
         self.topics = TopicConfigs(self.broker)
         self.catalog: Catalog
 
-    async def load(self) -> None:
-        """Take the entities from the store."""
-        for kind, name, configs in await self._store.load_entities():
-            self._entities[kind, name] = configs
-        self._refresh()
+    def take(self, entities: Iterable[tuple[str, str, dict[str, str]]]) -> None:
+        """All entities that there are now: (kind, name, configs)."""
+        before = self._of_brokers()
+        self._entities = {(kind, name): configs for kind, name, configs in entities}
+        if self._of_brokers() != before:
+            self._refresh()
+
+    def _of_brokers(self) -> dict[str, dict[str, str]]:
+        return {name: configs for (kind, name), configs in self._entities.items() if kind == "broker"}
 
     def _refresh(self) -> None:
+        """The configs of brokers have changed, and with them the defaults of topics."""
         own = self._entities.get(("broker", str(self.node_id)))
         self.broker = BrokerConfig(self._settings, self._entities.get(("broker", "")), own)
         self.topics = TopicConfigs(self.broker)
+        for topic in self.catalog.by_id.values():
+            topic.set_configs(topic.configs, self.topics)
 
     def names(self, kind: str) -> list[str]:
         """Entities of that kind that have configs."""
@@ -86,43 +88,51 @@ class Configs:
             return describe.describe_group(self._entities.get(("group", name), {}), self.broker, keys)
         raise InvalidConfig(f"resource type {resource_type} is not served", error_codes.INVALID_REQUEST)
 
-    async def alter(self, resource_type: int, name: str, change: Change, *, validate_only: bool) -> None:
-        """Decide, store, put into force. Raises InvalidConfig, whose error code is the answer's."""
-        async with self._changing:
-            try:
-                if resource_type == dynamic.TOPIC:
+    async def alter(self, resource_type: int, name: str, change: ConfigChange, *, validate_only: bool) -> None:
+        """Decide on what is stored, store, put into force. Raises InvalidConfig, whose error code is the answer's."""
+        try:
+            if resource_type == dynamic.TOPIC:
+                await self.catalog.look_for([(name, -1)])
+                async with self.catalog.changing:
                     await self._alter_topic(name, change, validate_only)
-                elif resource_type in (dynamic.BROKER, dynamic.GROUP):
+            elif resource_type in (dynamic.BROKER, dynamic.GROUP):
+                async with self.catalog.changing:
                     await self._alter_entity(KINDS[resource_type], name, change, validate_only)
-                else:
-                    raise InvalidConfig(f"resource type {resource_type} is not served", error_codes.INVALID_REQUEST)
-            except StoreError as error:
-                raise InvalidConfig(str(error), error_codes.KAFKA_STORAGE_ERROR) from error
+            else:
+                raise InvalidConfig(f"resource type {resource_type} is not served", error_codes.INVALID_REQUEST)
+        except StoreError as error:
+            raise InvalidConfig(str(error), error_codes.KAFKA_STORAGE_ERROR) from error
 
-    async def _alter_topic(self, name: str, change: Change, validate_only: bool) -> None:
+    async def _alter_topic(self, name: str, change: ConfigChange, validate_only: bool) -> None:
         topic = self.catalog.by_name.get(name)
         if topic is None:
             raise InvalidConfig(f"there is no topic {name!r}", error_codes.UNKNOWN_TOPIC_OR_PARTITION)
-        changed = change(topic.configs)
-        if not validate_only:
-            try:
-                await self._topic_store.set_topic_configs(topic.topic_id, changed)
-            except TopicMissing as error:
-                raise InvalidConfig(str(error), error_codes.UNKNOWN_TOPIC_OR_PARTITION) from error
-            topic.set_configs(changed, self.topics)
-
-    async def _alter_entity(self, kind: str, name: str, change: Change, validate_only: bool) -> None:
-        changed = change(self._entities.get((kind, name), {}))
         if validate_only:
+            change(topic.configs)
             return
-        await self._store.set_entity(kind, name, changed)
-        if changed:
-            self._entities[kind, name] = changed
+        try:
+            altered = await self._topic_store.alter_topic_configs(topic.topic_id, change)
+        except TopicMissing as error:
+            # another broker deleted it; it may have made a new one of that name
+            if not await self.catalog.looked() or self.catalog.by_name.get(name) in (topic, None):
+                raise InvalidConfig(str(error), error_codes.UNKNOWN_TOPIC_OR_PARTITION) from error
+            await self._alter_topic(name, change, validate_only)
+            return
+        topic.set_configs(altered.configs, self.topics)
+        self.catalog.made(altered.version)
+
+    async def _alter_entity(self, kind: str, name: str, change: ConfigChange, validate_only: bool) -> None:
+        if validate_only:
+            change(self._entities.get((kind, name), {}))
+            return
+        altered = await self._store.alter_entity(kind, name, change)
+        if altered.configs:
+            self._entities[kind, name] = altered.configs
         else:
             self._entities.pop((kind, name), None)
-        self._refresh()
-        for topic in self.catalog.by_id.values():
-            topic.set_configs(topic.configs, self.topics)
+        if kind == "broker":
+            self._refresh()
+        self.catalog.made(altered.version)
 
 
 def logger_levels() -> dict[str, int]:

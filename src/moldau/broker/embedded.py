@@ -45,6 +45,7 @@ class EmbeddedNode(Node):
 
     async def start(self, endpoints: list[Endpoint]) -> None:
         from moldau.blobs.local import LocalBlobs
+        from moldau.metadata.sql.catalog_rows import SqlCatalogStore
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.group_rows import SqlGroupStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
@@ -75,7 +76,7 @@ class EmbeddedNode(Node):
         await self.wal.open()
         journal = Journal(journal_store, self.wal, loop, options.inline_max_bytes)
 
-        await self._know(cluster_store, SqlTopicStore(engine), loop)
+        await self._know(cluster_store, SqlTopicStore(engine), SqlCatalogStore(engine), loop, shared=False)
         broker.endpoints = endpoints
         broker.data_dir = str(data)
         broker.commits = lambda: engine.commits

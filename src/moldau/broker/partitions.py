@@ -27,11 +27,12 @@ class PartitionError(Exception):
 
 async def view_of(broker: Broker, name: str, index: int, current_leader_epoch: int = NO_EPOCH) -> PartitionView:
     """With all that was committed before this call. Raises PartitionError: unknown, fenced or too new an epoch (if one is given), or the store does not answer."""
-    topic = broker.catalog.by_name.get(name)
-    if topic is None or not 0 <= index < len(topic.partition_ids):
-        raise PartitionError(error_codes.UNKNOWN_TOPIC_OR_PARTITION)
     try:
-        view = await broker.refresher.refresh(topic.partition_ids[index])
+        await broker.catalog.look_for([(name, index)])
+        view = await _view(broker, name, index)
+        if view is None and broker.catalog.shared:
+            await broker.catalog.fresh()  # the topic was deleted by another broker, which may have made it anew
+            view = await _view(broker, name, index)
     except StoreError as error:
         raise PartitionError(error_codes.KAFKA_STORAGE_ERROR) from error
     if view is None:
@@ -40,3 +41,10 @@ async def view_of(broker: Broker, name: str, index: int, current_leader_epoch: i
         newer = current_leader_epoch > view.leader_epoch
         raise PartitionError(error_codes.UNKNOWN_LEADER_EPOCH if newer else error_codes.FENCED_LEADER_EPOCH)
     return view
+
+
+async def _view(broker: Broker, name: str, index: int) -> PartitionView | None:
+    topic = broker.catalog.by_name.get(name)
+    if topic is None or not 0 <= index < len(topic.partition_ids):
+        raise PartitionError(error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+    return await broker.refresher.refresh(topic.partition_ids[index])

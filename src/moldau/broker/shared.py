@@ -56,7 +56,7 @@ class SharedNode(Node):
         if claimed:
             options.node_id = await claim(self._cluster, self._leases, owner)
         ids = BlobIds(await self._cluster.reserve_blob_block())
-        await self._know(self._cluster, self._topics, loop)
+        await self._know(self._cluster, self._topics, self._catalog, loop, shared=True)
         broker.endpoints = endpoints
         broker.data_dir = self.blobs_told
         broker.commits = lambda: self.engine.commits
@@ -100,19 +100,21 @@ class SharedNode(Node):
             self._upkeep.start()
 
     async def _open(self) -> None:
+        from moldau.metadata.postgres.catalog_store import PostgresCatalogStore
+        from moldau.metadata.postgres.cluster_store import PostgresClusterStore
         from moldau.metadata.postgres.engine import PostgresEngine
         from moldau.metadata.postgres.group_store import PostgresGroupStore
         from moldau.metadata.postgres.lease_store import PostgresLeaseStore
         from moldau.metadata.postgres.log_store import PostgresLogStore
-        from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
 
         engine = PostgresEngine(self.options.metadata_url)
         await engine.open()
         self.engine = engine
-        self._cluster = SqlClusterStore(engine, FORMAT_VERSION)
+        self._cluster = PostgresClusterStore(engine, FORMAT_VERSION)
         self._topics = SqlTopicStore(engine)
+        self._catalog = PostgresCatalogStore(engine)
         self._log = PostgresLogStore(engine)
         self._groups = PostgresGroupStore(engine)
         self._leases = PostgresLeaseStore(engine)
@@ -154,6 +156,7 @@ class SharedNode(Node):
         assert self._upkeep is not None
         await self._upkeep.stop()
         await self._quiet()
+        await self.broker.catalog.close()
         await self._together.close()
         await self.broker.groups.close()
         await self._close()

@@ -56,6 +56,7 @@ class Together:
             self._lost,
             broker.members.is_dead,
         )
+        broker.catalog.tell = lambda version: self.peers.tell(metadata_version=version)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.maintaining = False
@@ -130,11 +131,14 @@ class Together:
     # -- what is heard --------------------------------------------------------------------------------------------------
 
     def _beaten(self) -> None:
+        self._broker.catalog.hint(self.pulse.metadata_version)
         self.peers.follow()
 
     def _received(self, note: Note) -> None:
         for partition_id, end in note.ends.items():
             self._broker.refresher.hint(partition_id, end)
+        if note.metadata_version:
+            self._broker.catalog.hint(note.metadata_version)
         if note.flags & MEMBERS_CHANGED:
             self.pulse.soon()
         if note.flags & LEASES_FREED:

@@ -61,8 +61,48 @@ def check_name(name: str) -> None:
         raise TopicError(error_codes.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {problem}")
 
 
+def check_replication_factor(broker: Broker, factor: int) -> None:
+    """Raises TopicError. Every replica is shown on a broker of its own."""
+    if factor <= 0:
+        raise TopicError(error_codes.INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0.")
+    live = len(broker.members.live)
+    if factor > live:
+        raise TopicError(
+            error_codes.INVALID_REPLICATION_FACTOR,
+            f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because"
+            f" only {live} broker(s) are registered.",
+        )
+
+
+def check_replicas(broker: Broker, replicas: list[int], factor: int) -> None:
+    """One partition's manual assignment, as Kafka's ReplicationControlManager checks it. Raises TopicError."""
+    if not replicas:
+        text = "The manual partition assignment includes an empty replica list."
+    elif min(replicas) < 0:
+        text = f"The manual partition assignment includes an invalid broker id {min(replicas)}."
+    elif len(set(replicas)) < len(replicas):
+        twice = next(node_id for node_id in sorted(replicas) if replicas.count(node_id) > 1)
+        text = f"The manual partition assignment includes the broker {twice} more than once."
+    elif unknown := sorted(set(replicas) - set(broker.members.node_ids)):
+        text = f"The manual partition assignment includes broker {unknown[0]}, but no such broker is registered."
+    elif len(replicas) != factor:
+        text = (
+            f"The manual partition assignment includes a partition with {len(replicas)} replica(s), but this is not consistent"
+            f" with previous partitions, which have {factor} replica(s)."
+        )
+    else:
+        return
+    raise TopicError(error_codes.INVALID_REPLICA_ASSIGNMENT, text)
+
+
 async def create(
-    broker: Broker, name: str, partitions: int, configs: Mapping[str, str | None], *, validate_only: bool
+    broker: Broker,
+    name: str,
+    partitions: int,
+    configs: Mapping[str, str | None],
+    *,
+    replication_factor: int,
+    validate_only: bool,
 ) -> Topic | None:
     """A new topic, or None when it was only validated. Raises TopicError."""
     check_name(name)
@@ -79,6 +119,8 @@ async def create(
     except InvalidConfig as error:
         raise TopicError(error.error_code, error.message) from error
     taken = {key: value for key, value in configs.items() if value is not None}
+    if broker.catalog.shared and (name in broker.catalog.by_name or _collision(broker, name) is not None):
+        await _fresh(broker)  # before it is refused
     async with broker.catalog.changing:
         if name in broker.catalog.by_name:
             raise TopicError(error_codes.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
@@ -89,13 +131,55 @@ async def create(
             )
         if validate_only:
             return None
+        topic_id = random()
         try:
-            row = await broker.topic_store.create_topic(random(), name, partitions, taken, broker.clock())
+            row = await broker.topic_store.create_topic(
+                topic_id, name, partitions, taken, broker.clock(), replication_factor
+            )
         except TopicExists as error:
+            broker.catalog.suspect()
             raise TopicError(error_codes.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.") from error
         except StoreError as error:
-            raise TopicError(error_codes.KAFKA_STORAGE_ERROR, str(error)) from error
-        return broker.catalog.put(row)
+            made = broker.catalog.by_id.get(topic_id) if await broker.catalog.looked() else None
+            if made is None:
+                raise _refused(error) from error
+            broker.catalog.made(made.version)
+            return made
+        topic = broker.catalog.put(row)
+        broker.catalog.made(row.version)
+        return topic
+
+
+async def _fresh(broker: Broker) -> None:
+    """Raises TopicError."""
+    try:
+        await broker.catalog.fresh()
+    except StoreError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: StoreError) -> TopicError:
+    return TopicError(error_codes.KAFKA_STORAGE_ERROR, str(error))
+
+
+async def named(broker: Broker, name: str) -> Topic:
+    """The topic, which another broker may have made a moment ago. Raises TopicError."""
+    if not broker.catalog.knows(name):
+        await _fresh(broker)
+    topic = broker.catalog.by_name.get(name)
+    if topic is None:
+        raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {name!r}")
+    return topic
+
+
+async def of_id(broker: Broker, topic_id: bytes) -> Topic:
+    """As `named`. Raises TopicError."""
+    if not broker.catalog.knows(topic_id):
+        await _fresh(broker)
+    topic = broker.catalog.by_id.get(topic_id)
+    if topic is None:
+        raise TopicError(error_codes.UNKNOWN_TOPIC_ID, "no topic has this id")
+    return topic
 
 
 def _collision(broker: Broker, name: str) -> str | None:
@@ -111,10 +195,10 @@ def _collision(broker: Broker, name: str) -> str | None:
 
 async def auto_create(broker: Broker, name: str) -> int:
     """Create a topic because a client asked for its metadata; returns an error code or NONE."""
-    if broker.options.default_replication_factor != 1:
-        return error_codes.INVALID_REPLICATION_FACTOR
+    factor = broker.options.default_replication_factor
     try:
-        await create(broker, name, broker.num_partitions, {}, validate_only=False)
+        check_replication_factor(broker, factor)
+        await create(broker, name, broker.num_partitions, {}, replication_factor=factor, validate_only=False)
     except TopicError as error:
         if error.error_code != error_codes.TOPIC_ALREADY_EXISTS:
             return error.error_code
@@ -125,14 +209,16 @@ async def delete(broker: Broker, topic: Topic) -> None:
     """Name and id are free at once; rows and bytes go later. Raises TopicError."""
     async with broker.catalog.changing:
         try:
-            await broker.topic_store.delete_topic(topic.topic_id, broker.clock())
+            version = await broker.topic_store.delete_topic(topic.topic_id, broker.clock())
         except TopicMissing as error:
+            await broker.catalog.looked()
             raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, str(error)) from error
         except StoreError as error:
-            raise TopicError(error_codes.KAFKA_STORAGE_ERROR, str(error)) from error
+            if not await broker.catalog.looked() or topic.topic_id in broker.catalog.by_id:
+                raise _refused(error) from error
+            version = broker.catalog.version
         broker.catalog.remove(topic)
-        for partition_id in topic.partition_ids:
-            broker.views.drop(partition_id)
+        broker.catalog.made(version)
     try:
         await broker.groups.forget_topics([topic.topic_id])
     except (
@@ -147,7 +233,12 @@ async def grow(broker: Broker, topic: Topic, total: int) -> None:
         try:
             row = await broker.topic_store.add_partitions(topic.topic_id, total)
         except TopicMissing as error:
+            await broker.catalog.looked()
             raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, str(error)) from error
         except StoreError as error:
-            raise TopicError(error_codes.KAFKA_STORAGE_ERROR, str(error)) from error
-        broker.catalog.grown(topic, [partition.partition_id for partition in row.partitions])
+            if not await broker.catalog.looked() or len(topic.partition_ids) < total:
+                raise _refused(error) from error
+            broker.catalog.made(topic.version)
+            return
+        broker.catalog.put(row)
+        broker.catalog.made(row.version)

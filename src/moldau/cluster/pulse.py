@@ -52,12 +52,14 @@ class Pulse:
         self._wake = asyncio.Event()
         self.beaten_at = 0
         """When the store last answered, by `now`."""
+        self.metadata_version = 0
+        """What it then said: news for `Catalog.hint`."""
 
     async def beat(self) -> None:
         """Raises StoreError; BrokerFenced after `fenced` was called."""
         me = self._members.me
         try:
-            rows = await self._store.heartbeat(me.node_id, me.incarnation)
+            rows, self.metadata_version = await self._store.heartbeat(me.node_id, me.incarnation)
         except BrokerFenced:
             self._fenced()
             raise

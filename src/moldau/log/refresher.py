@@ -52,7 +52,8 @@ class Refresher:
         for _ in range(_ATTEMPTS):
             await self._settled(view)
             if not view.dropped:
-                await self._ask(partition_id)
+                # shielded: the future is everybody's, and one who gives up must not take it from the others
+                await asyncio.shield(self._ask(partition_id))
             current = self._views.get(partition_id)
             if current is view and not view.dropped:
                 return view

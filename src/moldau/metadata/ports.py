@@ -10,14 +10,17 @@ reading;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from .rows import (
+    Altered,
     AppendCommit,
     AppendResult,
+    Beat,
     BlobRow,
     BrokerRow,
+    Changes,
     ClusterRow,
     Extent,
     InlineBlob,
@@ -31,6 +34,10 @@ from .rows import (
 
 AppendDone = Callable[[list[AppendResult] | None, Exception | None], None]
 """Called once, on the event loop's thread: results in the order of the entries, or the error."""
+
+
+ConfigChange = Callable[[Mapping[str, str]], dict[str, str]]
+"""Configs as they are to configs as they shall be. Pure, quick, and it may be called twice, on any thread. What it raises comes out."""
 
 
 class AppendStore(Protocol):
@@ -205,29 +212,49 @@ class RecoveryStore(Protocol):
         ...
 
 
+class CatalogStore(Protocol):
+    """What brokers that share the store follow each other by: one number that rises with each change of topics, partitions
+    (growth), configs and entities, in the change's own transaction. Versions are committed in their order.
+    """
+
+    async def version(self) -> int:
+        """Now; one small query."""
+        ...
+
+    async def changes(self, since: int) -> Changes:
+        """After that version, on one snapshot; everything for -1. Costs what changed."""
+        ...
+
+
 class TopicStore(Protocol):
-    """Topics, their partitions and configs."""
+    """Topics, their partitions and configs. Each change raises the metadata version."""
 
     async def load_topics(self) -> list[TopicRow]:
         """All that are alive."""
         ...
 
     async def create_topic(
-        self, topic_id: bytes, name: str, partitions: int, configs: dict[str, str], now: int
+        self,
+        topic_id: bytes,
+        name: str,
+        partitions: int,
+        configs: dict[str, str],
+        now: int,
+        replication_factor: int = 1,
     ) -> TopicRow:
         """Raises TopicExists."""
         ...
 
-    async def delete_topic(self, topic_id: bytes, now: int) -> None:
-        """Name and id are free at once, rows go later. Raises TopicMissing."""
+    async def delete_topic(self, topic_id: bytes, now: int) -> int:
+        """Name and id are free at once, rows go later. Returns the metadata version. Raises TopicMissing."""
         ...
 
     async def add_partitions(self, topic_id: bytes, total: int) -> TopicRow:
         """Grow to `total` partitions (no change when it has as many). Raises TopicMissing."""
         ...
 
-    async def set_topic_configs(self, topic_id: bytes, configs: dict[str, str]) -> None:
-        """Replace the overrides. Raises TopicMissing."""
+    async def alter_topic_configs(self, topic_id: bytes, change: ConfigChange) -> Altered:
+        """Replace the overrides by what `change` makes of them; nobody else changes them meanwhile. Raises TopicMissing."""
         ...
 
 
@@ -244,8 +271,8 @@ class ClusterStore(Protocol):
         """Register the broker; returns its new incarnation (1, 2, ...), never given twice for a node id."""
         ...
 
-    async def heartbeat(self, node_id: int, incarnation: int) -> list[BrokerRow]:
-        """Say that it is alive; the answer is every registered broker, in the order of ids. Raises BrokerFenced."""
+    async def heartbeat(self, node_id: int, incarnation: int) -> Beat:
+        """Say that it is alive; learn who else is, and whether topics or configs have changed. Raises BrokerFenced."""
         ...
 
     async def set_draining(self, node_id: int, incarnation: int, draining: bool) -> None:
@@ -272,8 +299,8 @@ class ClusterStore(Protocol):
         """(kind, name, configs) of everything that is not a topic: kinds are broker, group, client-metrics..."""
         ...
 
-    async def set_entity(self, kind: str, name: str, configs: dict[str, str]) -> None:
-        """Replace the configs of an entity; an empty dict removes it."""
+    async def alter_entity(self, kind: str, name: str, change: ConfigChange) -> Altered:
+        """Replace the configs of an entity by what `change` makes of them; an empty dict removes it. Raises the metadata version."""
         ...
 
 

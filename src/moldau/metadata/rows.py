@@ -125,18 +125,29 @@ class PartitionRow(_Row):
 
 
 class TopicRow(_Row):
-    """A topic that is alive, with its partitions sorted by index. `configs` are the overrides only."""
+    """A topic that is alive, with its partitions sorted by index. `configs` are the overrides only; `version` is the metadata
+    version of its last change.
+    """
 
-    __slots__ = ("configs", "created_ms", "name", "partitions", "topic_id")
+    __slots__ = ("configs", "created_ms", "name", "partitions", "replication_factor", "topic_id", "version")
 
     def __init__(
-        self, topic_id: bytes, name: str, configs: dict[str, str], created_ms: int, partitions: list[PartitionRow]
+        self,
+        topic_id: bytes,
+        name: str,
+        configs: dict[str, str],
+        created_ms: int,
+        partitions: list[PartitionRow],
+        replication_factor: int = 1,
+        version: int = 0,
     ) -> None:
         self.topic_id = topic_id
         self.name = name
         self.configs = configs
         self.created_ms = created_ms
         self.partitions = partitions
+        self.replication_factor = replication_factor
+        self.version = version
 
 
 class BlobRow(_Row):
@@ -337,6 +348,34 @@ class BrokerRow(NamedTuple):
     release: str
     draining: bool
     age_ms: int
+
+
+class Beat(NamedTuple):
+    """The answer to a heartbeat: every registered broker, in the order of ids, and the metadata version."""
+
+    brokers: list[BrokerRow]
+    metadata_version: int
+
+
+class Altered(NamedTuple):
+    """Configs as they are after a change, and the metadata version of the change."""
+
+    configs: dict[str, str]
+    version: int
+
+
+class Changes(NamedTuple):
+    """What happened to topics and entities between two metadata versions, the later of which is `version`.
+
+    `topics` are alive, and as they are at `version`; `deleted` are ids. With `whole` they are all that there are, for whoever had
+    nothing or too little, and `deleted` is empty. `entities` are all of them, (kind, name, configs), or None when none has changed.
+    """
+
+    version: int
+    whole: bool
+    topics: list[TopicRow]
+    deleted: list[bytes]
+    entities: list[tuple[str, str, dict[str, str]]] | None
 
 
 class ClusterRow(_Row):

@@ -48,6 +48,24 @@ def test_a_view_catches_up(opener: Opener) -> None:
     run(main())
 
 
+def test_one_that_gives_up_disturbs_no_other(opener: Opener) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            one, two, refresher = pair(it)
+            (p,) = await it.topic()
+            await two.views.load(p)
+            await one.append(p, [b"a"])
+            asking = [asyncio.ensure_future(refresher.refresh(p)) for _ in range(3)]
+            for _ in range(3):
+                await asyncio.sleep(0)
+            asking[0].cancel()
+            first, *others = await asyncio.gather(*asking, return_exceptions=True)
+            assert isinstance(first, asyncio.CancelledError)
+            assert [getattr(view, "high_watermark", view) for view in others] == [1, 1]
+
+    run(main())
+
+
 def test_polling_finds_ends_log_starts_and_deaths(opener: Opener) -> None:
     async def main() -> None:
         async with opener() as it:

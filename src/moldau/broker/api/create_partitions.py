@@ -40,9 +40,7 @@ async def handle(broker: Broker, request: Request) -> CreatePartitionsResponse:
 
 async def _grow(broker: Broker, wanted: CreatePartitionsTopic, validate_only: bool) -> None:
     """Raises TopicError."""
-    topic = broker.catalog.by_name.get(wanted.name)
-    if topic is None:
-        raise topics.TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, f"there is no topic {wanted.name!r}")
+    topic = await topics.named(broker, wanted.name)
     have = len(topic.partition_ids)
     if wanted.count <= have:
         raise topics.TopicError(
@@ -57,10 +55,11 @@ async def _grow(broker: Broker, wanted: CreatePartitionsTopic, validate_only: bo
                 f"{wanted.count - have} partitions would be added, {len(wanted.assignments)} assignments came",
             )
         for assignment in wanted.assignments:
-            if assignment.broker_ids != [broker.node_id]:
-                raise topics.TopicError(
-                    error_codes.INVALID_REPLICA_ASSIGNMENT,
-                    f"replicas {assignment.broker_ids} came, this cluster has broker {broker.node_id} only",
-                )
+            topics.check_replicas(broker, assignment.broker_ids, topic.replication_factor)
     if not validate_only:
-        await topics.grow(broker, topic, wanted.count)
+        try:
+            await topics.grow(broker, topic, wanted.count)
+        except topics.TopicError:
+            if broker.catalog.by_name.get(wanted.name) in (topic, None):
+                raise
+            await _grow(broker, wanted, validate_only)  # another broker has made it anew

@@ -46,9 +46,11 @@ async def handle(broker: Broker, request: Request) -> CreateTopicsResponse:
 async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) -> CreatableTopicResult:
     try:
         topics.check_name(topic.name)
-        partitions = _partitions(broker, topic)
+        partitions, factor = _partitions(broker, topic)
         configs = {config.name: config.value for config in topic.configs}
-        created = await topics.create(broker, topic.name, partitions, configs, validate_only=validate_only)
+        created = await topics.create(
+            broker, topic.name, partitions, configs, replication_factor=factor, validate_only=validate_only
+        )
     except topics.TopicError as error:
         return CreatableTopicResult(
             name=topic.name, error_code=error.error_code, error_message=error.message, configs=[]
@@ -57,7 +59,7 @@ async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) ->
         name=topic.name,
         topic_id=created.topic_id if created else ZERO_UUID,
         num_partitions=partitions,
-        replication_factor=1,
+        replication_factor=factor,
         configs=[
             CreatableTopicConfigs(
                 name=entry.name,
@@ -71,8 +73,8 @@ async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) ->
     )
 
 
-def _partitions(broker: Broker, topic: CreatableTopic) -> int:
-    """The number of partitions asked for. Raises TopicError."""
+def _partitions(broker: Broker, topic: CreatableTopic) -> tuple[int, int]:
+    """The number of partitions asked for, and that of their replicas. Raises TopicError."""
     if topic.assignments:
         if topic.num_partitions != -1 or topic.replication_factor != -1:
             raise topics.TopicError(
@@ -84,15 +86,10 @@ def _partitions(broker: Broker, topic: CreatableTopic) -> int:
             raise topics.TopicError(
                 error_codes.INVALID_REPLICA_ASSIGNMENT, f"partitions must be 0 to {len(indexes) - 1}, {indexes} came"
             )
+        factor = len(topic.assignments[0].broker_ids)
         for assignment in topic.assignments:
-            if assignment.broker_ids != [broker.node_id]:
-                raise topics.TopicError(
-                    error_codes.INVALID_REPLICA_ASSIGNMENT,
-                    f"replicas {assignment.broker_ids} came, this cluster has broker {broker.node_id} only",
-                )
-        return len(indexes)
+            topics.check_replicas(broker, assignment.broker_ids, factor)
+        return len(indexes), factor
     factor = broker.options.default_replication_factor if topic.replication_factor == -1 else topic.replication_factor
-    if factor != 1:
-        code = error_codes.INVALID_REPLICATION_FACTOR
-        raise topics.TopicError(code, f"replication factor {factor} asked for, the cluster has 1 broker")
-    return broker.num_partitions if topic.num_partitions == -1 else topic.num_partitions
+    topics.check_replication_factor(broker, factor)
+    return broker.num_partitions if topic.num_partitions == -1 else topic.num_partitions, factor

@@ -42,14 +42,16 @@ async def _delete(broker: Broker, state: DeleteTopicState) -> DeletableTopicResu
     by_id = state.topic_id != ZERO_UUID
     if by_id == (state.name is not None):
         return _refused(state, error_codes.INVALID_REQUEST, "either a name or a topic id is expected, not both or none")
-    topic = broker.catalog.by_id.get(state.topic_id) if by_id else broker.catalog.by_name.get(state.name or "")
-    if topic is None:
-        code = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
-        return _refused(state, code, "no topic has this id" if by_id else f"there is no topic {state.name!r}")
-    if not broker.options.delete_topics:
-        return _refused(state, error_codes.TOPIC_DELETION_DISABLED, "delete.topic.enable is false")
     try:
-        await topics.delete(broker, topic)
+        topic = await topics.of_id(broker, state.topic_id) if by_id else await topics.named(broker, state.name or "")
+        if not broker.options.delete_topics:
+            return _refused(state, error_codes.TOPIC_DELETION_DISABLED, "delete.topic.enable is false")
+        try:
+            await topics.delete(broker, topic)
+        except topics.TopicError:
+            if by_id or broker.catalog.by_name.get(topic.name) in (topic, None):
+                raise
+            return await _delete(broker, state)  # another broker has made it anew
     except topics.TopicError as error:
         return _refused(state, error.error_code, error.message)
     return DeletableTopicResult(name=topic.name, topic_id=topic.topic_id)

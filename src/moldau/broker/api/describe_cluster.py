@@ -29,12 +29,13 @@ async def handle(broker: Broker, request: Request) -> DescribeClusterResponse:
             error_code=error_codes.MISMATCHED_ENDPOINT_TYPE if known else error_codes.UNSUPPORTED_ENDPOINT_TYPE,
             error_message=f"endpoint type {message.endpoint_type} came; this is a broker and knows brokers (1) only",
         )
+    told = broker.told_of(request.peer.endpoint)
     return DescribeClusterResponse(
         cluster_id=broker.cluster.cluster_id,
-        controller_id=broker.node_id,
+        controller_id=broker.controller(told),
         brokers=[
             DescribeClusterBroker(broker_id=node_id, host=host, port=port, rack=rack)
-            for node_id, host, port, rack in broker.told_of(request.peer.endpoint)
+            for node_id, host, port, rack in told
         ],
         cluster_authorized_operations=CLUSTER_OPERATIONS
         if message.include_cluster_authorized_operations

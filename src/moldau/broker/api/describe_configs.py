@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from moldau.broker.config.describe import Described
 from moldau.broker.config.errors import InvalidConfig
+from moldau.metadata.errors import StoreError
+from moldau.protocol import error_codes
 from moldau.protocol.messages.describe_configs import (
     DescribeConfigsRequest,
     DescribeConfigsResource,
@@ -22,23 +24,29 @@ if TYPE_CHECKING:
 
 async def handle(broker: Broker, request: Request) -> DescribeConfigsResponse:
     message: DescribeConfigsRequest = request.message
+    stale = False
+    try:
+        await broker.catalog.fresh()
+    except StoreError:
+        stale = True
     documented = request.version >= 3 and message.include_documentation
     return DescribeConfigsResponse(
         results=[
-            _resource(broker, resource, request.version, message.include_synonyms, documented)
+            _resource(broker, resource, request.version, message.include_synonyms, documented, stale)
             for resource in message.resources
         ]
     )
 
 
 def _resource(
-    broker: Broker, resource: DescribeConfigsResource, version: int, synonyms: bool, documented: bool
+    broker: Broker, resource: DescribeConfigsResource, version: int, synonyms: bool, documented: bool, stale: bool
 ) -> DescribeConfigsResult:
     try:
         entries = broker.configs.described(resource.resource_type, resource.resource_name, resource.configuration_keys)
     except InvalidConfig as error:
+        unknown = error.error_code == error_codes.UNKNOWN_TOPIC_OR_PARTITION
         return DescribeConfigsResult(
-            error_code=error.error_code,
+            error_code=error_codes.KAFKA_STORAGE_ERROR if stale and unknown else error.error_code,
             error_message=error.message,
             resource_type=resource.resource_type,
             resource_name=resource.resource_name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moldau.broker import topics
+from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
 from moldau.protocol.messages.describe_topic_partitions import (
     Cursor,
@@ -37,6 +38,14 @@ async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsRes
         return DescribeTopicPartitionsResponse(
             topics=[_error(topic.name, error_codes.INVALID_REQUEST) for topic in message.topics]
         )
+    stale = False
+    try:
+        if message.topics:
+            await broker.catalog.look_for((topic.name, -1) for topic in message.topics)
+        else:
+            await broker.catalog.fresh()
+    except StoreError:
+        stale = True
     names = sorted({topic.name for topic in message.topics} or broker.catalog.by_name)
     start = 0
     if cursor is not None:
@@ -52,7 +61,8 @@ async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsRes
         topic = broker.catalog.by_name.get(name)
         if topic is None:
             invalid = topics.name_error(name) is not None
-            code = error_codes.INVALID_TOPIC_EXCEPTION if invalid else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+            unknown = error_codes.LEADER_NOT_AVAILABLE if stale else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+            code = error_codes.INVALID_TOPIC_EXCEPTION if invalid else unknown
             answers.append(_error(name, code, TOPIC_OPERATIONS))
             continue
         indexes = range(start, min(len(topic.partition_ids), start + room))
@@ -71,7 +81,7 @@ async def handle(broker: Broker, request: Request) -> DescribeTopicPartitionsRes
                         last_known_elr=[],
                     )
                     for index in indexes
-                    for replicas in (broker.members.replicas_of(topic.partition_ids[index], 1),)
+                    for replicas in (broker.replicas_of(topic, topic.partition_ids[index]),)
                 ],
                 topic_authorized_operations=TOPIC_OPERATIONS,
             )

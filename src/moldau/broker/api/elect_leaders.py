@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
 from moldau.protocol.messages.elect_leaders import (
     ElectLeadersRequest,
@@ -23,6 +24,13 @@ async def handle(broker: Broker, request: Request) -> ElectLeadersResponse:
     message: ElectLeadersRequest = request.message
     if request.version >= 1 and message.election_type not in (PREFERRED, UNCLEAN):
         return _refused(message)
+    unknown, why = error_codes.UNKNOWN_TOPIC_OR_PARTITION, "no such partition"
+    try:
+        await broker.catalog.look_for(
+            (wanted.topic, max(wanted.partitions, default=-1)) for wanted in message.topic_partitions or ()
+        )
+    except StoreError as error:
+        unknown, why = error_codes.KAFKA_STORAGE_ERROR, str(error)
     if message.topic_partitions is None:
         # every partition: then those that need no election are left out
         every = [ReplicaElectionResult(topic=name) for name in broker.catalog.by_name]
@@ -37,10 +45,8 @@ async def handle(broker: Broker, request: Request) -> ElectLeadersResponse:
                 partition_result=[
                     PartitionResult(
                         partition_id=index,
-                        error_code=error_codes.ELECTION_NOT_NEEDED
-                        if 0 <= index < known
-                        else error_codes.UNKNOWN_TOPIC_OR_PARTITION,
-                        error_message="the leader is the preferred one" if 0 <= index < known else "no such partition",
+                        error_code=error_codes.ELECTION_NOT_NEEDED if 0 <= index < known else unknown,
+                        error_message="the leader is the preferred one" if 0 <= index < known else why,
                     )
                     for index in wanted.partitions
                 ],

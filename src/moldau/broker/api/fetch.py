@@ -120,6 +120,7 @@ class _Fetch:
     """One fetch under way."""
 
     __slots__ = (
+        "_blind",
         "_bucket",
         "_deadline",
         "_near",
@@ -157,6 +158,7 @@ class _Fetch:
         self._deadline = False
         self._taken = 0
         self._near: dict[Key, tuple[int, PartitionView]] = {}  # consumers that are sent to a broker of their rack
+        self._blind = False
 
     # -- answer or wait -----------------------------------------------------------------------------------------------
 
@@ -187,7 +189,9 @@ class _Fetch:
         self.reply.cancels(task)
 
     async def _attempt_slowly(self) -> None:
-        await gather(self._look(partition) for partition in self.partitions)
+        await self._look_for()
+        if not all(await gather(self._look(partition) for partition in self.partitions)):
+            await self._look_for(gone=True)
         views = self._resolve(final=True)
         assert views is not None
         message: FetchRequest = self.request.message
@@ -203,19 +207,34 @@ class _Fetch:
             # the reply leaves in the loop's next turn
             self.broker.loop.call_soon(outbox.end, room)
 
-    async def _look(self, partition: SessionPartition) -> None:
-        """Have the partition's view in memory, and fresh if it may be stale."""
+    async def _look_for(self, gone: bool = False) -> None:
+        """What other brokers made is known, and what they deleted if something is gone; else `_blind` is set."""
+        try:
+            if gone:
+                await self.broker.catalog.fresh()
+                return
+            await self.broker.catalog.look_for(
+                (topic_id if topic_id != ZERO_UUID else name, index)
+                for topic_id, name, index in (partition.key for partition in self.partitions)
+            )
+        except StoreError:
+            self._blind = True
+
+    async def _look(self, partition: SessionPartition) -> bool:
+        """Have the partition's view in memory, and fresh if it may be stale. False: it is gone."""
         partition_id = self._partition_id(partition)
         if partition_id < 0:
-            return
+            return True
         view = self.broker.views.get(partition_id)
         try:
             if view is None:
-                await self.broker.views.load(partition_id)
+                view = await self.broker.views.load(partition_id)
             elif self._may_be_stale(view, partition):
-                await self.broker.refresher.refresh(partition_id)
+                view = await self.broker.refresher.refresh(partition_id)
         except StoreError as error:
             log.warning("event=view_not_loaded partition_id=%d error='%s'", partition_id, error)
+            return True
+        return view is not None
 
     def _partition_id(self, partition: SessionPartition) -> int:
         """-1: no such topic or partition."""
@@ -234,9 +253,15 @@ class _Fetch:
         follower = self._is_follower()
         refreshes = self.broker.refresher.shared and not final
         steering = self.broker.steering
+        looks = self.broker.catalog.shared and not final
         for partition in self.partitions:
             partition_id = self._partition_id(partition)
             if partition_id < 0:
+                if looks:
+                    return None
+                if self._blind:
+                    views.append(error_codes.KAFKA_STORAGE_ERROR)
+                    continue
                 unknown_id = partition.key[0] != ZERO_UUID and partition.key[0] not in self.broker.catalog.by_id
                 views.append(error_codes.UNKNOWN_TOPIC_ID if unknown_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION)
                 continue

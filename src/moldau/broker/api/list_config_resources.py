@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moldau.broker.config import dynamic
+from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
 from moldau.protocol.messages.list_config_resources import (
     ConfigResource,
@@ -26,6 +27,10 @@ async def handle(broker: Broker, request: Request) -> ListConfigResourcesRespons
     wanted = set(types) or set(_EVERY)
     if not wanted <= set(_EVERY):
         return ListConfigResourcesResponse(error_code=error_codes.UNSUPPORTED_VERSION)
+    try:
+        await broker.catalog.fresh()
+    except StoreError:
+        return ListConfigResourcesResponse(error_code=error_codes.KAFKA_STORAGE_ERROR)
     node = str(broker.node_id)
     names: dict[int, list[str]] = {
         dynamic.TOPIC: sorted(broker.catalog.by_name),

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from moldau.broker.at_once import gather
-from moldau.broker.partitions import NO_EPOCH
+from moldau.broker.partitions import NO_EPOCH, PartitionError, view_of
 from moldau.log.damage import DamagedLog
 from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
@@ -25,7 +25,6 @@ from moldau.protocol.messages.list_offsets import (
 
 if TYPE_CHECKING:
     from moldau.broker.broker import Broker
-    from moldau.broker.catalog import Topic
     from moldau.broker.dispatch import Request
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED, EARLIEST_PENDING_UPLOAD = -1, -2, -3, -4, -5, -6
@@ -40,7 +39,6 @@ async def handle(broker: Broker, request: Request) -> ListOffsetsResponse:
     for asked in message.topics:
         if not asked.partitions:
             continue
-        topic = broker.catalog.by_name.get(asked.name)
         counts = Counter(partition.partition_index for partition in asked.partitions)
         # a partition that stands twice is answered once: refused
         refused = {index for index, count in counts.items() if count > 1}
@@ -50,7 +48,7 @@ async def handle(broker: Broker, request: Request) -> ListOffsetsResponse:
         else:
             answers = await gather(
                 _partition(
-                    broker, topic, partition, read_committed, request.version, partition.partition_index in refused
+                    broker, asked.name, partition, read_committed, request.version, partition.partition_index in refused
                 )
                 for partition in once
             )
@@ -64,7 +62,7 @@ def _error(partition: ListOffsetsPartition, code: int) -> ListOffsetsPartitionRe
 
 async def _partition(
     broker: Broker,
-    topic: Topic | None,
+    name: str,
     partition: ListOffsetsPartition,
     read_committed: bool,
     version: int,
@@ -73,17 +71,11 @@ async def _partition(
     index, timestamp = partition.partition_index, partition.timestamp
     if refused:
         return _error(partition, error_codes.INVALID_REQUEST)
-    if topic is None or not 0 <= index < len(topic.partition_ids):
-        return _error(partition, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
-    if timestamp < EARLIEST_PENDING_UPLOAD or version < _SINCE_VERSION.get(timestamp, 0):
-        return _error(partition, error_codes.UNSUPPORTED_VERSION)
+    unserved = timestamp < EARLIEST_PENDING_UPLOAD or version < _SINCE_VERSION.get(timestamp, 0)
     try:
-        view = await broker.refresher.refresh(topic.partition_ids[index])
-        if view is None:
-            return _error(partition, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
-        if partition.current_leader_epoch != NO_EPOCH and partition.current_leader_epoch != view.leader_epoch:
-            newer = partition.current_leader_epoch > view.leader_epoch
-            return _error(partition, error_codes.UNKNOWN_LEADER_EPOCH if newer else error_codes.FENCED_LEADER_EPOCH)
+        view = await view_of(broker, name, index, NO_EPOCH if unserved else partition.current_leader_epoch)
+        if unserved:
+            return _error(partition, error_codes.UNSUPPORTED_VERSION)
         offset, at = -1, -1
         end = view.last_stable_offset if read_committed else view.high_watermark
         if timestamp == LATEST:
@@ -98,8 +90,9 @@ async def _partition(
                 offset, at = -1, -1
         epoch = view.leader_epoch if offset >= 0 and version >= 4 else -1
         return ListOffsetsPartitionResponse(partition_index=index, offset=offset, timestamp=at, leader_epoch=epoch)
+    except PartitionError as error:
+        return _error(partition, error.error_code)
     except DamagedLog as error:
-        assert view is not None
         broker.report_damage(view, view.log_start_offset, error)
         return _error(partition, error_codes.KAFKA_STORAGE_ERROR)
     except StoreError:

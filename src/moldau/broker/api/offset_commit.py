@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moldau.coordination.events import OffsetCommit
+from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
 from moldau.protocol.messages.offset_commit import (
     OffsetCommitRequest,
@@ -28,6 +29,18 @@ async def handle(broker: Broker, request: Request) -> OffsetCommitResponse:
     offsets: list[tuple[bytes, int, int, int, str | None]] = []
     committed: list[OffsetCommitResponsePartition] = []
     answers: list[OffsetCommitResponseTopic] = []
+    unknown = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+    unknown_partition = error_codes.UNKNOWN_TOPIC_OR_PARTITION
+    try:
+        await broker.catalog.look_for(
+            (
+                asked.topic_id if by_id else asked.name,
+                max((each.partition_index for each in asked.partitions), default=-1),
+            )
+            for asked in message.topics
+        )
+    except StoreError:
+        unknown = unknown_partition = error_codes.COORDINATOR_NOT_AVAILABLE
     for asked in message.topics:
         topic = broker.catalog.by_id.get(asked.topic_id) if by_id else broker.catalog.by_name.get(asked.name)
         partitions: list[OffsetCommitResponsePartition] = []
@@ -36,9 +49,9 @@ async def handle(broker: Broker, request: Request) -> OffsetCommitResponse:
             answer = OffsetCommitResponsePartition(partition_index=each.partition_index)
             partitions.append(answer)
             if topic is None:
-                answer.error_code = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+                answer.error_code = unknown
             elif not 0 <= each.partition_index < len(topic.partition_ids):
-                answer.error_code = error_codes.UNKNOWN_TOPIC_OR_PARTITION
+                answer.error_code = unknown_partition
             else:
                 offsets.append(
                     (

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moldau.coordination.events import OffsetDelete
+from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
 from moldau.protocol.messages.offset_delete import (
     OffsetDeleteRequest,
@@ -27,6 +28,14 @@ async def handle(broker: Broker, request: Request) -> OffsetDeleteResponse:
     answers: list[OffsetDeleteResponseTopic] = []
     known: list[OffsetDeleteResponsePartition] = []
     keys: list[tuple[str, bytes, int]] = []
+    unknown = error_codes.UNKNOWN_TOPIC_OR_PARTITION
+    try:
+        await broker.catalog.look_for(
+            (asked.name, max((each.partition_index for each in asked.partitions), default=-1))
+            for asked in message.topics
+        )
+    except StoreError:
+        unknown = error_codes.COORDINATOR_NOT_AVAILABLE
     for asked in message.topics:
         topic = broker.catalog.by_name.get(asked.name)
         partitions: list[OffsetDeleteResponsePartition] = []
@@ -35,7 +44,7 @@ async def handle(broker: Broker, request: Request) -> OffsetDeleteResponse:
             answer = OffsetDeleteResponsePartition(partition_index=each.partition_index)
             partitions.append(answer)
             if topic is None or not 0 <= each.partition_index < len(topic.partition_ids):
-                answer.error_code = error_codes.UNKNOWN_TOPIC_OR_PARTITION
+                answer.error_code = unknown
             else:
                 known.append(answer)
                 keys.append((topic.name, topic.topic_id, each.partition_index))

@@ -85,7 +85,10 @@ async def _topics(
 ) -> list[OffsetFetchResponseTopics]:
     """The topics asked for, or all. Raises StoreError."""
     if asked is None:
-        return _all(broker, await broker.groups.fetch_offsets(group_id, None))
+        rows = await broker.groups.fetch_offsets(group_id, None)
+        await broker.catalog.look_for((row.topic_id, -1) for row in rows)
+        return _all(broker, rows)
+    await broker.catalog.look_for((_name_or_id(topic, by_id), -1) for topic in asked)
     ids = [_topic_id(broker, topic, by_id) for topic in asked]
     keys = [
         (topic_id, index)
@@ -110,10 +113,13 @@ async def _topics(
 
 def _topic_id(broker: Broker, asked: OffsetFetchRequestTopic | OffsetFetchRequestTopics, by_id: bool) -> bytes | None:
     """The id of a topic that is alive."""
-    if by_id and isinstance(asked, OffsetFetchRequestTopics):
-        return asked.topic_id if asked.topic_id in broker.catalog.by_id else None
-    topic = broker.catalog.by_name.get(asked.name)
+    key = _name_or_id(asked, by_id)
+    topic = broker.catalog.by_name.get(key) if isinstance(key, str) else broker.catalog.by_id.get(key)
     return topic.topic_id if topic is not None else None
+
+
+def _name_or_id(asked: OffsetFetchRequestTopic | OffsetFetchRequestTopics, by_id: bool) -> str | bytes:
+    return asked.topic_id if by_id and isinstance(asked, OffsetFetchRequestTopics) else asked.name
 
 
 def _all(broker: Broker, rows: list[OffsetRow]) -> list[OffsetFetchResponseTopics]:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
 from moldau.log.flush import Append
+from moldau.metadata.errors import StoreError
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.produce import (
     BatchIndexAndErrorMessage,
     LeaderIdAndEpoch,
     NodeEndpoint,
+    PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
@@ -29,13 +31,15 @@ if TYPE_CHECKING:
     from moldau.broker.dispatch import Reply, Request
     from moldau.log.view import PartitionView
 
+    _Unknown = tuple[str | bytes, PartitionProduceData, PartitionProduceResponse]
+
 LOG_APPEND_TIME = 1
 
 
 class _Produce:
     """One request under way: answers come in any order, the reply leaves with the last."""
 
-    __slots__ = ("acks", "broker", "failed", "missing", "reply", "request", "response")
+    __slots__ = ("acks", "broker", "failed", "missing", "reply", "request", "response", "unknown")
 
     def __init__(self, broker: Broker, request: Request, reply: Reply, response: ProduceResponse) -> None:
         self.broker = broker
@@ -45,6 +49,8 @@ class _Produce:
         self.acks: int = request.message.acks
         self.missing = 1
         self.failed = False
+        self.unknown: list[_Unknown] | None = [] if broker.catalog.shared else None
+        """What another broker may have made; None where there is none."""
 
     def one_done(self) -> None:
         self.missing -= 1
@@ -85,16 +91,53 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
             answers.append(answer)
             if early:
                 _refuse(produce, answer, early, None)
-            elif topic is None:
-                code = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
-                _refuse(produce, answer, code, None)
-            elif not 0 <= partition.index < len(topic.partition_ids):
-                _refuse(produce, answer, error_codes.UNKNOWN_TOPIC_OR_PARTITION, None)
+            elif topic is None or not 0 <= partition.index < len(topic.partition_ids):
+                if produce.unknown is not None:
+                    produce.unknown.append((data.topic_id if by_id else data.name, partition, answer))
+                else:
+                    _refuse_unknown(produce, topic, answer)
             elif steering is not None and not steering.writer(topic.partition_ids[partition.index]):
                 _send_away(produce, topic.partition_ids[partition.index], answer)
             else:
                 _append(produce, topic, partition.index, cast("memoryview | None", partition.records), answer)
+    if produce.unknown:
+        reply.overlaps = False  # a request behind this one must not come before it
+        broker.keep(broker.loop.create_task(_look_again(produce, produce.unknown)))
+    else:
+        produce.one_done()
+
+
+async def _look_again(produce: _Produce, unknown: list[_Unknown]) -> None:
+    """Nothing is refused as unknown before the store was asked."""
+    catalog = produce.broker.catalog
+    code = error_codes.NONE
+    try:
+        await catalog.look_for((topic, partition.index) for topic, partition, _ in unknown)
+    except StoreError:
+        code = error_codes.KAFKA_STORAGE_ERROR
+    for name_or_id, partition, answer in unknown:
+        topic = catalog.by_name.get(name_or_id) if isinstance(name_or_id, str) else catalog.by_id.get(name_or_id)
+        if topic is not None and 0 <= partition.index < len(topic.partition_ids):
+            _place(produce, topic, partition, answer)
+        elif code:
+            _refuse(produce, answer, code, "the metadata store does not answer")
+        else:
+            _refuse_unknown(produce, topic, answer)
     produce.one_done()
+
+
+def _place(produce: _Produce, topic: Topic, partition: PartitionProduceData, answer: PartitionProduceResponse) -> None:
+    """Into the log, unless clients of the partition are to go elsewhere."""
+    steering = produce.broker.steering
+    if steering is not None and not steering.writer(topic.partition_ids[partition.index]):
+        _send_away(produce, topic.partition_ids[partition.index], answer)
+    else:
+        _append(produce, topic, partition.index, cast("memoryview | None", partition.records), answer)
+
+
+def _refuse_unknown(produce: _Produce, topic: Topic | None, answer: PartitionProduceResponse) -> None:
+    by_id = topic is None and produce.request.version >= 13
+    _refuse(produce, answer, error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION, None)
 
 
 def _refuse(produce: _Produce, answer: PartitionProduceResponse, code: int, message: str | None) -> None:
@@ -145,6 +188,8 @@ def _append(
     def done(append: Append) -> None:
         answer.log_start_offset = append.view.log_start_offset
         if append.error_code:
+            if append.error_code == error_codes.UNKNOWN_TOPIC_OR_PARTITION:
+                broker.catalog.suspect()
             _refuse(produce, answer, append.error_code, append.error_message)
         else:
             answer.base_offset = append.base_offset
@@ -164,6 +209,8 @@ def _append(
             broker.appender.submit(Append(view, batch, header, durable, done))
             return
         code = error_codes.KAFKA_STORAGE_ERROR if error else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+        if not error:
+            broker.catalog.suspect()
         _refuse(produce, answer, code, str(error) if error else None)
         produce.one_done()
 

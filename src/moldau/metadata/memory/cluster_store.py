@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import BrokerFenced
-from ..rows import BrokerRow, ClusterRow
+from ..ports import ConfigChange
+from ..rows import Altered, Beat, BrokerRow, ClusterRow
 from .state import MemoryState
 
 
@@ -29,9 +30,9 @@ class MemoryClusterStore:
         state.brokers[node_id] = BrokerRow(node_id, incarnation, listeners, rack, release, False, 0), state.clock()
         return incarnation
 
-    async def heartbeat(self, node_id: int, incarnation: int) -> list[BrokerRow]:
+    async def heartbeat(self, node_id: int, incarnation: int) -> Beat:
         self._state.brokers[node_id] = self._registered(node_id, incarnation), self._state.clock()
-        return await self.load_brokers()
+        return Beat(await self.load_brokers(), self._state.metadata_version)
 
     async def set_draining(self, node_id: int, incarnation: int, draining: bool) -> None:
         row = self._registered(node_id, incarnation)._replace(draining=draining)
@@ -64,8 +65,12 @@ class MemoryClusterStore:
     async def load_entities(self) -> list[tuple[str, str, dict[str, str]]]:
         return [(kind, name, dict(configs)) for (kind, name), configs in self._state.entities.items()]
 
-    async def set_entity(self, kind: str, name: str, configs: dict[str, str]) -> None:
+    async def alter_entity(self, kind: str, name: str, change: ConfigChange) -> Altered:
+        state = self._state
+        configs = change(dict(state.entities.get((kind, name), {})))
         if configs:
-            self._state.entities[kind, name] = dict(configs)
+            state.entities[kind, name] = dict(configs)
         else:
-            self._state.entities.pop((kind, name), None)
+            state.entities.pop((kind, name), None)
+        state.entity_version = state.raise_version()
+        return Altered(configs, state.entity_version)

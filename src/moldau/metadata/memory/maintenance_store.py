@@ -142,6 +142,7 @@ class MemoryMaintenanceStore:
             topic.partition_ids.remove(partition_id)
             if not topic.partition_ids:
                 del state.topics[row.topic_id]
+                state.metadata_floor = max(state.metadata_floor, topic.version)
         return True
 
     async def doom_unreferenced(self, now: int, min_age_ms: int, limit: int) -> list[int]:

@@ -28,5 +28,8 @@ class MemoryRecoveryStore:
         state.next_producer_id += PRODUCER_IDS_SKIPPED
         state.next_blob_block += BLOB_BLOCKS_SKIPPED
         state.next_partition_id += NUMBERS_SKIPPED
+        state.metadata_version += NUMBERS_SKIPPED
+        state.metadata_floor += NUMBERS_SKIPPED
+        state.entity_version += NUMBERS_SKIPPED
         for node_id in state.incarnations:
             state.incarnations[node_id] += NUMBERS_SKIPPED

@@ -12,13 +12,32 @@ from ..rows import KIND_INLINE, BlobRow, BrokerRow, Extent, PartitionRow
 class MemoryTopic:
     """A topic, alive or dead; its partitions lie in `MemoryState.partitions`."""
 
-    __slots__ = ("alive", "configs", "created_ms", "name", "partition_ids", "topic_id")
+    __slots__ = (
+        "alive",
+        "configs",
+        "created_ms",
+        "name",
+        "partition_ids",
+        "replication_factor",
+        "topic_id",
+        "version",
+    )
 
-    def __init__(self, topic_id: bytes, name: str, configs: dict[str, str], created_ms: int) -> None:
+    def __init__(
+        self,
+        topic_id: bytes,
+        name: str,
+        configs: dict[str, str],
+        created_ms: int,
+        replication_factor: int,
+        version: int,
+    ) -> None:
         self.topic_id = topic_id
         self.name = name
         self.configs = configs
         self.created_ms = created_ms
+        self.replication_factor = replication_factor
+        self.version = version
         self.alive = True
         self.partition_ids: list[int] = []
 
@@ -33,6 +52,7 @@ class MemoryState:
         "cluster_id",
         "created_ms",
         "entities",
+        "entity_version",
         "extents",
         "features",
         "incarnations",
@@ -41,6 +61,8 @@ class MemoryState:
         "journal",
         "leases",
         "live",
+        "metadata_floor",
+        "metadata_version",
         "next_blob_block",
         "next_partition_id",
         "next_producer_id",
@@ -60,6 +82,9 @@ class MemoryState:
         self.features: dict[str, int] = {}
         self.incarnations: dict[int, int] = {}
         self.entities: dict[tuple[str, str], dict[str, str]] = {}
+        self.metadata_version = 1
+        self.metadata_floor = 0
+        self.entity_version = 0
         self.next_producer_id = 0
         self.next_blob_block = 1
         self.next_partition_id = 1
@@ -73,6 +98,11 @@ class MemoryState:
         # how many extents name a blob: without an entry, none
         self.live: dict[int, int] = {}
         self.inline_live: dict[int, int] = {}
+
+    def raise_version(self) -> int:
+        """Topics, partitions, configs or entities change."""
+        self.metadata_version += 1
+        return self.metadata_version
 
     def count(self, extents: Iterable[Extent], change: int) -> None:
         """Extents came (1) or went (-1); inline bytes go with the last one that names them."""

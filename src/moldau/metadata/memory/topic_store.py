@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import StoreCorrupt, TopicExists, TopicMissing
-from ..rows import PartitionRow, TopicRow
+from ..ports import ConfigChange
+from ..rows import Altered, PartitionRow, TopicRow
 from .state import MemoryState, MemoryTopic, copy_partition
 
 
@@ -17,29 +18,44 @@ class MemoryTopicStore:
         return [self._row(topic) for topic in self._state.topics.values() if topic.alive]
 
     async def create_topic(
-        self, topic_id: bytes, name: str, partitions: int, configs: dict[str, str], now: int
+        self,
+        topic_id: bytes,
+        name: str,
+        partitions: int,
+        configs: dict[str, str],
+        now: int,
+        replication_factor: int = 1,
     ) -> TopicRow:
         if any(topic.alive and topic.name == name for topic in self._state.topics.values()):
             raise TopicExists(f"topic {name!r} exists")
         if topic_id in self._state.topics:
             raise StoreCorrupt(f"the id {topic_id.hex()} is taken")
-        topic = self._state.topics[topic_id] = MemoryTopic(topic_id, name, dict(configs), now)
+        version = self._state.raise_version()
+        topic = MemoryTopic(topic_id, name, dict(configs), now, replication_factor, version)
+        self._state.topics[topic_id] = topic
         self._grow(topic, partitions)
         return self._row(topic)
 
-    async def delete_topic(self, topic_id: bytes, now: int) -> None:
+    async def delete_topic(self, topic_id: bytes, now: int) -> int:
         topic = self._alive(topic_id)
         topic.alive = False
         for partition_id in topic.partition_ids:
             self._state.partitions[partition_id].alive = False
+        topic.version = self._state.raise_version()
+        return topic.version
 
     async def add_partitions(self, topic_id: bytes, total: int) -> TopicRow:
         topic = self._alive(topic_id)
-        self._grow(topic, total)
+        if total > len(topic.partition_ids):
+            topic.version = self._state.raise_version()
+            self._grow(topic, total)
         return self._row(topic)
 
-    async def set_topic_configs(self, topic_id: bytes, configs: dict[str, str]) -> None:
-        self._alive(topic_id).configs = dict(configs)
+    async def alter_topic_configs(self, topic_id: bytes, change: ConfigChange) -> Altered:
+        topic = self._alive(topic_id)
+        topic.configs = dict(change(dict(topic.configs)))
+        topic.version = self._state.raise_version()
+        return Altered(dict(topic.configs), topic.version)
 
     def _alive(self, topic_id: bytes) -> MemoryTopic:
         topic = self._state.topics.get(topic_id)
@@ -55,5 +71,17 @@ class MemoryTopicStore:
             topic.partition_ids.append(partition_id)
 
     def _row(self, topic: MemoryTopic) -> TopicRow:
-        partitions = [copy_partition(self._state.partitions[partition_id]) for partition_id in topic.partition_ids]
-        return TopicRow(topic.topic_id, topic.name, dict(topic.configs), topic.created_ms, partitions)
+        return row_of(self._state, topic)
+
+
+def row_of(state: MemoryState, topic: MemoryTopic) -> TopicRow:
+    """The topic as a value."""
+    return TopicRow(
+        topic.topic_id,
+        topic.name,
+        dict(topic.configs),
+        topic.created_ms,
+        [copy_partition(state.partitions[partition_id]) for partition_id in topic.partition_ids],
+        topic.replication_factor,
+        topic.version,
+    )

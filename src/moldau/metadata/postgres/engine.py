@@ -108,6 +108,11 @@ class PostgresEngine:
         """Open ones."""
         return sum(pool.open for pool in (self.commit_pool, self._query_pool, self._scan_pool))
 
+    @property
+    def manual_now(self) -> int | None:
+        """The clock of a test; None: the store's own."""
+        return self._clock() if self._clock is not None else None
+
     async def now(self) -> int:
         """The store's clock in ms."""
         return self._clock() if self._clock is not None else int((await self.query("store_now"))[0][0])
@@ -150,7 +155,7 @@ class PostgresEngine:
         return await self.attempt(pool, work, "the metadata store refused a read")
 
     async def query(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """One named query that reads, in one round trip. Raises StoreError."""
+        """One named query that reads, or may be sent twice, in one round trip. Raises StoreError."""
         named = self.queries[query]
         arguments = named.arguments(parameters)
 

@@ -17,6 +17,18 @@ SELECT pg_advisory_xact_lock(1296845892, :partition_id);
 -- The store's clock, in ms.
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);
 
+-- name: broker_beat
+-- The heartbeat, and what its answer says: who is registered, and the metadata version. `beaten` is 0 when the broker was replaced or forgotten.
+WITH t AS (
+  SELECT coalesce(CAST(:manual_now AS BIGINT), CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)) AS now
+), me AS (
+  UPDATE broker SET heartbeat_ms = t.now FROM t
+  WHERE node_id = :node_id AND incarnation = :incarnation AND heartbeat_ms >= 0 RETURNING node_id
+)
+SELECT b.node_id, b.incarnation, b.listeners, b.rack, b.release, b.draining, t.now - b.heartbeat_ms AS age_ms,
+  (SELECT count(*) FROM me) AS beaten, s.next_value
+FROM broker b, t, sequence s WHERE b.heartbeat_ms >= 0 AND s.name = 'metadata_version' ORDER BY b.node_id;
+
 -- name: extents_at
 -- Which of these extents are there: by partition and last offset.
 SELECT w.nth, e.base_offset, e.blob_id, e.position, e.leader_epoch, e.running_max_timestamp

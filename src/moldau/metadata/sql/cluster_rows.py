@@ -8,7 +8,9 @@ from typing import Any
 from moldau.protocol import uuid
 
 from ..errors import BrokerFenced, StoreCorrupt
-from ..rows import BrokerRow, ClusterRow
+from ..ports import ConfigChange
+from ..rows import Altered, Beat, BrokerRow, ClusterRow
+from .topic_rows import raise_version
 from .tx import Engine, Tx
 
 
@@ -59,13 +61,13 @@ class SqlClusterStore:
 
         return await self._engine.write(body)
 
-    async def heartbeat(self, node_id: int, incarnation: int) -> list[BrokerRow]:
-        async def body(tx: Tx) -> list[BrokerRow]:
+    async def heartbeat(self, node_id: int, incarnation: int) -> Beat:
+        async def body(tx: Tx) -> Beat:
             now = await tx.now()
             _registered(
                 await tx.run("broker_heartbeat", node_id=node_id, incarnation=incarnation, store_now=now), node_id
             )
-            return await _brokers(tx, now)
+            return Beat(await _brokers(tx, now), int((await tx.run("metadata_version"))[0][0]))
 
         return await self._engine.write(body)
 
@@ -102,19 +104,26 @@ class SqlClusterStore:
         return await self._engine.write(body)
 
     async def load_entities(self) -> list[tuple[str, str, dict[str, str]]]:
-        async def body(tx: Tx) -> list[tuple[str, str, dict[str, str]]]:
-            return [(kind, name, json.loads(configs)) for kind, name, configs in await tx.run("entities")]
+        return await self._engine.read(load_entities)
 
-        return await self._engine.read(body)
-
-    async def set_entity(self, kind: str, name: str, configs: dict[str, str]) -> None:
-        async def body(tx: Tx) -> None:
+    async def alter_entity(self, kind: str, name: str, change: ConfigChange) -> Altered:
+        async def body(tx: Tx) -> Altered:
+            version = await raise_version(tx)
+            rows = await tx.run("entity_get", kind=kind, name=name)
+            configs = change(json.loads(rows[0][0]) if rows else {})
             if configs:
                 await tx.run("entity_set", kind=kind, name=name, configs=json.dumps(configs))
             else:
                 await tx.run("entity_delete", kind=kind, name=name)
+            await tx.run("entity_version_set", version=version)
+            return Altered(configs, version)
 
-        await self._engine.write(body)
+        return await self._engine.write(body)
+
+
+async def load_entities(tx: Tx) -> list[tuple[str, str, dict[str, str]]]:
+    """(kind, name, configs) of all."""
+    return [(kind, name, json.loads(configs)) for kind, name, configs in await tx.run("entities")]
 
 
 async def _brokers(tx: Tx, now: int) -> list[BrokerRow]:

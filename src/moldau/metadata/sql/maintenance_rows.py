@@ -104,7 +104,8 @@ class SqlMaintenanceStore:
                 return False  # of a merge that was under way
             await tx.run("snapshot_delete", partition_id=partition_id)
             await tx.run("partition_delete", partition_id=partition_id)
-            await tx.run("topic_purge")
+            for (version,) in await tx.run("topic_purge"):
+                await tx.run("metadata_floor_raise", version=version)
             return True
 
         return await self._engine.write(body) and await self._engine.write(last)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import TopicExists, TopicMissing
-from ..rows import PartitionRow, TopicRow
+from ..ports import ConfigChange
+from ..rows import Altered, PartitionRow, TopicRow
 from .log_rows import partition_of
 from .tx import Engine, Tx
 
@@ -18,59 +20,98 @@ class SqlTopicStore:
         self._engine = engine
 
     async def load_topics(self) -> list[TopicRow]:
-        return await self._engine.read(_load_topics)
+        return await self._engine.read(load_topics)
 
     async def create_topic(
-        self, topic_id: bytes, name: str, partitions: int, configs: dict[str, str], now: int
+        self,
+        topic_id: bytes,
+        name: str,
+        partitions: int,
+        configs: dict[str, str],
+        now: int,
+        replication_factor: int = 1,
     ) -> TopicRow:
         async def body(tx: Tx) -> TopicRow:
-            if not await tx.run("topic_insert", topic_id=topic_id, name=name, configs=json.dumps(configs), now=now):
+            version = await raise_version(tx)
+            columns = {"topic_id": topic_id, "name": name, "configs": json.dumps(configs), "now": now}
+            if not await tx.run("topic_insert", replication_factor=replication_factor, version=version, **columns):
                 raise TopicExists(f"topic {name!r} exists")
             rows = await _insert_partitions(tx, topic_id, 0, partitions)
-            return TopicRow(topic_id, name, dict(configs), now, rows)
+            return TopicRow(topic_id, name, dict(configs), now, rows, replication_factor, version)
 
         return await self._engine.write(body)
 
-    async def delete_topic(self, topic_id: bytes, now: int) -> None:
-        async def body(tx: Tx) -> None:
-            if not await tx.run("topic_delete", topic_id=topic_id, now=now):
-                raise TopicMissing(f"no topic has the id {topic_id.hex()}")
+    async def delete_topic(self, topic_id: bytes, now: int) -> int:
+        async def body(tx: Tx) -> int:
+            version = await raise_version(tx)
+            if not await tx.run("topic_delete", topic_id=topic_id, now=now, version=version):
+                raise _missing(topic_id)
             await tx.run("partitions_of_topic_lock", topic_id=topic_id)
             await tx.run("partitions_kill", topic_id=topic_id)
+            return version
 
-        await self._engine.write(body)
+        return await self._engine.write(body)
 
     async def add_partitions(self, topic_id: bytes, total: int) -> TopicRow:
         async def body(tx: Tx) -> TopicRow:
-            topics = await tx.run("topic_lock", topic_id=topic_id)
+            topics = await tx.run("topic_get", topic_id=topic_id)
             if not topics:
-                raise TopicMissing(f"no topic has the id {topic_id.hex()}")
-            rows = await tx.run("partitions_of_topic", topic_id=topic_id)
-            partitions = [partition_of(row) for row in rows]
-            partitions += await _insert_partitions(tx, topic_id, len(partitions), total)
-            return _topic_of(topics[0], partitions)
+                raise _missing(topic_id)
+            partitions = await _partitions(tx, topic_id)
+            if total > len(partitions):
+                topics = await tx.run("topic_touch", topic_id=topic_id, version=await raise_version(tx))
+                if not topics:
+                    raise _missing(topic_id)
+                partitions = await _partitions(tx, topic_id)  # as they are now that nobody else changes them
+                partitions += await _insert_partitions(tx, topic_id, len(partitions), total)
+            return topic_of(topics[0], partitions)
 
         return await self._engine.write(body)
 
-    async def set_topic_configs(self, topic_id: bytes, configs: dict[str, str]) -> None:
-        async def body(tx: Tx) -> None:
-            if not await tx.run("topic_set_configs", topic_id=topic_id, configs=json.dumps(configs)):
-                raise TopicMissing(f"no topic has the id {topic_id.hex()}")
+    async def alter_topic_configs(self, topic_id: bytes, change: ConfigChange) -> Altered:
+        async def body(tx: Tx) -> Altered:
+            version = await raise_version(tx)
+            rows = await tx.run("topic_get", topic_id=topic_id)
+            if not rows:
+                raise _missing(topic_id)
+            configs = change(json.loads(rows[0][2]))
+            await tx.run("topic_set_configs", topic_id=topic_id, configs=json.dumps(configs), version=version)
+            return Altered(configs, version)
 
-        await self._engine.write(body)
+        return await self._engine.write(body)
 
 
-def _topic_of(row: tuple[Any, ...], partitions: list[PartitionRow]) -> TopicRow:
-    topic_id, name, configs, created_ms = row
-    return TopicRow(topic_id, name, json.loads(configs), created_ms, partitions)
+async def raise_version(tx: Tx) -> int:
+    """First in each transaction that changes topics, partitions, configs or entities: until its end nobody else changes any."""
+    return int((await tx.run("metadata_version_raise"))[0][0])
 
 
-async def _load_topics(tx: Tx) -> list[TopicRow]:
+def topic_of(row: tuple[Any, ...], partitions: list[PartitionRow]) -> TopicRow:
+    """A row of `topics_alive`, and its partitions."""
+    topic_id, name, configs, created_ms, replication_factor, version = row
+    return TopicRow(topic_id, name, json.loads(configs), created_ms, partitions, replication_factor, version)
+
+
+def partitions_by_topic(rows: Iterable[PartitionRow]) -> dict[bytes, list[PartitionRow]]:
+    """In the order they come."""
     partitions: dict[bytes, list[PartitionRow]] = {}
-    for row in await tx.run("partitions_alive"):
-        partition = partition_of(row)
-        partitions.setdefault(partition.topic_id, []).append(partition)
-    return [_topic_of(row, partitions.get(row[0], [])) for row in await tx.run("topics_alive")]
+    for row in rows:
+        partitions.setdefault(row.topic_id, []).append(row)
+    return partitions
+
+
+async def load_topics(tx: Tx) -> list[TopicRow]:
+    """All that are alive."""
+    partitions = partitions_by_topic(map(partition_of, await tx.run("partitions_alive")))
+    return [topic_of(row, partitions.get(row[0], [])) for row in await tx.run("topics_alive")]
+
+
+async def _partitions(tx: Tx, topic_id: bytes) -> list[PartitionRow]:
+    return [partition_of(row) for row in await tx.run("partitions_of_topic", topic_id=topic_id)]
+
+
+def _missing(topic_id: bytes) -> TopicMissing:
+    return TopicMissing(f"no topic has the id {topic_id.hex()}")
 
 
 async def _insert_partitions(tx: Tx, topic_id: bytes, start: int, end: int) -> list[PartitionRow]:

@@ -51,6 +51,10 @@ SELECT node_id, incarnation, listeners, rack, release, draining, heartbeat_ms FR
 -- Configs of everything that is not a topic.
 SELECT kind, name, configs FROM entity;
 
+-- name: entity_get
+-- The configs of one entity.
+SELECT configs FROM entity WHERE kind = :kind AND name = :name;
+
 -- name: entity_set
 -- Replace the configs of an entity.
 INSERT INTO entity (kind, name, configs) VALUES (:kind, :name, :configs)

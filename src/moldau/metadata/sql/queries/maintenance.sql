@@ -102,7 +102,8 @@ DELETE FROM partition WHERE partition_id = :partition_id AND alive = 0;
 
 -- name: topic_purge
 -- Deleted topics without partitions.
-DELETE FROM topic WHERE deleted_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM partition WHERE partition.topic_id = topic.topic_id);
+DELETE FROM topic WHERE deleted_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM partition WHERE partition.topic_id = topic.topic_id)
+RETURNING version;
 
 -- name: blobs_unreferenced
 -- Sealed, old enough, and named by no extent: it stays so, because a sealed blob gets no new extents.

@@ -1,23 +1,28 @@
 -- name: topics_alive
 -- Every topic that is alive.
-SELECT topic_id, name, configs, created_ms FROM topic WHERE deleted_ms IS NULL;
+SELECT topic_id, name, configs, created_ms, replication_factor, version FROM topic WHERE deleted_ms IS NULL;
 
--- name: topic_lock
--- One topic, if it is alive, to be changed.
-SELECT topic_id, name, configs, created_ms FROM topic WHERE topic_id = :topic_id AND deleted_ms IS NULL {FOR NO KEY UPDATE};
+-- name: topic_get
+-- One topic, if it is alive.
+SELECT topic_id, name, configs, created_ms, replication_factor, version FROM topic WHERE topic_id = :topic_id AND deleted_ms IS NULL;
+
+-- name: topic_touch
+-- Its partitions change.
+UPDATE topic SET version = :version WHERE topic_id = :topic_id AND deleted_ms IS NULL
+RETURNING topic_id, name, configs, created_ms, replication_factor, version;
 
 -- name: topic_insert
 -- A new topic; no row comes back when the name is taken.
-INSERT INTO topic (topic_id, name, configs, created_ms) VALUES (:topic_id, :name, :configs, :now)
+INSERT INTO topic (topic_id, name, configs, created_ms, replication_factor, version) VALUES (:topic_id, :name, :configs, :now, :replication_factor, :version)
 ON CONFLICT (name) WHERE deleted_ms IS NULL DO NOTHING RETURNING topic_id;
 
 -- name: topic_delete
 -- The name is free at once; rows and bytes go later.
-UPDATE topic SET deleted_ms = :now WHERE topic_id = :topic_id AND deleted_ms IS NULL RETURNING topic_id;
+UPDATE topic SET deleted_ms = :now, version = :version WHERE topic_id = :topic_id AND deleted_ms IS NULL RETURNING topic_id;
 
 -- name: topic_set_configs
 -- Replace the overrides.
-UPDATE topic SET configs = :configs WHERE topic_id = :topic_id AND deleted_ms IS NULL RETURNING topic_id;
+UPDATE topic SET configs = :configs, version = :version WHERE topic_id = :topic_id;
 
 -- name: partitions_alive
 -- The partitions of every topic that is alive.
