@@ -13,6 +13,8 @@ from moldau.cluster.membership import Membership
 from moldau.coordination.shards import GroupShards
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
+from moldau.metadata.errors import StoreUnavailable
+from moldau.metadata.opening import Stores, open_stores
 from moldau.version import VERSION
 
 from .assembly import FORMAT_VERSION, Node, group_config
@@ -43,39 +45,39 @@ class SharedNode(Node):
         self.fenced: Callable[[], None] = lambda: None
         self.metadata_told = ""
         self.blobs_told = ""
+        self._stores: Stores | None = None
         self._together: Together | None = None
         self._upkeep: Upkeep | None = None
 
     async def start(self, endpoints: list[Endpoint]) -> None:
         options, broker, clock = self.options, self.broker, self.clock
         loop = asyncio.get_running_loop()
-        await self._open()
-        await self._cluster.create_cluster(clock())
+        stores = await self._open()
         owner = f"start:{os.urandom(8).hex()}"
         claimed = options.node_id == ANY_NODE_ID
         if claimed:
-            options.node_id = await claim(self._cluster, self._leases, owner)
-        ids = BlobIds(await self._cluster.reserve_blob_block())
-        await self._know(self._cluster, self._topics, self._catalog, loop, shared=True)
+            options.node_id = await claim(stores.cluster, stores.leases, owner)
+        ids = BlobIds(await stores.cluster.reserve_blob_block())
+        await self._know(stores.cluster, stores.topics, stores.catalog, loop, shared=True)
         broker.endpoints = endpoints
         broker.data_dir = self.blobs_told
-        broker.commits = lambda: self.engine.commits
-        self._read(self._log, self.blobs, shared=True)
+        broker.commits = lambda: broker.catalog.version
+        self._read(stores.log, self.blobs, shared=True)
         self._serve()
         told = {endpoint.listener: (endpoint.host, endpoint.port) for endpoint in endpoints}
-        incarnation = await self._cluster.start_broker(
+        incarnation = await stores.cluster.start_broker(
             options.node_id, options.rack, pack_endpoints(told), VERSION, clock()
         )
         if claimed:
-            await settle(self._leases, owner, options.node_id)
+            await settle(stores.leases, owner, options.node_id)
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, told, VERSION))
         together = self._together = Together(
-            broker, self._leases, endpoints[0].listener, maintains=options.maintains, fenced=lambda: self.fenced()
+            broker, stores.leases, endpoints[0].listener, maintains=options.maintains, fenced=lambda: self.fenced()
         )
         broker.peers = together.peers
         broker.steering = Steering(broker.members, broker.steady_clock)
         broker.groups = GroupShards(
-            self._groups,
+            stores.groups,
             group_config(options),
             broker.steady_clock,
             broker.catalog.name_of,
@@ -85,10 +87,10 @@ class SharedNode(Node):
         broker.appender = self._appender(ids, loop)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(
-            self._jobs(self._maintenance, self.blobs, ids, None),
+            self._jobs(stores.maintenance, self.blobs, ids, None),
             broker.views,
             broker.catalog,
-            self._cluster,
+            stores.cluster,
             ids,
             options,
             clock,
@@ -99,38 +101,28 @@ class SharedNode(Node):
         if options.maintains:
             self._upkeep.start()
 
-    async def _open(self) -> None:
-        from moldau.metadata.postgres.catalog_store import PostgresCatalogStore
-        from moldau.metadata.postgres.cluster_store import PostgresClusterStore
-        from moldau.metadata.postgres.engine import PostgresEngine
-        from moldau.metadata.postgres.group_store import PostgresGroupStore
-        from moldau.metadata.postgres.lease_store import PostgresLeaseStore
-        from moldau.metadata.postgres.log_store import PostgresLogStore
-        from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
-        from moldau.metadata.sql.topic_rows import SqlTopicStore
-
-        engine = PostgresEngine(self.options.metadata_url)
-        await engine.open()
-        self.engine = engine
-        self._cluster = PostgresClusterStore(engine, FORMAT_VERSION)
-        self._topics = SqlTopicStore(engine)
-        self._catalog = PostgresCatalogStore(engine)
-        self._log = PostgresLogStore(engine)
-        self._groups = PostgresGroupStore(engine)
-        self._leases = PostgresLeaseStore(engine)
-        self._maintenance = SqlMaintenanceStore(engine)
-        self.metadata_told = str(engine.address.told)
-        self.blobs = await _open_blobs(self.options.blobs_url)
-        self.blobs_told = self.options.blobs_url.partition("?")[0]
+    async def _open(self) -> Stores:
+        options = self.options
+        try:
+            stores = await open_stores(options.metadata_url, FORMAT_VERSION, self.clock())
+        except ValueError as error:
+            raise StoreUnavailable(str(error)) from error
+        self._stores = stores
+        self.engine = stores.engine
+        self.metadata_told = stores.engine.address.told
+        self.blobs = await _open_blobs(options.blobs_url)
+        self.blobs_told = options.blobs_url.partition("?")[0]
+        return stores
 
     def _appender(self, ids: BlobIds, loop: asyncio.AbstractEventLoop) -> Appender:
         from moldau.log.sequencer import StoreSequencer
 
         options, broker = self.options, self.broker
         assert broker.peers is not None
+        assert self._stores is not None
         sequencer = StoreSequencer(
-            self._log,
-            _Whole(self.blobs, self._log, ids, self.clock, loop),  # type: ignore[arg-type]
+            self._stores.log,
+            _Whole(self.blobs, self._stores.log, ids, self.clock, loop),  # type: ignore[arg-type]
             ids,
             loop,
             options.inline_max_bytes,
@@ -169,10 +161,8 @@ class SharedNode(Node):
         await self._close()
 
     async def _close(self) -> None:
-        if hasattr(self, "engine"):
-            if hasattr(self, "_log"):
-                await self._log.close()
-            await self.engine.close()
+        if self._stores is not None:
+            await self._stores.close()
         if hasattr(self, "blobs"):
             await self.blobs.close()
 
