@@ -64,32 +64,30 @@ def check_name(name: str) -> None:
 def check_replication_factor(broker: Broker, factor: int) -> None:
     """Raises TopicError. Every replica is shown on a broker of its own."""
     if factor <= 0:
-        raise TopicError(error_codes.INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0.")
+        raise TopicError(
+            error_codes.INVALID_REPLICATION_FACTOR, f"a replication factor of at least 1 is expected, {factor} came"
+        )
     live = len(broker.members.live)
     if factor > live:
         raise TopicError(
             error_codes.INVALID_REPLICATION_FACTOR,
-            f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because"
-            f" only {live} broker(s) are registered.",
+            f"replication factor {factor} asked for, the cluster has {live} live broker{'s' if live > 1 else ''}",
         )
 
 
 def check_replicas(broker: Broker, replicas: list[int], factor: int) -> None:
     """One partition's manual assignment, as Kafka's ReplicationControlManager checks it. Raises TopicError."""
     if not replicas:
-        text = "The manual partition assignment includes an empty replica list."
+        text = "a partition is assigned to no broker"
     elif min(replicas) < 0:
-        text = f"The manual partition assignment includes an invalid broker id {min(replicas)}."
+        text = f"a partition is assigned to broker {min(replicas)}; ids are at least 0"
     elif len(set(replicas)) < len(replicas):
         twice = next(node_id for node_id in sorted(replicas) if replicas.count(node_id) > 1)
-        text = f"The manual partition assignment includes the broker {twice} more than once."
+        text = f"a partition is assigned to broker {twice} twice"
     elif unknown := sorted(set(replicas) - set(broker.members.node_ids)):
-        text = f"The manual partition assignment includes broker {unknown[0]}, but no such broker is registered."
+        text = f"a partition is assigned to broker {unknown[0]}, which is not registered"
     elif len(replicas) != factor:
-        text = (
-            f"The manual partition assignment includes a partition with {len(replicas)} replica(s), but this is not consistent"
-            f" with previous partitions, which have {factor} replica(s)."
-        )
+        text = f"a partition is assigned to {len(replicas)} brokers, the ones before it to {factor}"
     else:
         return
     raise TopicError(error_codes.INVALID_REPLICA_ASSIGNMENT, text)
