@@ -19,9 +19,10 @@ from blob_store import KeptBlobStoreContract, assert_missing
 from support.aio import opened, run
 
 from moldau import faults
-from moldau.blobs import appendable, local
+from moldau.blobs import appendable, files
 from moldau.blobs.appendable import GROW_BYTES, write_all
-from moldau.blobs.local import OPEN_MAX, LocalBlobs
+from moldau.blobs.files import OPEN_MAX
+from moldau.blobs.local import LocalBlobs
 from moldau.blobs.ports import BlobError, BlobMissing
 
 
@@ -369,11 +370,11 @@ class TestReads:
     @opened
     async def test_without_such_reads_everything_is_left_to_read(self, it: LocalBlobs) -> None:
         await it.put(1, [b"abcdef"])
-        original, local._RWF_NOWAIT = local._RWF_NOWAIT, 0
+        original, files._RWF_NOWAIT = files._RWF_NOWAIT, 0
         try:
             assert it.read_now(1, 0, 3) is None
         finally:
-            local._RWF_NOWAIT = original
+            files._RWF_NOWAIT = original
 
 
 class TestFolder:

@@ -19,6 +19,7 @@ from moldau import faults
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.create_partitions import CreatePartitionsTopic
 from moldau.server.scrape import METRICS
+from moldau.server.scrape_blobs import SHARED_METRICS
 from moldau.testing import BrokerThread
 
 pytestmark = pytest.mark.slow
@@ -155,7 +156,9 @@ def test_every_metric_is_documented_and_shown(moldau_broker: BrokerThread) -> No
     assert documented == set(METRICS)
     shown = set(re.findall(r"^# TYPE (\S+)", get(moldau_broker, "/metrics")[1], re.MULTILINE))
     assert shown <= set(METRICS)
-    assert set(METRICS) - shown <= {"moldau_memory_bytes", "moldau_open_files"}, "those that only some systems tell"
+    only_some = {"moldau_memory_bytes", "moldau_open_files", *SHARED_METRICS}
+    assert set(METRICS) - shown <= only_some, "those that only some systems tell, or that are of shared stores"
+    assert not shown & set(SHARED_METRICS), "this broker shares nothing"
 
 
 def test_health_and_wrong_paths(moldau_broker: BrokerThread) -> None:

@@ -52,6 +52,7 @@ RISKY_SQL = ("COMMIT", "wal_checkpoint")
 WITHOUT = {
     "filled": "removes what it put there itself; a death leaves a folder that is neither a backup nor a data directory",
     "sync_names": "syncs what points around its callers stand for",
+    "_probe": "tries a shared folder out; what a death leaves of that goes when it is a day old",
     "_clean": "makes the folder, removes leftovers of puts at the start; a crash there leaves both to the next start",
 }
 

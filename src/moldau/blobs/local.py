@@ -1,9 +1,8 @@
 """Blobs as local files: write-ahead files appended by one thread with grouped syncs, immutable files put whole.
 
-Layout: `DIR/<16 hex digits of the id>.blob`, and `DIR/hold` (`moldau.blobs.hold`). What is inside is the writer's business (`moldau.log.sections`,
-`moldau.log.segment`); here a file is bytes. An append is `pwritev` then `fdatasync`; appends that arrive while a sync
-runs share the next one. A put is written to `<name>.tmp`, synced, renamed, and the directory synced; what a crash left
-under `.tmp` goes at the start.
+Whole blobs are the business of `moldau.blobs.files`, beside them lies `DIR/hold` (`moldau.blobs.hold`). What is inside is the writer's business
+(`moldau.log.sections`, `moldau.log.segment`); here a file is bytes. An append is `pwritev` then `fdatasync`; appends that arrive while a
+sync runs share the next one. What a crash left of puts, under `.tmp`, goes at the start.
 
 A write-ahead file is grown ahead in steps of 16 MiB that the file system allocates (`posix_fallocate`), so that a sync
 need not write the inode's size and block map each time (measured on ext4: 1 MiB appends 5.7 -> 1.1 ms, 200 B 0.31 ->
@@ -13,79 +12,63 @@ the file to it. Nobody may read beyond it.
 A failed write or sync ends the appends to that file. What a failed sync lost is unknown (Linux forgets the error and
 marks the pages clean), so the range since the last good sync is written again from the page cache before anybody calls
 it durable.
-
-Without `syncs` (data that go with the broker) nothing is ever synced.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import logging
 import os
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from moldau import faults
 from moldau.histogram import Histogram
 
-from .appendable import Appendable, sync_data, write_all
+from .appendable import Appendable
+from .files import BlobFiles
 from .hold import Deletions
 from .ports import AppendDone, BlobError, BlobMissing, Buffer
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 
-OPEN_MAX = 128
-"""Files open for reading at most."""
 _SYNC_NOW_NS = 1_000_000
 """`append_now` syncs while a sync takes less than this."""
-_RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
-class LocalBlobs:
+class LocalBlobs(BlobFiles):
     """See `moldau.blobs.ports.AppendableBlobs`. `read_now` and `delete` are called on one thread, that of the loop."""
 
     def __init__(self, folder: Path, *, syncs: bool = True) -> None:
-        self.folder = folder
-        self._may_sync = syncs
+        super().__init__(folder, syncs=syncs)
         self._deletions = Deletions(folder)
         self.synced_bytes = 0
         self.syncs = 0
         self.sync_seconds = Histogram()
         self._appendable: dict[int, Appendable] = {}
-        self._readable: OrderedDict[int, int] = OrderedDict()
         self._lock = threading.Lock()
         self._queue: deque[tuple[int, Sequence[Buffer], bool, AppendDone]] = deque()
         self._wake = threading.Event()
         self._closing = False
         self._sync_ns = 0.0  # what a sync takes, a moving average
         self._clean()
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="moldau-blob")
         self._thread = threading.Thread(target=self._run, name="moldau-wal", daemon=True)
         self._thread.start()
 
     def _clean(self) -> None:
         """Remove what interrupted puts left. Raises BlobError when the folder cannot be used."""
         try:
-            if not self.folder.exists():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                if self._may_sync:
-                    _sync_names(self.folder.parent)
+            self._make_folder()
             for file in self.folder.glob("*.tmp"):
                 file.unlink(missing_ok=True)
         except OSError as error:
             raise BlobError(f"cannot use the folder {self.folder}: {error}") from error
 
-    def path(self, blob_id: int) -> Path:
-        """Where the blob lies."""
-        return self.folder / f"{blob_id:016x}.blob"
+    def _end(self, blob_id: int) -> int | None:
+        file = self._appendable.get(blob_id)
+        return None if file is None else file.end
 
     # -- appends ------------------------------------------------------------------------------------------------------
 
@@ -243,144 +226,25 @@ class LocalBlobs:
 
     # -- whole blobs --------------------------------------------------------------------------------------------------
 
-    async def put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
-        return await self._in_pool(lambda: self._put(blob_id, buffers))
-
     def _put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
         if blob_id in self._appendable:
             raise BlobError(f"blob {blob_id:016x} is open for appends")
-        faults.hit("blobs.local.put")
-        final, temporary = self.path(blob_id), self.folder / f"{blob_id:016x}.tmp"
-        length = sum(len(buffer) for buffer in buffers)
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            try:
-                write_all(fd, buffers, 0, length)
-                if self._may_sync:
-                    sync_data(fd)
-            finally:
-                os.close(fd)
-            faults.hit("blobs.local.put_written")
-            os.replace(temporary, final)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        self._sync_folder()
-        faults.hit("blobs.local.put_synced")
-        return length
+        return super()._put(blob_id, buffers)
 
-    def _sync_folder(self) -> None:
-        if not self._may_sync:
-            return
-        faults.hit("blobs.local.sync_folder")
-        _sync_names(self.folder)
-
-    # -- reads --------------------------------------------------------------------------------------------------------
-
-    def read_now(self, blob_id: int, position: int, length: int) -> bytes | bytearray | None:
-        buffer = bytearray(length)
-        return buffer if self.read_into_now(blob_id, position, memoryview(buffer)) else None
-
-    def read_into_now(self, blob_id: int, position: int, into: memoryview) -> bool:
-        if not _RWF_NOWAIT:
-            return False
-        file = self._appendable.get(blob_id)
-        if file is not None and position + len(into) > file.end:
-            raise _too_short(blob_id, file.end, position, len(into))
-        fd = self._readable.get(blob_id)
-        if fd is None:
-            fd = self._open(blob_id)
-        else:
-            self._readable.move_to_end(blob_id)
-        try:
-            got = os.preadv(fd, [into], position, _RWF_NOWAIT)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
-                return False
-            raise BlobError(f"cannot read {self.path(blob_id).name}: {error}") from error
-        # a short answer: part of it is not in the page cache, or the file ends; `read` finds out which
-        return got == len(into)
-
-    async def read(self, blob_id: int, position: int, length: int) -> bytes:
-        return (await self.read_many(blob_id, [(position, length)]))[0]
-
-    async def read_some(self, blob_id: int, position: int, length: int) -> bytes:
-        def work() -> bytes:
-            file = self._appendable.get(blob_id)
-            end = os.stat(self.path(blob_id)).st_size if file is None else file.end
-            return self._read(blob_id, [(position, min(length, end - position) if end > position else length)])[0]
-
-        return await self._in_pool(work)
-
-    async def read_many(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        return await self._in_pool(lambda: self._read(blob_id, ranges))
-
-    def _read(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        file = self._appendable.get(blob_id)
-        fd = os.open(self.path(blob_id), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            read = []
-            for position, length in ranges:
-                if file is not None and position + length > file.end:
-                    raise _too_short(blob_id, file.end, position, length)
-                read.append(_read_range(fd, blob_id, position, length))
-            return read
-        finally:
-            os.close(fd)
-
-    def _open(self, blob_id: int) -> int:
-        try:
-            fd = os.open(self.path(blob_id), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise BlobMissing(f"blob {blob_id:016x} is not there") from error
-        except OSError as error:
-            raise BlobError(f"cannot open {self.path(blob_id).name}: {error}") from error
-        self._readable[blob_id] = fd
-        if len(self._readable) > OPEN_MAX:
-            os.close(self._readable.popitem(last=False)[1])
-        return fd
-
-    # -- the rest -----------------------------------------------------------------------------------------------------
-
-    async def delete(self, blob_id: int) -> None:
-        def work() -> None:
-            faults.hit("blobs.local.delete")
-            with self._deletions.allowed():
-                with self._lock:
-                    file = self._appendable.pop(blob_id, None)
-                if file is not None:
-                    os.close(file.fd)
-                self.path(blob_id).unlink(missing_ok=True)
-
-        try:
-            await self._in_pool(work)
-        finally:
-            # after the unlink: a `read_now` meanwhile would have opened it again and kept its space taken
-            fd = self._readable.pop(blob_id, None)
-            if fd is not None:
-                os.close(fd)
-
-    async def sizes(self) -> dict[int, int]:
-        return await self._in_pool(self._sizes)
-
-    def _sizes(self) -> dict[int, int]:
-        sizes: dict[int, int] = {}
-        for file in self.folder.glob("*.blob"):
-            try:
-                blob_id, size = int(file.stem, 16), file.stat().st_size
-            except (ValueError, FileNotFoundError):
-                continue  # not ours, or deleted meanwhile
-            growing = self._appendable.get(blob_id)
-            sizes[blob_id] = size if growing is None else growing.end
-        return sizes
+    def _delete(self, blob_id: int) -> None:
+        faults.hit("blobs.local.delete")
+        with self._deletions.allowed():
+            with self._lock:
+                file = self._appendable.pop(blob_id, None)
+            if file is not None:
+                os.close(file.fd)
+            self.path(blob_id).unlink(missing_ok=True)
 
     async def close(self) -> None:
         if self._closing:
             return
         await self._in_pool(self._close)
-        self._pool.shutdown()
-        while self._readable:
-            os.close(self._readable.popitem()[1])
+        await super().close()
 
     def _close(self) -> None:
         """Write what is queued, seal what is open. A file that cannot be sealed is left to `recover`."""
@@ -395,21 +259,6 @@ class LocalBlobs:
                 log.warning("event=blob_not_sealed blob=%016x error=%s", blob_id, error)
                 os.close(self._appendable.pop(blob_id).fd)
 
-    async def _in_pool(self, work: Callable[[], T]) -> T:
-        def guarded() -> T:
-            try:
-                return work()
-            except FileNotFoundError as error:
-                raise BlobMissing(str(error)) from error
-            except OSError as error:
-                raise BlobError(str(error)) from error
-
-        try:
-            future = asyncio.get_running_loop().run_in_executor(self._pool, guarded)
-        except RuntimeError as error:  # shut down
-            raise BlobError("the blob store is closed") from error
-        return await future
-
 
 def _tell(done: AppendDone, position: int, error: Exception | None) -> None:
     try:
@@ -417,28 +266,3 @@ def _tell(done: AppendDone, position: int, error: Exception | None) -> None:
     except Exception:
         # our fault, but the other appends and the thread must not suffer for it
         log.exception("event=append_callback_failed position=%d", position)
-
-
-def _read_range(fd: int, blob_id: int, position: int, length: int) -> bytes:
-    parts = []
-    while length:
-        part = os.pread(fd, length, position)
-        if not part:
-            raise _too_short(blob_id, os.fstat(fd).st_size, position, length)
-        parts.append(part)
-        position += len(part)
-        length -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _sync_names(folder: Path) -> None:
-    """Make a folder's entries durable. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _too_short(blob_id: int, end: int, position: int, length: int) -> BlobMissing:
-    return BlobMissing(f"blob {blob_id:016x} ends at {end}; asked for {length} bytes at {position}")

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SAY_MS = 5000
+"""A store that does not answer is told of once in so long."""
+
 
 class Endpoint:
     """What clients of one listener are told to connect to."""
@@ -91,6 +94,8 @@ class Broker:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._unanswered = 0
+        self._unavailable_said = -_SAY_MS
 
     def told_of(self, endpoint: Endpoint) -> list[tuple[int, str, int, str | None]]:
         """(node id, host, port, rack) of every broker, as the clients of that listener reach it."""
@@ -127,6 +132,24 @@ class Broker:
             offset,
             error,
         )
+
+    def report_unavailable(self, view: PartitionView, offset: int, error: Exception) -> None:
+        """A store does not answer: nothing is wrong with the data, and it will pass. Said every few seconds at most, since every fetch
+        meets it.
+        """
+        self._unanswered += 1
+        now = self.steady_clock()
+        if now < self._unavailable_said + _SAY_MS:
+            return
+        log.error(
+            "event=store_unavailable topic=%s partition=%d offset=%d reads=%d error='%s'",
+            self.catalog.name_of(view.topic_id),
+            view.partition_index,
+            offset,
+            self._unanswered,
+            error,
+        )
+        self._unavailable_said, self._unanswered = now, 0
 
     def leader_epoch_of(self, partition_id: int) -> int:
         """The epoch as far as it is known here: epochs rise at starts only."""

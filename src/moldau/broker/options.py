@@ -22,6 +22,7 @@ class Options:
         "auto_create_topics",
         "backlog",
         "blobs_url",
+        "block_cache_bytes",
         "default_replication_factor",
         "delete_topics",
         "fetch_max_bytes",
@@ -82,6 +83,7 @@ class Options:
         self.pending_max_bytes = 32 << 20
         self.request_max_bytes = 100 << 20
         self.tail_cache_bytes = 32 << 20
+        self.block_cache_bytes = 64 << 20
         self.settings: Settings | None = None
         self.views_max = 20_000
         self.fetch_session_slots = 1000

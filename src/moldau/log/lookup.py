@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from moldau.blobs.ports import BlobError
+from moldau.blobs.ports import BlobMissing
 from moldau.metadata.ports import LogStore
 from moldau.metadata.rows import Extent
 from moldau.records import lookup
@@ -36,7 +36,7 @@ class Lookup:
     async def by_timestamp(self, view: PartitionView, timestamp: int) -> tuple[int, int] | None:
         """(offset, timestamp) of the first record whose timestamp is at or above, below the high watermark; or None.
 
-        Raises DamagedLog.
+        Raises DamagedLog, BlobError when the store does not answer.
         """
         return await self._again(view, lambda: self._by_timestamp(view, timestamp))
 
@@ -65,7 +65,7 @@ class Lookup:
     async def max_timestamp(self, view: PartitionView) -> tuple[int, int] | None:
         """(offset, timestamp) of the first record with the greatest timestamp; None for an empty partition.
 
-        Raises DamagedLog.
+        Raises DamagedLog, BlobError when the store does not answer.
         """
         return await self._again(view, lambda: self._max_timestamp(view))
 
@@ -105,7 +105,7 @@ class Lookup:
         for attempt in range(_ATTEMPTS):
             try:
                 return await look()
-            except BlobError as error:
+            except BlobMissing as error:
                 if attempt == _ATTEMPTS - 1:
                     raise DamagedLog(f"partition {view.partition_id}: {error}") from error
         raise AssertionError("unreachable")

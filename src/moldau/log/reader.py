@@ -11,6 +11,11 @@ before the commit decided: there all batches of an extent are as far off as the 
 are final everywhere. The leader epoch lies outside the checksum: the row's is put in. A right guess costs nothing, a wrong one a copy. The
 tail cache is not checked again: its batches were when they arrived.
 
+Where brokers share the stores, what is old is read by a pool of its own (`cold`, see `moldau.log.cold`), the blobs of one answer are fetched
+beside each other, and inline bytes come from a small cache (`inline`), since other brokers wrote most of them.
+
+Bytes that are not where fresh rows say are damage (DamagedLog); a store that does not answer is an outage (BlobError), and passes.
+
 The steps are one generator that asks for bytes and is given them. `read_now` drives it with what can be had without waiting (page cache)
 and answers None if that is not enough; `read` drives it with awaits, so that a cold disk never blocks the loop.
 """
@@ -25,14 +30,16 @@ from operator import attrgetter
 from struct import Struct
 from struct import error as StructError
 
-from moldau.blobs.ports import BlobError, BlobStore
+from moldau.blobs.ports import BlobError, BlobMissing, BlobStore
 from moldau.metadata.ports import LogStore
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
 from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC_V2, set_base_offset
 from moldau.records.crc import crc32c
 
+from .cold import ColdReads, Reads
 from .damage import DamagedLog, head_of, shift_of, where
 from .extent_run import run_length, verify
+from .inline_cache import InlineCache
 from .segment import INDEX_INTERVAL_BYTES, BadSegment, Index
 from .tail_cache import TailCache
 from .view import PartitionView
@@ -66,8 +73,19 @@ Steps = Generator[Wanted, Buffer, tuple[list[Buffer], int]]
 class Reader:
     """Reads for fetches and look-ups."""
 
-    def __init__(self, store: LogStore, blobs: BlobStore, cache: TailCache, *, guesses: bool = False) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        blobs: BlobStore,
+        cache: TailCache,
+        *,
+        guesses: bool = False,
+        cold: ColdReads | None = None,
+        inline: InlineCache | None = None,
+    ) -> None:
         self._guesses = guesses
+        self._cold = cold
+        self.inline = inline
         self._store = store
         self._blobs = blobs
         self._cache = cache
@@ -94,9 +112,7 @@ class Reader:
             wanted = next(steps)
             while True:
                 extent, position, length = wanted
-                if extent.kind == KIND_INLINE:
-                    return None
-                data = self._blobs.read_now(extent.blob_id, extent.position + position, length)
+                data = self._bytes_now(extent, position, length)
                 if data is None:
                     return None
                 wanted = steps.send(data)
@@ -108,6 +124,15 @@ class Reader:
             raise DamagedLog(
                 f"partition {view.partition_id} offset {offset}: rows say what cannot be: {error}"
             ) from error
+
+    def _of(self, extent: Extent) -> Reads:
+        return self._blobs if self._cold is None else self._cold.of(extent)
+
+    def _bytes_now(self, extent: Extent, position: int, length: int) -> Buffer | None:
+        if extent.kind != KIND_INLINE:
+            return self._of(extent).read_now(extent.blob_id, extent.position + position, length)
+        data = None if self.inline is None else self.inline.read_now(extent.blob_id)
+        return None if data is None else _part(data, extent, position, length)
 
     def _known(self, view: PartitionView, offset: int) -> tuple[list[Extent], int]:
         """Extents in memory and the index of the one that holds `offset`; an index past the end when there is none."""
@@ -124,7 +149,7 @@ class Reader:
         view = memoryview(buffer)
         at = 0
         for extent in run:
-            if not self._blobs.read_into_now(extent.blob_id, extent.position, view[at : at + extent.length]):
+            if not self._of(extent).read_into_now(extent.blob_id, extent.position, view[at : at + extent.length]):
                 return None
             verify(buffer, view, at, extent, self._guesses)
             at += extent.length
@@ -133,7 +158,7 @@ class Reader:
     async def read(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
     ) -> tuple[list[Buffer], int]:
-        """As `read_now`, waiting for what it takes. Raises DamagedLog."""
+        """As `read_now`, waiting for what it takes. Raises DamagedLog, and BlobError or StoreError when a store does not answer."""
         for attempt in range(_ATTEMPTS):
             extents = await self._store.extents_from(view.partition_id, offset, _EXTENTS_MAX)
             extents = [extent for extent in extents if extent.base_offset < view.high_watermark]
@@ -144,6 +169,7 @@ class Reader:
                     f"partition {view.partition_id} offset {offset}: no row holds it, the next one begins at {extents[0].base_offset}"
                 )
             self._keep(view, extents)
+            self._warm(extents, max(offset, extents[0].base_offset), max_bytes)
             steps = _steps(view, extents, max(offset, extents[0].base_offset), max_bytes, first_whole, self._guesses)
             try:
                 wanted = next(steps)
@@ -160,7 +186,7 @@ class Reader:
                 raise DamagedLog(
                     f"partition {view.partition_id} offset {offset}: rows say what cannot be: {error}"
                 ) from error
-            except BlobError as error:
+            except BlobMissing as error:
                 # maintenance may have moved the bytes between the two reads: again with fresh rows (rule 4)
                 if attempt == _ATTEMPTS - 1:
                     raise DamagedLog(f"partition {view.partition_id} offset {offset}: {error}") from error
@@ -175,13 +201,25 @@ class Reader:
         if len(self._windows) > _WINDOWS_MAX:
             self._windows.popitem(last=False)
 
+    def _warm(self, extents: list[Extent], offset: int, max_bytes: int) -> None:
+        """Have all blobs of an answer fetched beside each other: the steps ask for one after the other."""
+        if self._cold is None:
+            return
+        room = max_bytes
+        for extent in extents:
+            if room <= 0:
+                return
+            if extent.base_offset > offset and extent.kind != KIND_INLINE:
+                self._cold.of(extent).warm(extent.blob_id, extent.position, min(extent.length, room))
+            room -= extent.length if extent.base_offset >= offset else 0
+
     async def _bytes(self, extent: Extent, position: int, length: int) -> Buffer:
         if extent.kind != KIND_INLINE:
-            return await self._blobs.read(extent.blob_id, extent.position + position, length)
-        data = await self._store.read_inline(extent.blob_id)
-        if data is None or len(data) < extent.position + position + length:
-            raise BlobError(f"inline blob {extent.blob_id:016x} is gone or too short")
-        return memoryview(data)[extent.position + position : extent.position + position + length]
+            return await self._of(extent).read(extent.blob_id, extent.position + position, length)
+        data = await (self._store if self.inline is None else self.inline).read_inline(extent.blob_id)
+        if data is None:
+            raise BlobMissing(f"inline blob {extent.blob_id:016x} is gone")
+        return _part(data, extent, position, length)
 
     async def extent_bytes(self, extent: Extent) -> Buffer:
         """All batches of one extent, with their offsets in place.
@@ -207,6 +245,14 @@ class Reader:
     async def segment_part(self, extent: Extent, position: int, length: int) -> Buffer:
         """A range of a segment's records, whose offsets are final. Raises BlobError."""
         return await self._bytes(extent, position, length)
+
+
+def _part(data: bytes, extent: Extent, position: int, length: int) -> memoryview:
+    """A range of an extent out of the whole flush. Raises BlobMissing."""
+    start = extent.position + position
+    if len(data) < start + length:
+        raise BlobMissing(f"inline blob {extent.blob_id:016x} is too short")
+    return memoryview(data)[start : start + length]
 
 
 def _steps(

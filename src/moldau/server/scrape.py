@@ -21,6 +21,7 @@ from moldau.protocol import api_keys, error_codes
 from moldau.version import VERSION
 
 from .exposition import Exposition
+from .scrape_blobs import SHARED_METRICS, show_blobs
 
 if TYPE_CHECKING:
     from moldau.broker.assembly import Node
@@ -72,6 +73,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "moldau_memory_bytes": (G, "Resident memory of the process; where the system tells it (Linux)."),
     "moldau_memory_peak_bytes": (G, "The most resident memory so far."),
     "moldau_open_files": (G, "Open files and sockets of the process; where the system tells it."),
+    **SHARED_METRICS,
 }
 
 
@@ -124,6 +126,7 @@ class Scrape:
         self._one(out, "moldau_commit_failures_total", engine.failures)
         if isinstance(self._node, EmbeddedNode):
             self._disk(out, self._node)
+        show_blobs(out, getattr(self._node, "blobs", None), self._node.broker.reader.inline)
         self._one(out, "moldau_flushes_total", appender.flushes)
         self._one(out, "moldau_pending_batches", appender.pending_batches)
         self._one(out, "moldau_pending_bytes", appender.pending_bytes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from moldau.blobs.ports import BlobError
 from moldau.broker.at_once import gather
 from moldau.broker.dispatch import frame_parts
 from moldau.broker.fetch_sessions import (
@@ -22,7 +23,7 @@ from moldau.broker.fetch_sessions import (
 )
 from moldau.broker.outbox import NARROW_BYTES
 from moldau.log.damage import DamagedLog
-from moldau.metadata.errors import StoreError
+from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.fetch import (
     FetchableTopicResponse,
@@ -418,6 +419,10 @@ class _Fetch:
                 found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first)
                 if found is None:
                     found = await self.broker.reader.read(view, partition.fetch_offset, limit, first)
+            except (BlobError, StoreUnavailable) as error:
+                self.broker.report_unavailable(view, partition.fetch_offset, error)
+                views[index] = error_codes.KAFKA_STORAGE_ERROR
+                continue
             except (DamagedLog, StoreError) as error:
                 self.broker.report_damage(view, partition.fetch_offset, error)
                 views[index] = error_codes.KAFKA_STORAGE_ERROR

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from moldau.blobs.ports import BlobError
 from moldau.broker.at_once import gather
 from moldau.broker.partitions import NO_EPOCH, PartitionError, view_of
 from moldau.log.damage import DamagedLog
@@ -94,6 +95,9 @@ async def _partition(
         return _error(partition, error.error_code)
     except DamagedLog as error:
         broker.report_damage(view, view.log_start_offset, error)
+        return _error(partition, error_codes.KAFKA_STORAGE_ERROR)
+    except BlobError as error:
+        broker.report_unavailable(view, view.log_start_offset, error)
         return _error(partition, error_codes.KAFKA_STORAGE_ERROR)
     except StoreError:
         return _error(partition, error_codes.KAFKA_STORAGE_ERROR)

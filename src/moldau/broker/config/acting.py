@@ -22,6 +22,7 @@ _ATTRIBUTES: dict[str, str] = {
     "log.retention.check.interval.ms": "retention_check_ms",
     "max.incremental.fetch.session.cache.slots": "fetch_session_slots",
     "moldau.blobs.url": "blobs_url",
+    "moldau.block.cache.bytes": "block_cache_bytes",
     "moldau.cache.view.max.entries": "views_max",
     "moldau.flush.max.bytes": "flush_max_bytes",
     "moldau.inline.max.bytes": "inline_max_bytes",

@@ -13,6 +13,8 @@ moldau.flush.max.bytes            int      8388608         65536..          read
     The most bytes that one commit gathers.
 moldau.tail.cache.bytes           long     33554432        0..              read-only  M  acts
     How much memory holds the newest batches, so that readers at the end need no disk.
+moldau.block.cache.bytes          long     67108864        16777216..      read-only  M  acts
+    How much memory holds blocks of a shared object store that were read, and those under way; a quarter of it is for readers far behind.
 moldau.cache.view.max.entries     int      20000           16..             read-only  M  acts
     How many partitions' views are kept in memory.
 moldau.segment.build.age.ms       long     5000           0..              read-only  M  acts
