@@ -13,6 +13,7 @@ from moldau.clock import Clock, now_ms, steady_ms
 from moldau.coordination.config import GroupConfig
 from moldau.log.blob_ids import BlobIds
 from moldau.log.collection import Collector
+from moldau.log.inline_cache import InlineCache
 from moldau.log.lookup import Lookup
 from moldau.log.reader import Reader
 from moldau.log.refresher import Refresher
@@ -37,6 +38,7 @@ from .upkeep import Jobs
 if TYPE_CHECKING:
     from moldau.blobs.ports import BlobStore
     from moldau.histogram import Histogram
+    from moldau.log.cold import ColdReads
     from moldau.metadata.errors import StoreError
     from moldau.metadata.ports import CatalogStore, ClusterStore, LogStore, MaintenanceStore, TopicStore
 
@@ -108,7 +110,7 @@ class Node:
         broker.catalog = broker.configs.catalog = Catalog(catalog_store, broker.configs, shared=shared)
         await broker.catalog.load()
 
-    def _read(self, log_store: LogStore, blobs: BlobStore, *, shared: bool) -> None:
+    def _read(self, log_store: LogStore, blobs: BlobStore, *, shared: bool, cold: ColdReads | None = None) -> None:
         """How partitions are read; `shared`: other brokers write them, too."""
         options, broker = self.options, self.broker
         broker.cache = TailCache(options.tail_cache_bytes)
@@ -116,7 +118,8 @@ class Node:
         broker.views = Views(log_store, broker.cache, options.views_max)
         broker.catalog.gone = broker.views.drop
         broker.refresher = Refresher(log_store if shared else None, broker.views)
-        broker.reader = Reader(log_store, blobs, broker.cache, guesses=shared)
+        inline = InlineCache(log_store) if shared else None
+        broker.reader = Reader(log_store, blobs, broker.cache, guesses=shared, cold=cold, inline=inline)
         broker.lookup = Lookup(log_store, broker.reader)
 
     def _serve(self) -> None:

@@ -7,12 +7,18 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from moldau.blobs.block_cache import BlockCache
+from moldau.blobs.object_url import BadUrl
+from moldau.blobs.open_blobs import open_blobs
+from moldau.blobs.ports import BlobError
+from moldau.blobs.shared_files import SharedFiles
 from moldau.cluster.claim import claim, settle
 from moldau.cluster.member import Member, pack_endpoints
 from moldau.cluster.membership import Membership
 from moldau.coordination.shards import GroupShards
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
+from moldau.log.cold import ColdReads
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.opening import Stores, open_stores
 from moldau.version import VERSION
@@ -62,7 +68,8 @@ class SharedNode(Node):
         broker.endpoints = endpoints
         broker.data_dir = self.blobs_told
         broker.commits = lambda: broker.catalog.version
-        self._read(stores.log, self.blobs, shared=True)
+        cold = ColdReads(self.blobs, self.blobs.cold, clock) if isinstance(self.blobs, BlockCache) else None
+        self._read(stores.log, self.blobs, shared=True, cold=cold)
         self._serve()
         told = {endpoint.listener: (endpoint.host, endpoint.port) for endpoint in endpoints}
         incarnation = await stores.cluster.start_broker(
@@ -110,7 +117,12 @@ class SharedNode(Node):
         self._stores = stores
         self.engine = stores.engine
         self.metadata_told = stores.engine.address.told
-        self.blobs = await _open_blobs(options.blobs_url)
+        try:
+            store = await open_blobs(options.blobs_url)
+        except BadUrl as error:
+            raise BlobError(f"moldau.blobs.url: {error}") from error
+        remote = not isinstance(store, SharedFiles)
+        self.blobs = BlockCache(store, options.block_cache_bytes) if remote else store
         self.blobs_told = options.blobs_url.partition("?")[0]
         return stores
 
@@ -165,21 +177,6 @@ class SharedNode(Node):
             await self._stores.close()
         if hasattr(self, "blobs"):
             await self.blobs.close()
-
-
-async def _open_blobs(url: str) -> BlobStore:
-    if url.startswith("file://"):
-        from pathlib import Path
-
-        from moldau.blobs.local import LocalBlobs
-
-        return LocalBlobs(Path(url.removeprefix("file://")))
-    from moldau.blobs.object_url import ObjectUrl
-    from moldau.blobs.objects import Objects
-
-    objects = Objects(ObjectUrl(url))
-    await objects.open()
-    return objects
 
 
 class _Whole:

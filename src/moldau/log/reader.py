@@ -160,7 +160,10 @@ class Reader:
     ) -> tuple[list[Buffer], int]:
         """As `read_now`, waiting for what it takes. Raises DamagedLog, and BlobError or StoreError when a store does not answer."""
         for attempt in range(_ATTEMPTS):
-            extents = await self._store.extents_from(view.partition_id, offset, _EXTENTS_MAX)
+            known, at = self._known(view, offset) if attempt == 0 else ([], 0)
+            extents = known[at : at + _EXTENTS_MAX]
+            if not extents:
+                extents = await self._store.extents_from(view.partition_id, offset, _EXTENTS_MAX)
             extents = [extent for extent in extents if extent.base_offset < view.high_watermark]
             if not extents:
                 return [], 0
@@ -168,7 +171,8 @@ class Reader:
                 raise DamagedLog(
                     f"partition {view.partition_id} offset {offset}: no row holds it, the next one begins at {extents[0].base_offset}"
                 )
-            self._keep(view, extents)
+            if at == len(known):
+                self._keep(view, extents)
             self._warm(extents, max(offset, extents[0].base_offset), max_bytes)
             steps = _steps(view, extents, max(offset, extents[0].base_offset), max_bytes, first_whole, self._guesses)
             try:
