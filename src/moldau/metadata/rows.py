@@ -317,6 +317,10 @@ class LockedPartition(NamedTuple):
     extents: list[Extent]
 
 
+LOCKED_NOTHING = LockedPartition(PartitionRow(-1, bytes(16), -1, False), [])
+"""Of partitions that nobody has locked."""
+
+
 class PartitionSeen(NamedTuple):
     """What a broker believes of a partition it holds a view of."""
 
