@@ -71,6 +71,18 @@ class Doubtful:
         self.locked = 0
         self.lost_in_a_row: Counter[int] = Counter()
         self.most_lost = 0
+        self.held = asyncio.Event()
+        self._released: asyncio.Event | None = None
+
+    def hold(self) -> None:
+        """Answers of commits wait from now on; `held` says that one does."""
+        self._released = asyncio.Event()
+
+    def release(self) -> None:
+        """They go on."""
+        assert self._released is not None
+        self._released.set()
+        self._released = None
 
     def append(self, commit: AppendCommit, done: AppendDone) -> None:
         self.commits.append(commit)
@@ -84,12 +96,21 @@ class Doubtful:
                 else:
                     del self.lost_in_a_row[entry.partition_id]
             self.most_lost = max(self.most_lost, *self.lost_in_a_row.values(), 0)
-            done(None if doubted else results, StoreUnavailable("no answer") if doubted else error)
+            answer = (None if doubted else results, StoreUnavailable("no answer") if doubted else error)
+            if self._released is None:
+                done(*answer)
+            else:
+                asyncio.get_running_loop().create_task(self._later(done, answer, self._released))
 
         if doubted and not self.happens:
             asyncio.get_running_loop().call_soon(told, None, None)
         else:
             self._store.append(commit, told)
+
+    async def _later(self, done: AppendDone, answer: Any, released: asyncio.Event) -> None:
+        self.held.set()
+        await released.wait()
+        done(*answer)
 
     async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
         self.locked += 1
@@ -102,6 +123,10 @@ class Doubtful:
             del self.lost_in_a_row[partition_id]
         if doubted:
             raise StoreUnavailable("no answer")
+        if self._released is not None:
+            released = self._released
+            self.held.set()
+            await released.wait()
         return results
 
 
