@@ -21,6 +21,7 @@ from moldau.log.views import Views
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.ports import AppendDone, Decide
 from moldau.metadata.rows import MOVED, AppendCommit, AppendResult
+from moldau.protocol import error_codes
 from moldau.records.batch import BatchHeader, iter_headers
 from moldau.records.builder import build_batch
 from moldau.records.record import Record, iter_records
@@ -266,3 +267,31 @@ async def hammer(brokers: list[Broker], ids: list[int], seed: int, batches: int 
         assert broker.appender.pending_bytes == 0
         assert broker.store.most_lost <= 1, "who loses a race takes the lock"
     assert await brokers[0].it.maintenance.live_counts() == []
+
+
+async def persistent(brokers: list[Broker], ids: list[int], seed: int, batches: int = 15) -> int:
+    """Idempotent producers that try again, anywhere, what failed: in the end the log has each batch once, and in order. Returns how often they tried again."""
+    chance = random.Random(seed)
+    told: dict[int, list[tuple[int, bytes]]] = {p: [] for p in ids}
+    tries = 0
+
+    async def producer(name: int, p: int) -> None:
+        nonlocal tries
+        for n in range(batches):
+            value = b"%d-%d" % (name, n) + b"." * chance.choice((0, 10, 3000))
+            while True:
+                code, offset = await chance.choice(brokers).append(p, value, producer=(name, 0, n))
+                if not code:
+                    break
+                assert code == error_codes.KAFKA_STORAGE_ERROR, (code, name, n)
+                tries += 1
+                await asyncio.sleep(0.001)
+            told[p].append((offset, value))
+
+    await asyncio.gather(*[producer(10 * i + k, p) for i, p in enumerate(ids) for k in range(5)])
+    for p in ids:
+        expected = sorted(told[p])
+        assert [offset for offset, _ in expected] == list(range(5 * batches))
+        for broker in brokers:
+            assert await broker.read(p) == expected
+    return tries

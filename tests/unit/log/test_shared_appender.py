@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from support.aio import Opener, run
 from support.postgres import Postgres
-from support.shared import Broker, SlowBlobs, hammer
+from support.shared import Broker, SlowBlobs, hammer, persistent
 from support.stores import Stores, memory_opener, postgres_opener, topic_id
+from support.tcp_proxy import fault_proxy
 
 from moldau import faults
 from moldau.log.sections import unpack_header
 from moldau.log.storage import AUTO, EXPRESS, STANDARD, AppendRules, Storage
+from moldau.metadata.postgres.engine import PostgresEngine
 from moldau.metadata.rows import KIND_INLINE, KIND_WAL
 from moldau.protocol import error_codes
 
@@ -71,6 +74,59 @@ def test_all_at_once_on_postgresql(postgres: Postgres, mode: str, count: int) ->
             brokers = [Broker(it, 10 * n, blobs, mode, rules) for n, it in enumerate(stores, 1)]
             await asyncio.wait_for(hammer(brokers, await one.topic("t", 2), count), 60)
             assert sum(broker.store.locked for broker in brokers)
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", [EXPRESS, STANDARD, AUTO])
+def test_stores_that_leave_everything_in_doubt(opener: Opener, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            blobs = SlowBlobs()
+            chance = random.Random(mode)
+            rules = AppendRules(inline_max_bytes=2000, upload_linger_ms=1, fast_bytes_per_second=20_000)
+            brokers = [Broker(it, 10 * n, blobs, mode, rules) for n in (1, 2)]
+
+            async def trouble() -> None:
+                while True:
+                    store = chance.choice(brokers).store
+                    store.doubts, store.happens = chance.randint(0, 1), chance.random() < 0.5
+                    blobs.failures, blobs.stored = chance.choice((0, 0, 1, 4)), chance.random() < 0.5
+                    await asyncio.sleep(0.002)
+
+            job = asyncio.create_task(trouble())
+            tries = await asyncio.wait_for(persistent(brokers, await it.topic("t", 2), 1), 60)
+            job.cancel()
+            assert tries
+
+    monkeypatch.setattr("moldau.log.uploads._PAUSE_SECONDS", 0.001)
+    run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [EXPRESS, STANDARD])
+def test_connections_to_postgresql_that_die_again_and_again(postgres: Postgres, mode: str) -> None:
+    async def main() -> None:
+        async with fault_proxy(postgres.port) as proxy:
+            database = postgres.database()
+            far = postgres_opener(postgres.url(database, proxy.port) + "?sslmode=disable")
+            async with far() as one, postgres_opener(postgres.url(database))() as other:
+                blobs = SlowBlobs()
+                brokers = [Broker(it, 10 * n, blobs, mode) for n, it in enumerate((one, other), 1)]
+                chance = random.Random(3)
+
+                async def trouble() -> None:
+                    for _ in range(6):
+                        await asyncio.sleep(0.2)
+                        chance.choice((proxy.cut_all, proxy.lose_reply, proxy.lose_reply, proxy.lose_request))()
+
+                job = asyncio.create_task(trouble())
+                seed = 0
+                while not job.done():
+                    seed += 1
+                    await asyncio.wait_for(persistent(brokers, await other.topic(str(seed), 2), seed), 40)
+                assert isinstance(one.engine, PostgresEngine)
+                assert one.engine.retries
 
     run(main())
 
