@@ -40,25 +40,22 @@ from moldau.metadata.rows import (
     APPENDED,
     BLOB_GONE,
     GONE,
-    KIND_INLINE,
-    KIND_WAL,
     AppendCommit,
     AppendResult,
-    Extent,
     LockedPartition,
 )
 from moldau.protocol import error_codes
-from moldau.records.batch import set_base_offset
 
+from .answers import Answers
 from .blob_ids import BlobIds
 from .commit_lanes import WAITING, Lane, Queued, Ready, Upload
 from .draft import Draft
+from .flight import Flight
 from .flush import Append
 from .refresher import Refresher
 from .storage import AppendRules, ModeOf, Storage
 from .tail_cache import TailCache
 from .uploads import Uploads
-from .view import PartitionView
 from .views import Views
 
 log = logging.getLogger(__name__)
@@ -73,38 +70,6 @@ _LOCKED_MAX = 2
 """Commits of each kind under way at a time."""
 _LANES_KEPT = 1000
 """Empty lanes that are remembered because their partitions are contended."""
-
-
-class _Flight:
-    """A commit under way. `kind` is what its bytes are to the extents."""
-
-    __slots__ = ("blob_id", "drafts", "kind", "now", "upload")
-
-    def __init__(self, upload: Upload | None, blob_id: int, drafts: list[Draft], now: int) -> None:
-        self.upload = upload
-        self.blob_id = blob_id
-        self.kind = KIND_WAL if upload is not None else KIND_INLINE
-        self.drafts = drafts
-        self.now = now
-
-    def commit(self, drafts: list[Draft]) -> AppendCommit:
-        """Of those drafts that have taken something."""
-        upload = self.upload
-        buffers: list[bytearray | memoryview] = []
-        position = 0
-        if upload is None:
-            for draft in drafts:
-                draft.position = position
-                position += draft.length
-                buffers += [queued.append.batch for queued in draft.taken]
-        return AppendCommit(
-            self.blob_id,
-            [draft.entry() for draft in drafts],
-            b"".join(buffers) if upload is None else None,
-            any(queued.append.durable for draft in drafts for queued in draft.taken),
-            self.now,
-            -1 if upload is None else upload.size,
-        )
 
 
 class SharedAppender:
@@ -142,10 +107,7 @@ class SharedAppender:
         self._pumping = False
         self._express = self._stored = self._locked = 0  # commits under way
         self._tasks: set[asyncio.Task[None]] = set()
-        self._drained: list[asyncio.Future[None]] = []
-        self.pending_bytes = 0
-        """Of batches that are not answered yet, wherever they are."""
-        self.pending_batches = 0
+        self._answers = Answers(views, loop)
         self.flushes = 0
         self.lost_races = 0
         """Times that a partition had moved."""
@@ -159,8 +121,7 @@ class SharedAppender:
         now = self._loop.time()
         queued = Queued(append, lane, now)
         size = queued.size
-        self.pending_bytes += size
-        self.pending_batches += 1
+        self._answers.expect(queued)
         lane.queue.append(queued)
         if self._storage.is_express(view.topic_id, size, lane.express_bytes, now) and not lane.standard:
             lane.express_bytes += size
@@ -174,19 +135,27 @@ class SharedAppender:
         self._schedule()
 
     @property
+    def pending_bytes(self) -> int:
+        """Of batches that are not answered yet, wherever they are."""
+        return self._answers.pending_bytes
+
+    @property
+    def pending_batches(self) -> int:
+        """How many are not answered yet."""
+        return self._answers.pending_batches
+
+    @property
     def idle(self) -> bool:
         """Everything is answered."""
-        return not self.pending_batches
+        return not self._answers.pending_batches
 
     async def drain(self) -> None:
         """Let nothing linger until everything is answered."""
         self._uploads.draining = True
         try:
-            while self.pending_batches:
+            while not self.idle:
                 self._schedule()
-                drained: asyncio.Future[None] = self._loop.create_future()
-                self._drained.append(drained)
-                await drained
+                await self._answers.all_given()
         finally:
             self._uploads.draining = False
 
@@ -229,7 +198,7 @@ class SharedAppender:
             if upload is None or upload.error is None:
                 self._ready.put(lane)
                 return
-            self._fail(lane, error_codes.KAFKA_STORAGE_ERROR, str(upload.error))
+            self._answers.fail(lane, error_codes.KAFKA_STORAGE_ERROR, str(upload.error))
         if not lane.queue and not lane.busy and (not lane.contended or len(self._lanes) > _LANES_KEPT):
             self._lanes.pop(lane.partition_id, None)
 
@@ -278,11 +247,11 @@ class SharedAppender:
                 self._freshen(lane)
             else:
                 if draft.refused is not None:
-                    self._fail(lane, draft.refused.error_code, str(draft.refused))
+                    self._answers.fail(lane, draft.refused.error_code, str(draft.refused))
                 self._place(lane)
         if not drafts:
             return
-        flight = _Flight(upload, self._ids.take() if upload is None else upload.blob_id, drafts, self._clock())
+        flight = Flight(upload, self._ids.take() if upload is None else upload.blob_id, drafts, self._clock())
         express = upload is None
         if express:
             self._express += 1
@@ -312,9 +281,9 @@ class SharedAppender:
             blob_id = self._ids.take() if upload is None else upload.blob_id
             self._locked += 1
             self.flushes += 1
-            self._keep(self._append_locked(_Flight(upload, blob_id, drafts, self._clock())))
+            self._keep(self._append_locked(Flight(upload, blob_id, drafts, self._clock())))
 
-    async def _append_locked(self, flight: _Flight) -> None:
+    async def _append_locked(self, flight: Flight) -> None:
         drafts = {draft.lane.partition_id: draft for draft in flight.drafts}
         chosen: list[Draft] = []
 
@@ -365,9 +334,9 @@ class SharedAppender:
         lane = draft.lane
         lane.busy = False
         if not draft.locked.row.alive:
-            self._fail_ready(lane, error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted")
+            self._answers.fail_ready(lane, error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted")
         elif draft.refused is not None:
-            self._fail(lane, draft.refused.error_code, str(draft.refused))
+            self._answers.fail(lane, draft.refused.error_code, str(draft.refused))
         elif draft.is_behind or draft.went_back:
             self._freshen(lane)
             return
@@ -376,7 +345,7 @@ class SharedAppender:
     # -- what became of them ------------------------------------------------------------------------------------------
 
     def _settle(
-        self, flight: _Flight, drafts: list[Draft], results: list[AppendResult] | None, error: Exception | None
+        self, flight: Flight, drafts: list[Draft], results: list[AppendResult] | None, error: Exception | None
     ) -> None:
         if error is None:
             try:
@@ -391,12 +360,12 @@ class SharedAppender:
             result = results[index] if results is not None else None
             if result is None:
                 self._views.drop(lane.partition_id)
-                self._fail_ready(lane, error_codes.KAFKA_STORAGE_ERROR, str(error))
+                self._answers.fail_ready(lane, error_codes.KAFKA_STORAGE_ERROR, str(error))
             elif result.status == APPENDED:
                 self._publish(draft, flight, result)
             elif result.status == GONE:
                 self._views.drop(lane.partition_id)
-                self._fail_ready(lane, error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted")
+                self._answers.fail_ready(lane, error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted")
             elif result.status == BLOB_GONE:
                 assert flight.upload is not None
                 self._uploads.again(flight.upload)
@@ -406,67 +375,23 @@ class SharedAppender:
             self._place(lane)
         self._pump()
 
-    def _publish(self, draft: Draft, flight: _Flight, result: AppendResult) -> None:
+    def _publish(self, draft: Draft, flight: Flight, result: AppendResult) -> None:
         lane = draft.lane
         view = self._views.get(lane.partition_id)
         offset = draft.base
         if view is not None and view.high_watermark == offset:
-            self._show(view, draft, flight, result)
+            flight.show(view, self._cache, draft, result)
         elif view is not None:
             # caught up already, with what is ours; or built from rows that were read before our commit
             self._refresher.hint(lane.partition_id, draft.end)
         if self._published is not None:
             self._published(lane.partition_id, draft.end)
         for queued in draft.taken:
-            popped = self._pop(lane)
-            assert popped is queued, (
-                f"partition {lane.partition_id}: another batch than was committed at {offset} is the head"
+            assert queued is lane.queue[0], (
+                f"partition {lane.partition_id}: what was committed at {offset} is not the head"
             )
-            queued.append.base_offset = offset
-            self._answer(queued.append, view)
+            self._answers.appended(lane, offset)
             offset += queued.offsets
-
-    def _show(self, view: PartitionView, draft: Draft, flight: _Flight, result: AppendResult) -> None:
-        """Readers may see them from now on."""
-        offset, epoch, now = draft.base, result.leader_epoch, flight.now
-        patched = flight.upload is None and epoch == draft.leader_epoch
-        for queued in draft.taken:
-            batch, header = queued.append.batch, queued.append.header
-            if not patched:
-                set_base_offset(batch, 0, offset, epoch)
-            self._cache.add(view, offset, batch)
-            following = offset + queued.offsets
-            if header.producer_id >= 0:
-                view.producers.add(
-                    header.producer_id,
-                    header.producer_epoch,
-                    header.base_sequence,
-                    header.last_sequence,
-                    offset,
-                    following - 1,
-                    header.max_timestamp,
-                    now,
-                )
-            offset = following
-        view.next_offset = draft.end
-        if epoch > view.leader_epoch:
-            view.leader_epoch = epoch
-        view.publish(
-            Extent(
-                view.partition_id,
-                draft.base,
-                draft.end - 1,
-                flight.blob_id,
-                draft.position,
-                draft.length,
-                draft.max_timestamp,
-                result.running_max_timestamp,
-                draft.end - draft.base,
-                epoch,
-                flight.kind,
-                now,
-            )
-        )
 
     def _freshen(self, lane: Lane) -> None:
         """Its view is not in memory, or a refusal must not be decided on it: ask the store, then go on."""
@@ -487,55 +412,17 @@ class SharedAppender:
                 code, message = error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted"
         lane.busy = False
         if code:
-            self._fail_ready(lane, code, message)
+            self._answers.fail_ready(lane, code, message)
         else:
             head.refreshed = True
         self._place(lane)
         self._pump()
 
+    def _answer_repeats(self, draft: Draft) -> None:
+        for _, base_offset in draft.repeats:
+            self._answers.appended(draft.lane, base_offset)
+
     def _keep(self, job: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(job, name="moldau-append")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    # -- answers ------------------------------------------------------------------------------------------------------
-
-    def _answer_repeats(self, draft: Draft) -> None:
-        if draft.repeats:
-            view = self._views.get(draft.lane.partition_id)
-            for queued, base_offset in draft.repeats:
-                self._pop(draft.lane)
-                queued.append.base_offset = base_offset
-                self._answer(queued.append, view)
-
-    def _fail(self, lane: Lane, code: int, message: str) -> None:
-        """The head."""
-        queued = self._pop(lane)
-        append = queued.append
-        append.error_code, append.error_message = code, message
-        self._answer(append, self._views.get(lane.partition_id))
-
-    def _fail_ready(self, lane: Lane, code: int, message: str) -> None:
-        """The head, and all behind it that could be committed: for each of them the answer would be the same, after the same wait."""
-        while lane.may_commit:
-            self._fail(lane, code, message)
-
-    def _pop(self, lane: Lane) -> Queued:
-        queued = lane.pop()
-        self.pending_bytes -= queued.size
-        self.pending_batches -= 1
-        if self._drained and not self.pending_batches:
-            for drained in self._drained:
-                if not drained.done():
-                    drained.set_result(None)
-            self._drained.clear()
-        return queued
-
-    def _answer(self, append: Append, view: PartitionView | None) -> None:
-        if view is not None:
-            append.view = view
-        try:
-            append.done(append)
-        except Exception as error:
-            # our fault, but those behind it must still be told
-            self._loop.call_exception_handler({"message": "an answer to an append failed", "exception": error})
