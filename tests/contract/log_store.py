@@ -9,6 +9,7 @@ from support.aio import Opener, opened, reopened
 from support.stores import Stores, entry, submit
 
 from moldau.metadata.errors import StoreCorrupt
+from moldau.metadata.ports import LOCKED_EXTENTS_MAX
 from moldau.metadata.rows import (
     APPENDED,
     BLOB_GONE,
@@ -17,9 +18,11 @@ from moldau.metadata.rows import (
     KIND_SEGMENT,
     KIND_WAL,
     MOVED,
+    AppendCommit,
     AppendResult,
     BlobRow,
     Extent,
+    LockedPartition,
     PartitionSeen,
 )
 
@@ -246,6 +249,118 @@ class LogStoreContract:
         async with opener() as it:
             assert await it.log.load_partition(p) == before
             assert await it.log.read_inline(2) == b"two"
+
+    # -- append under locks -------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_who_holds_the_locks_sees_where_partitions_are(self, it: Stores) -> None:
+        a, b, c, d = await it.topic(partitions=4)
+        (dead,) = await it.topic("dead")
+        await it.topics.delete_topic((await it.row(dead)).topic_id, 5)
+        for n in range(3):
+            await it.append(entry(a, n * 2, 2), entry(b, n))
+        seen: list[LockedPartition] = []
+
+        def decide(locked: list[LockedPartition]) -> AppendCommit:
+            seen[:] = locked
+            ends = {each.row.partition_id: each.row.end_offset for each in locked if each.row.alive}
+            return it.flush(*[entry(p, ends[p], 7) for p in (b, a, c)], blob_id=50, inline=b"under locks")
+
+        answers = await it.log.append_locked({c: 0, dead: 0, b: 1, a: 6, 999: 0, d: 0}, -1, decide)
+        assert [(each.row.partition_id, each.row.alive, each.row.end_offset) for each in seen] == [
+            (a, True, 6),
+            (b, True, 3),
+            (c, True, 0),
+            (d, True, 0),
+            (dead, False, 0),
+            (999, False, 0),
+        ]
+        assert [numbers(each.extents) for each in seen] == [[], [(1, 1), (2, 2)], [], [], [], []]
+        assert seen[1].extents == (await it.extents(b))[1:3]
+        assert [(r.status, r.offset) for r in answers] == [(APPENDED, 3), (APPENDED, 6), (APPENDED, 0)]
+        assert await it.log.read_inline(50) == b"under locks"
+        assert [(await it.row(p)).end_offset for p in (a, b, c, d)] == [13, 10, 7, 0]
+
+    @opened
+    async def test_nothing_to_commit_under_locks(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        assert await it.log.append_locked({p: 0}, -1, lambda _: it.flush()) == []
+        assert await it.log.append_locked({}, -1, lambda _: it.flush()) == []
+        assert [r.status for r in await it.append(entry(p, 0))] == [APPENDED]
+
+    @opened
+    async def test_a_blob_that_is_named_under_locks(self, it: Stores) -> None:
+        a, b = await it.topic(partitions=2)
+
+        def decide(locked: list[LockedPartition]) -> AppendCommit:
+            entries = [entry(each.row.partition_id, each.row.end_offset, position=9) for each in locked]
+            return it.flush(*entries, blob_id=8, inline=None, new_blob_bytes=70)
+
+        for p in (a, b, a):
+            assert [r.status for r in await it.log.append_locked({p: 0}, 8, decide)] == [APPENDED]
+        assert await it.maintenance.blobs() == [BlobRow(8, KIND_WAL, 70, 1000)]
+        assert await it.maintenance.live_counts() == []
+        for p in (a, b):
+            await it.maintenance.delete_extents(p, await it.extents(p))
+        assert await it.maintenance.doom_unreferenced(9999, 0, 9) == [8]
+        assert await it.log.append_locked({a: 0, b: 0}, 8, decide) == [AppendResult(BLOB_GONE, -1)] * 2
+
+    @opened
+    async def test_an_error_of_who_decides_changes_nothing(self, it: Stores) -> None:
+        (p,) = await it.topic()
+
+        def decide(locked: list[LockedPartition]) -> AppendCommit:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await it.log.append_locked({p: 0}, -1, decide)
+        assert [r.status for r in await it.append(entry(p, 0))] == [APPENDED]
+
+    @opened
+    async def test_of_a_caller_far_behind_only_the_first_extents_are_read(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        count = LOCKED_EXTENTS_MAX + 5
+        await asyncio.gather(*[submit(it.log, it.flush(entry(p, n))) for n in range(count)])
+        seen: list[LockedPartition] = []
+
+        def decide(locked: list[LockedPartition]) -> AppendCommit:
+            seen[:] = locked
+            return it.flush()
+
+        await it.log.append_locked({p: 2}, -1, decide)
+        assert numbers(seen[0].extents) == [(n, n) for n in range(2, 2 + LOCKED_EXTENTS_MAX)]
+        assert seen[0].row.end_offset == count
+
+    @opened
+    async def test_appends_under_locks_among_others(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        told: list[int] = []
+
+        async def locked(n: int) -> None:
+            commits: list[AppendCommit] = []
+
+            def decide(locked: list[LockedPartition]) -> AppendCommit:
+                commits.append(it.flush(entry(p, locked[0].row.end_offset), blob_id=1000 + n))
+                return commits[-1]
+
+            (answer,) = await it.log.append_locked({p: 0}, -1, decide)
+            assert (answer.status, answer.offset) == (APPENDED, commits[-1].entries[0].expected_end)
+            told.append(answer.offset)
+
+        async def optimistic() -> None:
+            end = 0
+            for _ in range(10):
+                while True:
+                    (answer,) = await it.append(entry(p, end))
+                    if answer.status == APPENDED:
+                        break
+                    end = answer.offset
+                told.append(end)
+                end += 1
+
+        await asyncio.gather(optimistic(), *map(locked, range(20)))
+        assert sorted(told) == list(range(30))
+        assert numbers(await it.extents(p)) == [(n, n) for n in range(30)]
 
     # -- look-up ------------------------------------------------------------------------------------------------------
 

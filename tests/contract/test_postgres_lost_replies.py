@@ -16,7 +16,7 @@ from support.tcp_proxy import FaultProxy, fault_proxy
 
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.postgres.log_store import PostgresLogStore
-from moldau.metadata.rows import APPENDED, GONE, KIND_WAL, MOVED, BlobRow
+from moldau.metadata.rows import APPENDED, GONE, KIND_WAL, MOVED, AppendCommit, BlobRow, LockedPartition
 
 Body = Callable[[Stores, FaultProxy, Stores], Coroutine[Any, Any, None]]
 
@@ -279,5 +279,42 @@ def test_a_read_is_asked_again(behind: Behind) -> None:
             extent = await it.log.extent_by_time(p, 5)
             assert extent is not None
             assert len(await it.maintenance.partition_heads(0, 9)) == 1
+
+    behind.run(body)
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize("overtaken", [True, False])
+def test_a_commit_under_locks_whose_reply_is_lost(behind: Behind, after: bool, overtaken: bool) -> None:
+    async def body(it: Stores, proxy: FaultProxy, other: Stores) -> None:
+        a, b = await it.topic("t", 2)
+        await other.append(entry(a, 0, 3))
+        decided: list[list[int]] = []
+
+        def decide(locked: list[LockedPartition]) -> AppendCommit:
+            ends = [each.row.end_offset for each in locked]
+            decided.append(ends)
+            if len(decided) == 2:
+                # the statement that follows is answered; after it comes COMMIT
+                (proxy.lose_reply if after else proxy.lose_request)(1)
+            return it.flush(
+                *[entry(p, end, 2, position=40) for p, end in zip((a, b), ends, strict=True)],
+                blob_id=600 + len(decided),
+            )
+
+        await it.log.append_locked({a: 0, b: 0}, -1, decide)  # from now on each statement is one request
+        mine = asyncio.create_task(it.log.append_locked({a: 0, b: 0}, -1, decide))
+        await proxy.lost.wait()
+        if overtaken:
+            while (await other.append(entry(b, (await other.row(b)).end_offset)))[0].status != APPENDED:
+                pass
+        answers = await mine
+        assert [r.status for r in answers] == [APPENDED, APPENDED]
+        assert doubts(it) == 1
+        assert len(decided) == (2 if after else 3)
+        assert [r.offset for r in answers] == decided[-1]
+        ours = [(e.base_offset, e.blob_id) for p in (a, b) for e in await it.extents(p) if e.blob_id > 600]
+        assert [base for base, blob_id in ours if blob_id == 600 + len(decided)] == decided[-1]
+        assert not any(blob_id == 602 for _, blob_id in ours) or after
 
     behind.run(body)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from moldau.coordination.ports import GroupStore
 from moldau.metadata.memory.catalog_store import MemoryCatalogStore
@@ -20,6 +20,7 @@ from moldau.metadata.memory.topic_store import MemoryTopicStore
 from moldau.metadata.memory_groups import MemoryGroupStore
 from moldau.metadata.opening import open_stores
 from moldau.metadata.ports import (
+    AppendStore,
     CatalogStore,
     ClusterStore,
     LeaseStore,
@@ -53,12 +54,16 @@ class ManualClock:
         return self.now
 
 
+class AppendLogStore(LogStore, AppendStore, Protocol):
+    """Both ports, as every log store has them."""
+
+
 class Stores:
     """One backend's stores; `engine` is None in memory."""
 
     def __init__(
         self,
-        log: LogStore,
+        log: AppendLogStore,
         maintenance: MaintenanceStore,
         topics: TopicStore,
         cluster: ClusterStore,
@@ -120,7 +125,7 @@ def entry(partition_id: int, expected_end: int, records: int = 1, **other: Any) 
     return AppendEntry(partition_id, expected_end, records, **{**fields, **other})
 
 
-def submit(log: LogStore, commit: AppendCommit) -> asyncio.Future[list[AppendResult]]:
+def submit(log: AppendStore, commit: AppendCommit) -> asyncio.Future[list[AppendResult]]:
     """The append as a future; a second answer fails the test."""
     future: asyncio.Future[list[AppendResult]] = asyncio.get_running_loop().create_future()
 

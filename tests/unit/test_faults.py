@@ -164,6 +164,7 @@ def test_every_point_is_passed(tmp_path: Path, postgres: Postgres) -> None:
         async with postgres_opener(postgres.url(postgres.database()))() as it:
             (p,) = await it.topic()
             await it.append(entry(p, 0))
+            await it.log.append_locked({p: 1}, -1, lambda locked: it.flush(entry(p, 1)))
             await it.groups.write([], [], [])
         blobs = LocalBlobs(tmp_path / "blobs")
         loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from moldau.log.lookup import Lookup
     from moldau.log.reader import Reader
     from moldau.log.refresher import Refresher
+    from moldau.log.shared_appender import SharedAppender
     from moldau.log.tail_cache import TailCache
     from moldau.log.view import PartitionView
     from moldau.log.views import Views
@@ -79,7 +80,7 @@ class Broker:
     members: Membership
     peers: Peers | None
     steering: Steering | None
-    appender: Appender
+    appender: Appender | SharedAppender
     reader: Reader
     lookup: Lookup
     log_store: LogStore

@@ -48,6 +48,7 @@ class Topic:
         "rules",
         "segment_bytes",
         "segment_ms",
+        "storage",
         "topic_id",
         "version",
     )
@@ -74,6 +75,7 @@ class Topic:
         self.segment_bytes = config.segment_bytes
         self.segment_ms = config.segment_ms
         self.file_delete_delay_ms = config.file_delete_delay_ms
+        self.storage = config.moldau_storage
 
 
 class Catalog:

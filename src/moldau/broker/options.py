@@ -56,6 +56,9 @@ class Options:
         "send_buffer_bytes",
         "settings",
         "tail_cache_bytes",
+        "upload_linger_ms",
+        "upload_max_bytes",
+        "uploads_max",
         "views_max",
     )
 
@@ -80,6 +83,9 @@ class Options:
         self.num_partitions = 1
         self.inline_max_bytes = 65536
         self.flush_max_bytes = 8 << 20
+        self.upload_linger_ms = 250
+        self.upload_max_bytes = 8 << 20
+        self.uploads_max = 4
         self.pending_max_bytes = 32 << 20
         self.request_max_bytes = 100 << 20
         self.tail_cache_bytes = 32 << 20

@@ -16,9 +16,10 @@ from moldau.cluster.claim import claim, settle
 from moldau.cluster.member import Member, pack_endpoints
 from moldau.cluster.membership import Membership
 from moldau.coordination.shards import GroupShards
-from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cold import ColdReads
+from moldau.log.shared_appender import SharedAppender
+from moldau.log.storage import AUTO, AppendRules
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.opening import Stores, open_stores
 from moldau.version import VERSION
@@ -126,30 +127,36 @@ class SharedNode(Node):
         self.blobs_told = options.blobs_url.partition("?")[0]
         return stores
 
-    def _appender(self, ids: BlobIds, loop: asyncio.AbstractEventLoop) -> Appender:
-        from moldau.log.sequencer import StoreSequencer
-
+    def _appender(self, ids: BlobIds, loop: asyncio.AbstractEventLoop) -> SharedAppender:
         options, broker = self.options, self.broker
         assert broker.peers is not None
         assert self._stores is not None
-        sequencer = StoreSequencer(
+        topics = broker.catalog.by_id
+
+        def mode_of(topic_id: bytes) -> str:
+            topic = topics.get(topic_id)
+            return topic.storage if topic is not None else AUTO
+
+        return SharedAppender(
             self._stores.log,
-            _Whole(self.blobs, self._stores.log, ids, self.clock, loop),  # type: ignore[arg-type]
+            self.blobs,
             ids,
-            loop,
-            options.inline_max_bytes,
-        )
-        return Appender(
-            sequencer,
             broker.views,
             broker.cache,
+            broker.refresher,
             self.clock,
             loop,
-            options.inline_max_bytes,
-            options.flush_max_bytes,
-            broker.refresher,
+            AppendRules(
+                options.inline_max_bytes, options.upload_linger_ms, options.upload_max_bytes, options.uploads_max
+            ),
+            mode_of,
             broker.peers.published,
         )
+
+    async def _quiet(self) -> None:
+        appender = self.broker.appender
+        assert isinstance(appender, SharedAppender)
+        await appender.drain()
 
     async def leave(self) -> None:
         if self._together is not None:
@@ -177,28 +184,3 @@ class SharedNode(Node):
             await self._stores.close()
         if hasattr(self, "blobs"):
             await self.blobs.close()
-
-
-class _Whole:
-    """In place of a write-ahead blob: each flush is a whole blob."""
-
-    def __init__(self, blobs, store, ids, clock, loop) -> None:  # type: ignore[no-untyped-def]
-        self.blobs, self.store, self.ids, self.clock, self.loop = blobs, store, ids, clock, loop
-
-    def append(self, buffers, length, durable, done) -> None:  # type: ignore[no-untyped-def]
-        async def put() -> None:
-            from moldau.metadata.rows import KIND_WAL, BlobRow
-
-            blob_id = self.ids.take()
-            try:
-                await self.blobs.put(blob_id, buffers)
-                await self.store.register_blob(BlobRow(blob_id, KIND_WAL, length, self.clock()))
-            except Exception as error:
-                done(-1, -1, error)
-            else:
-                done(blob_id, 0, None)
-
-        self.loop.create_task(put())
-
-    def settled(self, blob_id, error) -> None:  # type: ignore[no-untyped-def]
-        pass

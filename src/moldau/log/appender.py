@@ -1,4 +1,4 @@
-"""The appender: gathers batches of all partitions and commits them together.
+"""The appender of a broker that is alone with its stores: gathers batches of all partitions and commits them together.
 
 Back of the envelope, two cores: a durable commit takes 0.3-0.5 ms, so while one runs a busy broker gathers tens of small batches; one
 commit then costs each of them some microseconds. Large flushes cost a write, a sync (1.4 ms per MiB here) and the commit.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from moldau.clock import Clock
 from moldau.metadata.rows import APPENDED, GONE, AppendResult, Extent
@@ -23,10 +22,8 @@ from moldau.records.batch import set_base_offset
 from . import fold
 from .flush import Append, Flush, Part
 from .producer_state import Refused, Remembered
-from .refresher import Refresher
 from .sequencer import Sequencer
 from .tail_cache import TailCache
-from .view import PartitionView
 from .views import Views
 
 _PARTITIONS_MAX = 200
@@ -49,10 +46,7 @@ class Appender:
         loop: asyncio.AbstractEventLoop,
         inline_max_bytes: int,
         flush_max_bytes: int,
-        refresher: Refresher | None = None,
-        published: Callable[[int, int], None] | None = None,
     ) -> None:
-        """`published` is told of each partition id and its new end."""
         self._sequencer = sequencer
         self._views = views
         self._cache = cache
@@ -60,8 +54,6 @@ class Appender:
         self._loop = loop
         self._inline_max = inline_max_bytes
         self._flush_max = flush_max_bytes
-        self._refresher = refresher if refresher is not None and refresher.shared else None
-        self._published = published
         self._pending: deque[Append] = deque()
         self.pending_bytes = 0
         self._in_flight = 0
@@ -149,26 +141,12 @@ class Appender:
         try:
             duplicate = append.view.producers.check(append.header)
         except Refused as refused:
-            if self._refresher is not None and not append.refreshed:
-                # another broker may have written what makes it right (rule 1)
-                append.refreshed = True
-                self._loop.create_task(self._refresh(append, self._refresher))
-                return False
             append.fail(refused.error_code, str(refused))
             return False
         if duplicate is None:
             return True
         self._repeat(append, duplicate)
         return False
-
-    async def _refresh(self, append: Append, refresher: Refresher) -> None:
-        """Decide once more, on a view that has seen everything."""
-        try:
-            view = await refresher.refresh(append.view.partition_id)
-        except Exception as error:
-            append.fail(error_codes.KAFKA_STORAGE_ERROR, str(error))
-            return
-        self._go_on(append, view)
 
     def _repeat(self, append: Append, duplicate: Remembered) -> None:
         append.base_offset = duplicate.base_offset
@@ -237,8 +215,6 @@ class Appender:
                     now,
                 )
             )
-        if self._published is not None:
-            self._published(view.partition_id, part.end)
         for append in part.appends:
             append.done(append)
             if self._duplicates:
@@ -274,9 +250,6 @@ class Appender:
         except Exception as error:
             append.fail(error_codes.KAFKA_STORAGE_ERROR, str(error))
             return
-        self._go_on(append, view)
-
-    def _go_on(self, append: Append, view: PartitionView | None) -> None:
         if view is None:
             append.fail(error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted")
         else:

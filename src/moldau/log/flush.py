@@ -40,7 +40,7 @@ class Append:
         self.error_message: str | None = None
         self.base_offset = -1
         self.retries = 0
-        self.refreshed = False  # its refusal was decided on a fresh view
+        self.refreshed = False  # what is said of it is decided on a fresh view
 
     def fail(self, error_code: int, message: str | None) -> None:
         """Answer with an error."""

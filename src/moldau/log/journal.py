@@ -20,7 +20,7 @@ What keeps this the same as a commit of the rows (invariants 1 to 3):
 Sketch: 1 us for a small write, 0.1-0.2 ms for its sync, against 0.04 ms and 0.3 ms for a SQLite transaction; 16 KB requests need one sync
 instead of two, and 3 us a row later instead of 20 us now.
 
-Brokers that share a metadata store (`--workers`, the cluster) must not use it: see `moldau.log.sequencer.StoreSequencer`.
+Brokers that share a metadata store (`--workers`, the cluster) must not use it: see `moldau.log.shared_appender`.
 """
 
 from __future__ import annotations

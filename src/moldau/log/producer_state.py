@@ -12,6 +12,7 @@ Pure. The same decisions serve every store (invariant 3); they follow Kafka's Pr
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from moldau.protocol import error_codes
 from moldau.records.batch import SEQUENCE_MAX, BatchHeader
@@ -45,6 +46,13 @@ class Producer:
         self.epoch = epoch
         self.batches: list[Remembered] = []
         self.appended_at = 0
+
+    def copy(self) -> Producer:
+        """One that may change by itself; batches that are remembered never do."""
+        copy = Producer(self.producer_id, self.epoch)
+        copy.batches = self.batches.copy()
+        copy.appended_at = self.appended_at
+        return copy
 
 
 class Refused(Exception):
@@ -123,6 +131,15 @@ class ProducerStates:
         """Fold one entry of an extent."""
         producer_id, epoch, first, last, base, end, timestamp, _flags = entry
         self.add(producer_id, epoch, first, last, extent_base + base, extent_base + end, timestamp, appended_at)
+
+    def copy_of(self, producer_ids: Iterable[int]) -> ProducerStates:
+        """What is known of these, to be changed by itself."""
+        copy = ProducerStates()
+        for producer_id in producer_ids:
+            producer = self.by_id.get(producer_id)
+            if producer is not None:
+                copy.by_id[producer_id] = producer.copy()
+        return copy
 
     def expire(self, before: int) -> int:
         """Forget producers whose last batch was appended before that time; returns how many."""

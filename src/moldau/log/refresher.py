@@ -4,8 +4,8 @@
 stale view). Calls of one turn of the loop share one query; those whose partition has not moved cost nothing more. `poll` asks for all
 views in memory, as the safety net under what brokers tell each other (rule 8).
 
-A view with flushes of this broker in flight is not caught up: the commit itself says whether its end was the true one, and the view is
-dropped when it was not.
+A view may be caught up while a commit of this broker's own is on its way: then it may have that commit's extents already when the answer comes,
+or the commit loses its race (`moldau.log.shared_appender`). Views never run ahead of what is committed where stores are shared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncio
 import logging
 
 from moldau.metadata.ports import LogStore
-from moldau.metadata.rows import PartitionRow, PartitionSeen
+from moldau.metadata.rows import Extent, PartitionRow, PartitionSeen
 
 from .view import PartitionView
 from .views import Views
@@ -25,7 +25,6 @@ _ASK_MAX = 1000
 """Partitions in one query at most."""
 _EXTENTS_MAX = 1000
 """Extents that a view catches up by in one go; one further behind is dropped, and built from its snapshot when it is wanted."""
-_ATTEMPTS = 20
 
 
 class Refresher:
@@ -49,30 +48,22 @@ class Refresher:
         view = await self._views.load(partition_id)
         if self._store is None or view is None:
             return view
-        for _ in range(_ATTEMPTS):
-            await self._settled(view)
-            if not view.dropped:
-                # shielded: the future is everybody's, and one who gives up must not take it from the others
-                await asyncio.shield(self._ask(partition_id))
-            current = self._views.get(partition_id)
-            if current is view and not view.dropped:
-                return view
-            # dropped meanwhile: a view built now has seen it all
-            view = await self._views.load(partition_id)
-            if view is None or view.next_offset == view.high_watermark:
-                return view
-        return view
+        # shielded: the future is everybody's, and one who gives up must not take it from the others
+        await asyncio.shield(self._ask(partition_id))
+        if self._views.get(partition_id) is view:
+            return view
+        return await self._views.load(partition_id)  # dropped meanwhile: one built since has seen it all
 
     async def poll(self) -> None:
         """Look at every view in memory. Raises StoreError."""
-        views = [view for view in self._views.all() if view.next_offset == view.high_watermark]
+        views = self._views.all()
         for start in range(0, len(views), _ASK_MAX):
             await self._look(views[start : start + _ASK_MAX])
 
     def hint(self, partition_id: int, end_offset: int) -> None:
         """Somebody says that the partition ends there now. Only what is in memory matters; the store is asked."""
         view = self._views.get(partition_id)
-        if self._store is not None and view is not None and view.next_offset < end_offset:
+        if self._store is not None and view is not None and view.high_watermark < end_offset:
             self._ask(partition_id).add_done_callback(_look_at)
 
     # -- ask together -------------------------------------------------------------------------------------------------
@@ -110,66 +101,52 @@ class Refresher:
 
     async def _look(self, views: list[PartitionView]) -> None:
         assert self._store is not None
-        known = {view.partition_id: view for view in views}
+        known = {view.partition_id: (view, view.high_watermark) for view in views}
         for change in await self._store.changed([_seen(view) for view in views]):
-            view = known[change.partition_id]
-            if view.dropped or self._views.get(view.partition_id) is not view:
+            view, end = known[change.partition_id]
+            if self._views.get(view.partition_id) is not view:
                 continue
-            if change.alive:
-                await self._catch_up(view, change)
-            else:
-                self._views.drop(view.partition_id)
+            if change.alive and change.end_offset < end:
+                self.went_back_to(change.end_offset, view, end)
+                continue
+            extents: list[Extent] = []
+            if change.alive and change.end_offset > view.high_watermark:
+                extents = await self._store.extents_from(view.partition_id, view.high_watermark, _EXTENTS_MAX)
+            self.take_over(change, extents)
 
-    async def _catch_up(self, view: PartitionView, change: PartitionRow) -> None:
-        assert self._store is not None
-        if change.end_offset < view.high_watermark:
-            # an answer older than what we committed since we asked is no news; an end below what was known when we asked is
-            if view.next_offset == view.high_watermark and not await self._is_ahead(view):
-                self.went_back += 1
-                log.error(
-                    "event=store_went_back partition_id=%d end=%d known=%d advice='it lost commits: see docs/operations.md'",
-                    view.partition_id,
-                    change.end_offset,
-                    view.high_watermark,
-                )
-                self._views.drop(view.partition_id)
-            return
-        view.leader_epoch = max(view.leader_epoch, change.leader_epoch)
-        if change.end_offset > view.high_watermark:
-            known = view.high_watermark
-            extents = await self._store.extents_from(view.partition_id, known, _EXTENTS_MAX)
-            if view.dropped or self._views.get(view.partition_id) is not view or view.high_watermark != known:
-                return
-            whole = bool(extents) and extents[0].base_offset == known
-            if not whole or len(extents) == _EXTENTS_MAX or view.next_offset != known:
-                self._views.drop(
-                    view.partition_id
-                )  # merged across our end, too far behind, or a flush of ours lost the race
-                return
+    def take_over(self, row: PartitionRow, extents: list[Extent]) -> PartitionView | None:
+        """Bring the view in memory up to `row`, given the first extents from an end on that it had. None: it is not in memory, or not any more:
+        it was too far behind, or rows were merged across its end.
+        """
+        view = self._views.get(row.partition_id)
+        if view is None:
+            return None
+        known = view.high_watermark
+        if row.alive and row.end_offset > known:
+            extents = [extent for extent in extents if extent.last_offset >= known]
+            whole = bool(extents) and extents[0].base_offset == known and extents[-1].last_offset + 1 >= row.end_offset
+        else:
+            extents, whole = [], row.alive
+        if not whole:
+            self._views.drop(row.partition_id)
+            return None
+        view.leader_epoch = max(view.leader_epoch, row.leader_epoch)
+        if extents:
             view.catch_up(extents)
             self.caught_up += len(extents)
-        view.raise_log_start(change.log_start_offset)
+        view.raise_log_start(row.log_start_offset)
+        return view
 
-    async def _is_ahead(self, view: PartitionView) -> bool:
-        """Whether the store, asked again, knows our end after all."""
-        assert self._store is not None
-        again = await self._store.changed([_seen(view)])
-        return not any(change.end_offset < view.high_watermark for change in again)
-
-    async def _settled(self, view: PartitionView) -> None:
-        """No flush of ours is in flight, or the view is dropped."""
-        while view.next_offset != view.high_watermark and not view.dropped:
-            moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-            def wake(_: PartitionView, moved: asyncio.Future[None] = moved) -> None:
-                if not moved.done():
-                    moved.set_result(None)
-
-            view.waiters.add(wake)
-            try:
-                await moved
-            finally:
-                view.waiters.discard(wake)
+    def went_back_to(self, end_offset: int, view: PartitionView, known: int) -> None:
+        """The store says that the partition ends below what it had said before."""
+        self.went_back += 1
+        log.error(
+            "event=store_went_back partition_id=%d end=%d known=%d advice='it lost commits: see docs/operations.md'",
+            view.partition_id,
+            end_offset,
+            known,
+        )
+        self._views.drop(view.partition_id)
 
 
 def _seen(view: PartitionView) -> PartitionSeen:

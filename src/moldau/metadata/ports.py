@@ -25,12 +25,21 @@ from .rows import (
     Extent,
     InlineBlob,
     Lease,
+    LockedPartition,
     PartitionHead,
     PartitionRow,
     PartitionSeen,
     PartitionState,
     TopicRow,
 )
+
+LOCKED_EXTENTS_MAX = 1000
+"""Of one partition, in what `Decide` gets. Who is further behind has to catch up otherwise first."""
+
+Decide = Callable[[list[LockedPartition]], AppendCommit]
+"""Pure: what to commit, given the partitions as they are under their locks, in the order of ids. It may be called again, with newer rows, and
+on a thread of the store's own.
+"""
 
 AppendDone = Callable[[list[AppendResult] | None, Exception | None], None]
 """Called once, on the event loop's thread: results in the order of the entries, or the error."""
@@ -41,10 +50,23 @@ ConfigChange = Callable[[Mapping[str, str]], dict[str, str]]
 
 
 class AppendStore(Protocol):
-    """The sequencing commit of `moldau.log.sequencer.StoreSequencer`."""
+    """The sequencing commit of `moldau.log.shared_appender`."""
 
     def append(self, commit: AppendCommit, done: AppendDone) -> None:
         """Commit a flush as one transaction. `done` may be called before this returns (a small commit runs at once)."""
+        ...
+
+    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+        """An append that loses no race: in one durable transaction lock the partitions, let `decide` see where they are, and commit what it
+        says. For who has lost a race with `append`, which would starve one of two brokers at a hot partition.
+
+        `known` has the partitions and the end that the caller knows of each. `blob_id` is the blob that the commit is going to name, -1 if it
+        carries its bytes; it must, because blobs are locked before partitions. A commit without entries writes nothing. The answer is the
+        results in the order of the entries. After a lost reply the store finds out what became of the commit, as for `append`, and if it
+        did not happen asks `decide` again: the last commit that it gave is the one that the answer is about.
+
+        The caller has no other commit for these partitions under way. Raises StoreError; the outcome of StoreUnavailable is in doubt.
+        """
         ...
 
 

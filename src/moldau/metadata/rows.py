@@ -124,6 +124,11 @@ class PartitionRow(_Row):
         self.bytes_total = bytes_total
 
 
+def purged_row(partition_id: int) -> PartitionRow:
+    """In place of a row that is not there any more."""
+    return PartitionRow(partition_id, bytes(16), -1, False)
+
+
 class TopicRow(_Row):
     """A topic that is alive, with its partitions sorted by index. `configs` are the overrides only; `version` is the metadata
     version of its last change.
@@ -305,6 +310,17 @@ class PartitionState(_Row):
         self.extents = extents
 
 
+class LockedPartition(NamedTuple):
+    """A partition's row under its lock (`alive` False when it is gone), and the first extents from the end on that its caller knew."""
+
+    row: PartitionRow
+    extents: list[Extent]
+
+
+LOCKED_NOTHING = LockedPartition(PartitionRow(-1, bytes(16), -1, False), [])
+"""Of partitions that nobody has locked."""
+
+
 class PartitionSeen(NamedTuple):
     """What a broker believes of a partition it holds a view of."""
 
@@ -319,7 +335,7 @@ class PartitionSeen(NamedTuple):
 
     def purged(self) -> PartitionRow:
         """In place of a row that is not there any more."""
-        return PartitionRow(self.partition_id, bytes(16), -1, False)
+        return purged_row(self.partition_id)
 
 
 class Lease(NamedTuple):

@@ -100,7 +100,7 @@ def test_differences_are_differences_and_are_documented(broker: BrokerConfig) ->
 
 def test_only_what_was_asked_for(broker: BrokerConfig) -> None:
     assert [entry.name for entry in describe_topic({}, broker, ["retention.ms", "nope"])] == ["retention.ms"]
-    assert len(describe_topic({}, broker, [])) == 37
+    assert len(describe_topic({}, broker, [])) == 38
     assert [entry.name for entry in describe_cluster_default(broker, ["max.connections"])] == ["max.connections"]
 
 

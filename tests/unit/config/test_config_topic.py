@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from moldau.broker.catalog import Topic
 from moldau.broker.config.effective import BrokerConfig
 from moldau.broker.config.errors import InvalidConfig
 from moldau.broker.config.settings import Settings
 from moldau.broker.config.topic import TopicConfig, TopicConfigs, validate_topic_configs
+from moldau.metadata.rows import TopicRow
 from moldau.protocol import error_codes
 from moldau.records.validate import LOG_APPEND_TIME
 
@@ -46,6 +48,35 @@ def test_retention_is_inherited(
     sets: list[str], cluster: dict[str, str], own: dict[str, str], overrides: dict[str, str], expected: int
 ) -> None:
     assert TopicConfig(overrides, broker(*sets, cluster=cluster, own=own)).retention_ms == expected
+
+
+@pytest.mark.parametrize(
+    ("sets", "cluster", "overrides", "expected"),
+    [
+        ([], {}, {}, "auto"),
+        (["moldau.storage=standard"], {}, {}, "standard"),
+        (["moldau.storage=standard"], {"moldau.storage": "express"}, {}, "express"),
+        (["moldau.storage=standard"], {}, {"moldau.storage": "express"}, "express"),
+    ],
+)
+def test_storage_is_inherited(
+    sets: list[str], cluster: dict[str, str], overrides: dict[str, str], expected: str
+) -> None:
+    assert TopicConfig(overrides, broker(*sets, cluster=cluster)).moldau_storage == expected
+
+
+def test_a_topic_shows_its_storage() -> None:
+    configs = TopicConfigs(broker("moldau.storage=standard"))
+    topic = Topic(TopicRow(bytes(16), "t", {}, 1, []), configs)
+    assert topic.storage == "standard"
+    topic.set_configs({"moldau.storage": "express"}, configs)
+    assert topic.storage == "express"
+
+
+def test_storage_is_one_of_three() -> None:
+    validate_topic_configs({"moldau.storage": "standard"})
+    with pytest.raises(InvalidConfig, match=r"Invalid value fast for configuration moldau\.storage"):
+        validate_topic_configs({"moldau.storage": "fast"})
 
 
 def test_segment_ms_follows_the_hours() -> None:

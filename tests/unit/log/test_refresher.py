@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from support.aio import Opener, run
 from support.logs import Log
+from support.stores import memory_opener
 
 from moldau.log import refresher as module
 from moldau.log.refresher import Refresher
@@ -102,24 +103,50 @@ def test_a_view_that_is_far_behind_is_built_anew(opener: Opener, monkeypatch: ob
     run(main())
 
 
-def test_a_flush_in_flight_is_waited_for(opener: Opener) -> None:
+def test_rows_that_somebody_read_anyway_are_taken_over(opener: Opener) -> None:
     async def main() -> None:
         async with opener() as it:
             one, two, refresher = pair(it)
             (p,) = await it.topic()
             view = await two.views.load(p)
             assert view is not None
-            view.next_offset = 1  # a flush of ours is on its way
-            asked = asyncio.create_task(refresher.refresh(p))
-            await asyncio.sleep(0.01)
-            assert not asked.done()
-            await one.append(p, [b"a", b"b"])
-            two.views.drop(p)  # ours lost the race
-            fresh = await asked
-            assert fresh is not None
-            assert fresh.high_watermark == 2
+            for n in range(4):
+                await one.append(p, [b"%d" % n])
+            row, extents = await it.row(p), await it.extents(p)
+            await it.log.raise_log_start(p, 1)
+            later = await it.row(p)
+            early = extents[:2]
+            row.end_offset = 2
+            assert refresher.take_over(row, early) is view
+            assert view.high_watermark == 2
+            assert refresher.take_over(later, extents) is view  # of which two are known
+            assert (view.high_watermark, view.log_start_offset, refresher.caught_up) == (4, 1, 4)
+            assert refresher.take_over(row, early) is view  # older than what is known
+            assert view.high_watermark == 4
+            await one.append(p, [b"4"])
+            await one.append(p, [b"5"])
+            assert refresher.take_over(await it.row(p), (await it.extents(p))[5:]) is None  # 4 is missing
+            assert two.views.get(p) is None
+            assert refresher.take_over(await it.row(p), []) is None
 
     run(main())
+
+
+def test_a_store_that_went_back_is_told_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with memory_opener()() as it:
+            one, two, refresher = pair(it)
+            (p,) = await it.topic()
+            await one.append(p, [b"a", b"b"])
+            view = await two.views.load(p)
+            it.log._state.partitions[p].end_offset = 1
+            await refresher.poll()
+            assert (two.views.get(p), refresher.went_back) == (None, 1)
+            assert view is not None
+            assert view.dropped
+
+    run(main())
+    assert "event=store_went_back" in caplog.text
 
 
 def test_hints_and_askers_share_a_query(opener: Opener) -> None:

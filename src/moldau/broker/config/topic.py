@@ -35,6 +35,7 @@ class TopicConfig:
         "message_timestamp_before_max_ms",
         "message_timestamp_type",
         "min_insync_replicas",
+        "moldau_storage",
         "overrides",
         "retention_bytes",
         "retention_ms",
@@ -60,6 +61,7 @@ class TopicConfig:
         self.message_timestamp_before_max_ms: int = value("message.timestamp.before.max.ms")
         self.message_timestamp_type: str = value("message.timestamp.type")
         self.min_insync_replicas: int = value("min.insync.replicas")
+        self.moldau_storage: str = value("moldau.storage")
         self.retention_bytes: int = value("retention.bytes")
         self.retention_ms: int = value("retention.ms")
         self.segment_bytes: int = value("segment.bytes")

@@ -35,6 +35,8 @@ segment.ms                               long      604800000   1..       log.rol
     How long a segment may take data before the next one begins, in milliseconds; an eighth of the retention time, if that is less.
 file.delete.delay.ms                     long      60000       0..       log.segment.delete.delay.ms  M  acts
     How long the bytes of dropped data stay on disk for readers that are still at them. Files are shared, so the longest delay of all topics counts.
+moldau.storage                           string    auto        express,standard,auto  moldau.storage  M  acts
+    How records are stored where brokers share their stores: `express` in the metadata store's commit, `standard` in objects that many partitions share, `auto` express while the topic is slow. Without effect on embedded stores.
 min.insync.replicas                      int       1           1..       min.insync.replicas  M  fixed:stores
     How many replicas must have a write before acks=all is answered.
 unclean.leader.election.enable           boolean   false       -         unclean.leader.election.enable  M  fixed:leaderless

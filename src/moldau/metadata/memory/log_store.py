@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from ..errors import StoreCorrupt
-from ..ports import AppendDone
+from ..ports import LOCKED_EXTENTS_MAX, AppendDone, Decide
 from ..rows import (
     APPENDED,
     BLOB_GONE,
@@ -18,10 +18,12 @@ from ..rows import (
     AppendResult,
     BlobRow,
     Extent,
+    LockedPartition,
     PartitionRow,
     PartitionSeen,
     PartitionState,
     applied_ends,
+    purged_row,
 )
 from .state import MemoryState, copy_partition
 
@@ -33,22 +35,39 @@ class MemoryLogStore:
         self._state = state
 
     def append(self, commit: AppendCommit, done: AppendDone) -> None:
+        try:
+            results = self._commit(commit)
+        except StoreCorrupt as error:
+            done(None, error)
+        else:
+            done(results, None)
+
+    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+        locked = []
+        for partition_id, end in sorted(known.items()):
+            row = self._state.partitions.get(partition_id)
+            extents = await self.extents_from(partition_id, end, LOCKED_EXTENTS_MAX) if row is not None else []
+            locked.append(
+                LockedPartition(copy_partition(row) if row is not None else purged_row(partition_id), extents)
+            )
+        commit = decide(locked)
+        return self._commit(commit) if commit.entries else []
+
+    def _commit(self, commit: AppendCommit) -> list[AppendResult]:
         state = self._state
         if commit.inline is not None and commit.blob_id in state.inline:
-            done(None, StoreCorrupt(f"inline blob {commit.blob_id:016x} exists"))
-            return
+            raise StoreCorrupt(f"inline blob {commit.blob_id:016x} exists")
         new = commit.new_blob_bytes >= 0 and commit.blob_id not in state.blobs
         blob = state.blobs.get(commit.blob_id)
         if commit.inline is None and not new and (blob is None or blob.doomed_ms >= 0):
             alive = [self._alive(entry.partition_id) is not None for entry in commit.entries]
-            done([AppendResult(BLOB_GONE if each else GONE, -1) for each in alive], None)
-            return
+            return [AppendResult(BLOB_GONE if each else GONE, -1) for each in alive]
         results = [self._append(commit, entry) for entry in commit.entries]
         if new and any(result.status == APPENDED for result in results):
             insert_blob(state, BlobRow(commit.blob_id, KIND_WAL, commit.new_blob_bytes, commit.now))
         if commit.inline is not None and any(result.status == APPENDED for result in results):
             state.inline[commit.blob_id] = (commit.now, bytes(commit.inline))
-        done(results, None)
+        return results
 
     def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
         ends: dict[int, int] = {}

@@ -83,7 +83,7 @@ class Appends:
             if twice:
                 return await self._rounds(session, commit)
             faults.hit("metadata.postgres.append")
-            return await engine.committed(session, self._send(session, commit, commit.entries, commit.inline))
+            return await engine.committed(session, self.send(session, commit, commit.entries, commit.inline))
 
         while True:
             try:
@@ -98,10 +98,11 @@ class Appends:
                 self.in_doubt += 1
                 engine.retries += 1
 
-    async def _send(
+    async def send(
         self, session: Session, commit: AppendCommit, entries: list[AppendEntry], inline: bytes | None
     ) -> list[AppendResult]:
         kind = KIND_WAL if commit.inline is None else KIND_INLINE
+        """The statement."""
         rows = await session.connection.fetch(
             self._sql,
             [e.partition_id for e in entries],
@@ -127,7 +128,7 @@ class Appends:
         transaction = session.connection.transaction()
         await transaction.start()
         for nths in _rounds(commit.entries):
-            answers = await self._send(session, commit, [commit.entries[nth] for nth in nths], inline)
+            answers = await self.send(session, commit, [commit.entries[nth] for nth in nths], inline)
             results.update(zip(nths, answers, strict=True))
             written = sum(answer.status == APPENDED for answer in answers)
             if written and commit.inline is not None:

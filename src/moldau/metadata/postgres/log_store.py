@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from ..ports import AppendDone
-from ..rows import AppendCommit, BlobRow, Extent, PartitionRow, PartitionSeen, PartitionState
+from ..ports import AppendDone, Decide
+from ..rows import AppendCommit, AppendResult, BlobRow, Extent, PartitionRow, PartitionSeen, PartitionState
 from ..sql import log_rows
 from .appends import Appends
 from .engine import PostgresEngine
+from .locked_append import LockedAppend
 from .tx import PostgresTx
 
 
@@ -28,6 +29,9 @@ class PostgresLogStore:
             self.appends.submit(commit, done)
         else:
             self._loop.call_soon_threadsafe(self.appends.submit, commit, done)
+
+    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+        return await LockedAppend(self._engine, self.appends, known, blob_id, decide).run()
 
     async def load_partition(self, partition_id: int) -> PartitionState | None:
         row: PartitionRow | None = None

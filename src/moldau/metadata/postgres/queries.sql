@@ -35,6 +35,22 @@ SELECT w.nth, e.base_offset, e.blob_id, e.position, e.leader_epoch, e.running_ma
 FROM unnest(CAST(:partition_ids AS INTEGER[]), CAST(:last_offsets AS BIGINT[])) WITH ORDINALITY AS w (partition_id, last_offset, nth)
 JOIN extent e ON e.partition_id = w.partition_id AND e.last_offset = w.last_offset;
 
+-- name: append_lock
+-- The rows of partitions that are going to be appended to, as they are after the wait for their locks. Of a blob that has a row the lock comes first.
+WITH b AS MATERIALIZED (SELECT 1 FROM blob WHERE blob_id = :blob_id FOR NO KEY UPDATE)
+SELECT p.partition_id, p.topic_id, p.partition_index, p.alive, p.end_offset, p.log_start_offset, p.leader_epoch, p.max_timestamp, p.bytes_total
+FROM partition p WHERE p.partition_id = ANY (CAST(:partition_ids AS INTEGER[])) AND (SELECT count(*) FROM b) >= 0
+ORDER BY p.partition_id FOR NO KEY UPDATE OF p;
+
+-- name: extents_since
+-- Of each of these partitions the first extents that end at or after an offset, in order.
+SELECT e.* FROM unnest(CAST(:partition_ids AS INTEGER[]), CAST(:offsets AS BIGINT[])) AS w (partition_id, from_offset)
+CROSS JOIN LATERAL (
+  SELECT partition_id, base_offset, last_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records, leader_epoch,
+    kind, appended_at, fold
+  FROM extent WHERE partition_id = w.partition_id AND last_offset >= w.from_offset ORDER BY last_offset LIMIT :limit
+) AS e;
+
 -- name: inline_count
 -- More extents name inline bytes that were written a moment ago.
 UPDATE inline_blob SET extents = extents + :extents WHERE blob_id = :blob_id;

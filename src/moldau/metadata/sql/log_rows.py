@@ -20,6 +20,12 @@ def partition_of(row: tuple[Any, ...]) -> PartitionRow:
     return PartitionRow(row[0], row[1], row[2], bool(row[3]), *row[4:])
 
 
+async def partition(tx: Tx, partition_id: int) -> PartitionRow | None:
+    """The hot row, dead or alive."""
+    rows = await tx.run("partition_get", partition_id=partition_id)
+    return partition_of(rows[0]) if rows else None
+
+
 async def load_partition(tx: Tx, partition_id: int) -> PartitionState | None:
     rows = await tx.run("partition_get", partition_id=partition_id)
     if not rows or not rows[0][3]:

@@ -213,6 +213,10 @@ class SqliteEngine:
 
     async def write(self, body: Body[T]) -> T:
         """A durable transaction of a portable aggregate. Raises StoreError."""
+        return await self.operate(lambda _, tx: drive(body(tx)))
+
+    async def operate(self, operation: Callable[[sqlite3.Cursor, SqliteTx], T]) -> T:
+        """A durable transaction, as one of `submit`'s. Raises StoreError, and what the operation raises."""
         future: Future[T] = self._loop.create_future()
 
         def done(result: Any, error: Exception | None) -> None:
@@ -223,7 +227,7 @@ class SqliteEngine:
             else:
                 future.set_result(result)
 
-        self.submit(lambda cursor: drive(body(SqliteTx(cursor, self.queries, self.clock))), done, measured=False)
+        self.submit(lambda cursor: operation(cursor, SqliteTx(cursor, self.queries, self.clock)), done, measured=False)
         return await future
 
     def _run(self) -> None:

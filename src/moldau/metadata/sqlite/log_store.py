@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from ..ports import AppendDone
+from ..ports import LOCKED_EXTENTS_MAX, AppendDone, Decide
 from ..rows import (
     APPENDED,
     BLOB_GONE,
@@ -17,13 +17,15 @@ from ..rows import (
     AppendResult,
     BlobRow,
     Extent,
+    LockedPartition,
     PartitionRow,
     PartitionSeen,
     PartitionState,
+    purged_row,
 )
 from ..sql import log_rows
 from .engine import SqliteEngine
-from .tx import SqliteTx
+from .tx import SqliteTx, drive
 
 _ADVANCE = (
     "UPDATE partition SET end_offset = end_offset + ?, bytes_total = bytes_total + ?, max_timestamp = max(max_timestamp, ?)"
@@ -92,6 +94,18 @@ def append(cursor: sqlite3.Cursor, commit: AppendCommit) -> list[AppendResult]:
     return results
 
 
+def append_locked(cursor: sqlite3.Cursor, tx: SqliteTx, known: dict[int, int], decide: Decide) -> list[AppendResult]:
+    """The one writer's transaction is all the locking that it takes."""
+    locked = []
+    for partition_id, end in sorted(known.items()):
+        row = drive(log_rows.partition(tx, partition_id))
+        behind = row is not None and row.end_offset > end
+        extents = drive(log_rows.extents_from(tx, partition_id, end, LOCKED_EXTENTS_MAX)) if behind else []
+        locked.append(LockedPartition(row if row is not None else purged_row(partition_id), extents))
+    commit = decide(locked)
+    return append(cursor, commit) if commit.entries else []
+
+
 def _without_blob(cursor: sqlite3.Cursor, partition_id: int) -> AppendResult:
     where = cursor.execute(_WHERE, (partition_id,)).fetchone()
     return AppendResult(BLOB_GONE if where is not None and where[1] else GONE, -1)
@@ -110,6 +124,9 @@ class SqliteLogStore:
             durable=commit.durable,
             cheap=commit.inline is not None and len(commit.entries) <= _CHEAP_ENTRIES,
         )
+
+    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+        return await self._engine.operate(lambda cursor, tx: append_locked(cursor, tx, known, decide))
 
     async def load_partition(self, partition_id: int) -> PartitionState | None:
         return await self._engine.read(lambda tx: log_rows.load_partition(tx, partition_id))
