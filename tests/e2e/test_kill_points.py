@@ -90,6 +90,9 @@ ELSEWHERE = {
     "server.backup.replay",
     "server.restore.file",
     "server.restore.forward",
+    *(
+        name for name in faults.POINTS if name.startswith("server.migrate.")
+    ),  # by `moldau migrate`: tests/e2e/test_migrate.py
     "metadata.postgres.append",  # no command serves on PostgreSQL yet: tests/contract/test_postgres_lost_replies.py, tests/unit/test_faults.py
     "metadata.postgres.begin",
     "metadata.postgres.commit",

@@ -27,6 +27,7 @@ STORES = [
     SOURCE / "blobs",
     SOURCE / "metadata",
     *(SOURCE / "server" / f"{name}.py" for name in ("data_dir", "at_rest", "copying", "manifest", "backup", "restore")),
+    SOURCE / "server" / "migration",
 ]
 RISKY_CALLS = {
     "write",
@@ -184,8 +185,8 @@ def test_every_point_is_passed(tmp_path: Path, postgres: Postgres) -> None:
     (tmp_path / "data" / "metadata.sqlite").write_bytes(b"rows")
     at_rest.write_sum(folder.path)
     at_rest.check_and_remove_sum(folder.path)
-    # those of the log are passed by a whole broker, the others by a backup: tests/e2e/test_maintained_broker.py, test_backup.py
-    elsewhere = ("log.", "server.backup.", "server.restore.", "metadata.sqlite.copy")
+    # those of the log are passed by a whole broker, the others by copies: tests/e2e/test_maintained_broker.py, test_backup.py, test_migrate.py
+    elsewhere = ("log.", "server.backup.", "server.restore.", "server.migrate.", "metadata.sqlite.copy")
     assert seen == {name for name in faults.POINTS if not name.startswith(elsewhere)}
 
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from .options import Options
 
+FILES_LINGER_MS = 2
+"""In a shared folder batches wait for others at most so long."""
 BUILD_AGE_MS_MIN = 60_000
 """Extents younger than this are not merged: a commit whose reply was lost finds out by its extent that it had succeeded."""
 
@@ -132,6 +134,9 @@ class SharedNode(Node):
         assert broker.peers is not None
         assert self._stores is not None
         topics = broker.catalog.by_id
+        linger_ms = options.upload_linger_ms
+        if isinstance(self.blobs, SharedFiles):  # a put costs no money there, and a millisecond
+            linger_ms = min(linger_ms, FILES_LINGER_MS)
 
         def mode_of(topic_id: bytes) -> str:
             topic = topics.get(topic_id)
@@ -146,9 +151,7 @@ class SharedNode(Node):
             broker.refresher,
             self.clock,
             loop,
-            AppendRules(
-                options.inline_max_bytes, options.upload_linger_ms, options.upload_max_bytes, options.uploads_max
-            ),
+            AppendRules(options.inline_max_bytes, linger_ms, options.upload_max_bytes, options.uploads_max),
             mode_of,
             broker.peers.published,
         )

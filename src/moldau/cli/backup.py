@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +13,7 @@ import click
 from .errors import CliError
 from .options import format_option
 from .output import print_fields, size
+from .progress import bars
 
 if TYPE_CHECKING:
     from moldau.server.backup import Told
@@ -123,30 +122,9 @@ def _run(work: Callable[[Told], T]) -> T:
     level = logger.level
     logger.setLevel(logging.ERROR)  # a section that is being written is nothing to warn of here
     try:
-        with _bars() as told:
+        with bars() as told:
             return work(told)
     except (BackupError, DataDirError, StoreError, BlobError, OSError) as error:
         raise CliError(str(error)) from error
     finally:
         logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _bars() -> Iterator[Told]:
-    """Progress bars on stderr where that is a terminal and rich is there."""
-    try:
-        if not sys.stderr.isatty():
-            raise ImportError
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-    except ImportError:
-        yield lambda what, total: lambda done: None
-        return
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-
-        def told(what: str, total: int) -> Callable[[int], None]:
-            task = bars.add_task(what, total=total or None)
-            return lambda done: bars.advance(task, done)
-
-        yield told

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "context": ("moldau.cli.context:context", "Keep the addresses of several clusters, and choose one."),
     "backup": ("moldau.cli.backup:backup", "Copy a data directory, while a broker serves it or not."),
     "restore": ("moldau.cli.backup:restore", "Make a data directory of a backup."),
+    "migrate": ("moldau.cli.migrate:migrate", "Move a data directory to a cluster's stores, or back."),
     "inspect": ("moldau.cli.inspect:inspect", "Check the files of a data directory."),
     "completion": ("moldau.cli.completion:completion", "Print the shell's completion script."),
     "version": ("moldau.cli.version:version", "Print the versions of what runs here."),

@@ -50,7 +50,10 @@ def serve(
     config: Path | None,
     sets: tuple[str, ...],
 ) -> None:
-    """Run a broker until SIGTERM or Ctrl-C: alone on its data, or with --metadata and --blobs as one of many."""
+    """Run a broker until SIGTERM or Ctrl-C.
+
+    Alone on its data; or, with --metadata and --blobs, as one of many that share their stores.
+    """
     import logging
 
     from moldau.blobs.ports import BlobError

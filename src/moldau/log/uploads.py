@@ -7,8 +7,9 @@ Base offsets are guesses: what the partition's end will be if nobody else writes
 the guess was right. An object is put whole before any commit names it, and never changes.
 
 Sketch: a put costs an object store's price of a request and 30 to 150 ms, whatever is in it up to some MiB. So an object of 8 MiB is worth waiting
-for only while other puts are under way: with fewer than `EARLY_UPLOADS` one begins at `EARLY_BYTES`, or those who wait for their answers before
-they send more would wait for the linger each time.
+for only while other puts are under way: with fewer than `EARLY_UPLOADS` one begins at `EARLY_BYTES`. Producers that wait for their answers before they
+send more would wait for the linger each time; so one begins, too, when `QUIET_BYTES` are there and nothing has come for `QUIET_SECONDS`. At S3's list
+price objects of that size cost to put about what they cost to keep for two months; a lower rate waits for the linger.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 EARLY_BYTES = 1 << 20
 EARLY_UPLOADS = 2
+QUIET_BYTES = 128 << 10
+QUIET_SECONDS = 0.005
 PARTITIONS_MAX = 200
 """In one object: what a section's header may have."""
 TRIES_MAX = 3
@@ -67,6 +70,7 @@ class Uploads:
         self._ended = ended
         self._waiting: deque[Queued] = deque()
         self._waiting_bytes = 0
+        self._added_at = 0.0
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.draining = False
@@ -82,22 +86,30 @@ class Uploads:
         """It is part of an object that begins with some later `pump`."""
         self._waiting.append(queued)
         self._waiting_bytes += queued.size
+        self._added_at = queued.at
 
     def pump(self) -> None:
         """Begin what should begin now. Once in a turn of the loop, after all sockets were read."""
-        rules = self._rules
-        while self._waiting and len(self._running) < rules.uploads_max:
-            full = self._waiting_bytes >= rules.upload_max_bytes
-            early = self._waiting_bytes >= EARLY_BYTES and len(self._running) < EARLY_UPLOADS
-            if not (full or early or self.draining or self._loop.time() >= self._due - 0.001):
-                break
+        most = self._rules.uploads_max
+        while self._waiting and len(self._running) < most and self._loop.time() >= self._due - 0.001:
             self._start(self._form(self._gather()))
-        if self._waiting and self._timer is None and len(self._running) < rules.uploads_max:
-            self._timer = self._loop.call_at(self._due, self._timed)
+        if self._waiting and len(self._running) < most:
+            at = self._due
+            if self._timer is not None and self._timer.when() > at:
+                self._timer.cancel()
+                self._timer = None
+            if self._timer is None:
+                self._timer = self._loop.call_at(at, self._timed)
 
     @property
     def _due(self) -> float:
-        return self._waiting[0].at + self._linger
+        """When the next upload is to begin, if nothing more comes."""
+        waiting = self._waiting_bytes
+        early = len(self._running) < EARLY_UPLOADS
+        if waiting >= self._rules.upload_max_bytes or (early and waiting >= EARLY_BYTES) or self.draining:
+            return 0.0
+        due = self._waiting[0].at + self._linger
+        return min(due, self._added_at + QUIET_SECONDS) if early and waiting >= QUIET_BYTES else due
 
     def _timed(self) -> None:
         self._timer = None

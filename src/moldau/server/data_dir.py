@@ -6,6 +6,8 @@ DIR/metadata.sqlite    rows (SQLite, WAL mode)
 DIR/metadata.sum       checksum of it while no broker serves (`moldau.server.at_rest`)
 DIR/blobs/             record bytes
 DIR/blobs/hold         locked by who copies them (`moldau.blobs.hold`)
+DIR/migrating.json     while a cluster is migrated into it (`moldau.server.migration`)
+DIR/migrated.json      after it was migrated to a cluster
 
 The lock hangs on the open file, not on the process: it is free when the last process that has the file open is gone. One process takes
 it; workers of one host that are to share the directory get the open file from it.
@@ -14,12 +16,18 @@ it; workers of one host that are to share the directory get the open file from i
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from pathlib import Path
 
 from moldau import faults
 from moldau.broker.assembly import FORMAT_VERSION
 from moldau.version import VERSION
+
+MIGRATING = "migrating.json"
+"""With it the directory is half of one."""
+MIGRATED = "migrated.json"
+"""With it the directory is not served: what follows it is elsewhere."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -93,6 +101,10 @@ class DataDir:
 
     def _check_format(self) -> None:
         file = self.path / "format"
+        if (self.path / MIGRATING).exists():
+            raise DataDirError(
+                f"{self.path} holds a half of a migration. Finish it: run the same 'moldau migrate --to {self.path}' again. Nothing was changed."
+            )
         if not file.exists():
             if (self.path / "backup.json").exists():
                 raise DataDirError(
@@ -137,6 +149,22 @@ def check_format(folder: Path) -> None:
             f"{folder} has format {words[0][:20]} (written by {' '.join(words[1:])[:40] or 'a newer release'}); this release"
             f" ({VERSION}) knows up to format {FORMAT_VERSION}. Use the newer release. Nothing was changed."
         )
+
+
+def refuse_migrated(folder: Path) -> None:
+    """Whether the cluster goes on elsewhere. Raises DataDirError, OSError."""
+    file = folder / MIGRATED
+    if not file.exists():
+        return
+    try:
+        note = json.loads(file.read_bytes())
+        where = f"to {note['metadata']} and {note['blobs']} at {note['at']}"
+    except (ValueError, KeyError, TypeError):
+        where = "away"
+    raise DataDirError(
+        f"{folder} was migrated {where}: brokers that serve those stores go on from here. To serve the directory as it was then,"
+        f" without what was written there since, delete {file}. Nothing was changed."
+    )
 
 
 def boot_id() -> str:

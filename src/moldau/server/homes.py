@@ -13,7 +13,7 @@ from moldau.broker.embedded import EmbeddedNode
 from moldau.broker.options import EMBEDDED, Options
 
 from . import at_rest, ephemeral
-from .data_dir import DataDir
+from .data_dir import DataDir, refuse_migrated
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class DirectoryHome(Home):
         self.node: EmbeddedNode = EmbeddedNode(options, data)
 
     def open(self) -> None:
+        refuse_migrated(self.data.path)
         self.data.open()
         self.node.power_kept = self.data.power_kept
 

@@ -12,7 +12,7 @@ moldau.inline.max.bytes           int      65536           0..16777216      read
 moldau.storage                    string   auto            express,standard,auto  cluster-wide  M  acts
     How records are stored where brokers share their stores, for topics that do not say it themselves: `express` in the metadata store's commit, which answers within milliseconds; `standard` in objects that many partitions share; `auto` is express while a topic is slow. Without effect on embedded stores.
 moldau.upload.linger.ms           int      250             0..60000         read-only  M  acts
-    How long standard records wait for others to share an object with, where there are few of them. For brokers that share their stores.
+    How long standard records wait for others to share an object with, where there are few of them; in a shared folder 2 ms at most. For brokers that share their stores.
 moldau.upload.max.bytes           int      8388608         65536..67108864  read-only  M  acts
     The most bytes of records in one object. For brokers that share their stores.
 moldau.uploads.max                int      4               1..64            read-only  M  acts
