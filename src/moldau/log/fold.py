@@ -65,7 +65,7 @@ def merge(extents: Sequence[Extent]) -> bytes:
     """The fold of neighbours that become one. What is left out cannot matter: after whatever came before, the fold of a partition comes to the same
     state with it and without it. Of each producer there stay
 
-    - the last five batches of its last epoch;
+    - the last five batches of its last epoch, each with the marker that ended its transaction;
     - its first marker, which ends what was open before, and its last one;
     - each transaction that was aborted: the batch that opened it, and the marker;
     - each that was open when another one was aborted, which counts for the last stable offset then;
@@ -83,13 +83,13 @@ def merge(extents: Sequence[Extent]) -> bytes:
 
 
 class _Kept:
-    """What matters of one producer so far, but for what `_Merge.ended` has. -1: none."""
+    """What matters of one producer so far, but for what `_Merge` keeps of ended transactions."""
 
     __slots__ = ("batches", "epoch", "first_marker", "last_marker", "opening")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
-        self.batches: list[Entry] = []
+        self.batches: list[tuple[Entry, Entry | None]] = []
         self.first_marker: Entry | None = None
         self.last_marker: Entry | None = None
         self.opening: Entry | None = None
@@ -115,12 +115,17 @@ class _Merge:
             return
         if len(producer.batches) == REMEMBERED_BATCHES:
             del producer.batches[0]
-        producer.batches.append(entry)
+        producer.batches.append((entry, None))
         if entry[7] & FLAG_TRANSACTIONAL and producer.opening is None:
             producer.opening = entry
 
     def _end(self, producer: _Kept, marker: Entry) -> None:
         opening, producer.opening = producer.opening, None
+        if opening is not None:
+            producer.batches = [
+                (batch, marker if ended is None and batch[4] >= opening[4] else ended)
+                for batch, ended in producer.batches
+            ]
         first = producer.first_marker is None
         if first:
             producer.first_marker = marker
@@ -136,7 +141,8 @@ class _Merge:
     def kept(self) -> list[Entry]:
         entries = {entry[4]: entry for entry in self._ended}
         for producer in self._producers.values():
-            for entry in (*producer.batches, producer.first_marker, producer.last_marker, producer.opening):
+            found = [entry for pair in producer.batches for entry in pair]
+            for entry in (*found, producer.first_marker, producer.last_marker, producer.opening):
                 if entry is not None:
                     entries[entry[4]] = entry
         return [entries[at] for at in sorted(entries)]
