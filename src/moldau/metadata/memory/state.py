@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from moldau.clock import Clock, now_ms
 
 from ..rows import KIND_INLINE, BlobRow, BrokerRow, Extent, PartitionRow
+from ..rows_txn import TxnRow
 
 
 class MemoryTopic:
@@ -69,6 +70,8 @@ class MemoryState:
         "partitions",
         "snapshots",
         "topics",
+        "txn_partitions",
+        "txns",
     )
 
     def __init__(self, cluster_id: str = "", created_ms: int = 0, clock: Clock = now_ms) -> None:
@@ -95,6 +98,8 @@ class MemoryState:
         self.snapshots: dict[int, tuple[int, bytes]] = {}
         self.blobs: dict[int, BlobRow] = {}
         self.inline: dict[int, tuple[int, bytes]] = {}
+        self.txns: dict[str, TxnRow] = {}
+        self.txn_partitions: dict[str, set[int]] = {}
         # how many extents name a blob: without an entry, none
         self.live: dict[int, int] = {}
         self.inline_live: dict[int, int] = {}
