@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from moldau.metadata.errors import StoreUnavailable
+from moldau.metadata.fold_entry import FLAG_COMMIT
 from moldau.metadata.rows import Extent
 from moldau.metadata.rows_txn import Changed
 from moldau.records.control import end_txn_marker
@@ -118,7 +119,7 @@ def batch_of(marker: Extent) -> bytearray:
     return end_txn_marker(
         producer_id=producer_id,
         producer_epoch=epoch,
-        commit=bool(flags & fold.FLAG_COMMIT),
+        commit=bool(flags & FLAG_COMMIT),
         coordinator_epoch=0,
         now=timestamp,
         base_offset=marker.base_offset,

@@ -5,7 +5,7 @@
 --
 -- Lines that end in "guarded" are left out where no transaction opens. $13..$15 arrays, one element for each guard: partition_id, transactional_id, seq
 --
--- Rows are locked in one order everywhere: blob, lease, txn (by id), partition (by id), group_offset. `l` compares nothing, so what it returns is the row
+-- Rows are locked in one order everywhere: blob, txn (by id), lease, partition (by id), group_offset. `l` compares nothing, so what it returns is the row
 -- as it is after the wait for its lock; ends are compared with that. Statuses are those of `moldau.metadata.rows`.
 WITH a AS MATERIALIZED (
   SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[])
