@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.aio import Opener, run
+from support.postgres import Postgres
 from support.shared import Broker, SlowBlobs
-from support.stores import Stores, sqlite_opener
+from support.stores import Stores, postgres_opener, sqlite_opener
 from support.transactions import abort, begin, commit
 
 from moldau.blobs.local import LocalBlobs
@@ -327,38 +328,55 @@ def test_guards_where_stores_are_shared(opener: Opener) -> None:
 def test_many_producers_where_stores_are_shared(opener: Opener, mode: str) -> None:
     async def main() -> None:
         async with opener() as it:
-            blobs = SlowBlobs()
-            brokers = [Broker(it, number, blobs, mode) for number in (10, 20)]
-            ids = await it.topic(partitions=2)
-            rng = random.Random(mode)
-
-            async def producer(number: int) -> None:
-                sequences = dict.fromkeys(ids, 0)
-                for seq in range(1, 6):
-                    await begin(it, f"t{number}", ids, producer_id=number, seq=seq)
-                    for _ in range(rng.randrange(1, 5)):
-                        p = rng.choice(ids)
-                        how = (number, 0, sequences[p])
-                        guard = TxnGuard(p, f"t{number}", seq)
-                        code, _ = await rng.choice(brokers).append(
-                            p, b"%d" % number, producer=how, transactional=True, guard=guard
-                        )
-                        assert code == 0
-                        sequences[p] += 1
-                    end = commit if rng.random() < 0.5 else abort
-                    await rng.choice(brokers).markers.end(lambda end=end: end(it, f"t{number}", number))  # type: ignore[misc]
-
-            await asyncio.wait_for(asyncio.gather(*map(producer, range(5))), 30)
-            for p in ids:
-                state = await it.log.load_partition(p)
-                assert state is not None
-                fresh = PartitionView(state)
-                assert fresh.last_stable_offset == fresh.high_watermark
-                for broker in brokers:
-                    view = await broker.refresher.refresh(p)
-                    assert view is not None
-                    assert view.producers.transactions.aborted == fresh.producers.transactions.aborted
-                    assert view.last_stable_offset == fresh.high_watermark
-                    assert len(await broker.read(p, fresh=False)) == fresh.high_watermark
+            await many(it, it, mode)
 
     run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["express", "standard"])
+def test_many_producers_on_postgresql(postgres: Postgres, mode: str) -> None:
+    """Each broker with connections of its own; nobody waits for anybody for ever."""
+
+    async def main() -> None:
+        opener = postgres_opener(postgres.url(postgres.database()))
+        async with opener() as one, opener() as other:
+            await many(one, other, mode, producers=12)
+
+    run(main())
+
+
+async def many(one: Stores, other: Stores, mode: str, producers: int = 5) -> None:
+    """Transactions of many producers through two brokers: each batch is taken, and both come to the same ends and aborted ranges."""
+    blobs = SlowBlobs()
+    brokers = [Broker(it, number, blobs, mode) for it, number in ((one, 10), (other, 20))]
+    ids = await one.topic(partitions=2)
+    rng = random.Random(mode)
+
+    async def producer(number: int) -> None:
+        sequences = dict.fromkeys(ids, 0)
+        for seq in range(1, 6):
+            await begin(one, f"t{number}", ids, producer_id=number, seq=seq)
+            for _ in range(rng.randrange(1, 5)):
+                p, broker = rng.choice(ids), rng.choice(brokers)
+                how = (number, 0, sequences[p])
+                guard = TxnGuard(p, f"t{number}", seq)
+                assert (await broker.append(p, b"v", producer=how, transactional=True, guard=guard))[0] == 0
+                sequences[p] += 1
+            end, broker = rng.choice((commit, abort)), rng.choice(brokers)
+            await broker.markers.end(lambda end=end, it=broker.it: end(it, f"t{number}", number))  # type: ignore[misc]
+            over = await broker.append(p, b"v", producer=(100 + number, 0, 0), transactional=True, guard=guard)
+            assert over == (OVER, -1)
+
+    await asyncio.wait_for(asyncio.gather(*map(producer, range(producers))), 60)
+    for p in ids:
+        state = await one.log.load_partition(p)
+        assert state is not None
+        fresh = PartitionView(state)
+        assert fresh.last_stable_offset == fresh.high_watermark
+        for broker in brokers:
+            view = await broker.refresher.refresh(p)
+            assert view is not None
+            assert view.producers.transactions.aborted == fresh.producers.transactions.aborted
+            assert view.last_stable_offset == fresh.high_watermark
+            assert len(await broker.read(p, fresh=False)) == fresh.high_watermark
