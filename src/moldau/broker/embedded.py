@@ -13,6 +13,7 @@ from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.journal import Journal
 from moldau.log.journaled_store import JournaledStore
+from moldau.log.marker_writer import EmbeddedMarkers
 from moldau.log.replay import Replay
 from moldau.log.wal import WriteAhead
 from moldau.version import VERSION
@@ -90,6 +91,7 @@ class EmbeddedNode(Node):
         broker.appender = Appender(
             journal, broker.views, broker.cache, clock, loop, options.inline_max_bytes, options.flush_max_bytes
         )
+        broker.markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
         self._serve()
         jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
