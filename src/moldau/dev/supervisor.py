@@ -6,6 +6,7 @@ It restarts nothing by itself: who develops wants to see what a death does. Brok
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import signal
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from .folder import Folder
 from .guardian import Guardian
 from .parts import BrokerPart, Part, PostgresPart
 from .plan import Plan
-from .postgres import PostgresFailed, PostgresServer
+from .postgres import INSTALL, PostgresFailed, PostgresServer
 from .screen import Screen
 
 _CONNECTIONS_A_BROKER = 12
@@ -40,6 +41,8 @@ class Supervisor:
     async def run(self) -> None:
         """Until Ctrl-C, SIGTERM or `moldau dev stop`. Raises DevError when the start fails."""
         self._plan.check()
+        if importlib.util.find_spec("asyncpg") is None:
+            raise DevError(f"brokers that share stores need more packages: {INSTALL}")
         self._plan.check_ports()
         control = Control(self._plan.port, self._answer)
         await control.open()
