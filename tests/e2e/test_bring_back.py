@@ -42,7 +42,7 @@ def test_an_earlier_state_goes_on(tmp_path: Path, postgres_servers: Servers) -> 
 
     back = postgres.url(earlier)
     arguments = ("--metadata", back, "--blobs", blobs.as_uri())
-    epochs = "SELECT DISTINCT leader_epoch FROM partitions"
+    epochs = "SELECT DISTINCT leader_epoch FROM partition"
     assert postgres.sql(epochs, earlier) == "0"
     (first, *others) = sorted(blobs.glob("*.blob"))
     first.rename(tmp_path / "away")

@@ -52,12 +52,12 @@ def backup(dest: Path, data: Path | None, output: str) -> None:
 
 
 @click.command()
-@click.argument(
-    "src", metavar="[SRC]", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
-)
+@click.argument("src", metavar="[SRC]", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_data
 @click.option("--check", is_flag=True, help="Only look whether all of it is there; change nothing.")
-@click.option("--metadata", metavar="URL", help="In place of SRC: a PostgreSQL that was brought back to an earlier time.")
+@click.option(
+    "--metadata", metavar="URL", help="In place of SRC: a PostgreSQL that was brought back to an earlier time."
+)
 @click.option("--blobs", metavar="URL", help="The blob store that goes with --metadata.")
 @format_option
 def restore(
@@ -103,7 +103,9 @@ def _bring_back(metadata: str, blobs: str, check: bool, output: str) -> None:
         report = _run(lambda told: asyncio.run(bring_back(metadata, blobs, check=check)))
     except ValueError as error:
         raise CliError(str(error)) from error
-    print_fields({**report, "bytes": f"{report['bytes']} ({size(report['bytes'])})"} if output == "table" else report, output)
+    print_fields(
+        {**report, "bytes": f"{report['bytes']} ({size(report['bytes'])})"} if output == "table" else report, output
+    )
 
 
 _KEYS = (
