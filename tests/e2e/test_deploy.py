@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 import shutil
 import subprocess
@@ -210,6 +211,17 @@ def test_the_image_begins_with_settings_that_are_right() -> None:
     assert advertised(settings) == {"PLAINTEXT": "127.0.0.1:9092"}
     (check,) = [line for line in dockerfile() if line.startswith("HEALTHCHECK ")]
     assert f"http://127.0.0.1:{options.http_port}/readyz" in check
+
+
+def test_the_bucket_keeps_its_objects() -> None:
+    """Only uploads that broke off, old versions, and delete markers without a version may go."""
+    rules = json.loads((DEPLOY / "s3-lifecycle.json").read_text())["Rules"]
+    harmless = {"AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration", "Expiration"}
+    for rule in rules:
+        actions = set(rule) - {"ID", "Status", "Filter"}
+        assert actions
+        assert actions <= harmless
+        assert set(rule.get("Expiration", {})) <= {"ExpiredObjectDeleteMarker"}
 
 
 # -- systemd ---------------------------------------------------------------------------------------------------------------

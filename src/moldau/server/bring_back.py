@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from moldau import faults
+from moldau.blobs.open_blobs import open_blobs
 from moldau.broker.assembly import FORMAT_VERSION
 from moldau.clock import now_ms
 from moldau.cluster.pulse import DEAD_MS
@@ -30,7 +31,7 @@ async def bring_back(metadata_url: str, blobs_url: str, *, check: bool) -> dict[
         topics = await stores.topics.load_topics()
         if not topics:
             raise BackupError("this metadata store knows no topic: is it the right database?")
-        blobs = await _open_blobs(blobs_url)
+        blobs = await open_blobs(blobs_url)
         try:
             files, size = await _refuse_missing(stores, blobs)
         finally:
@@ -71,18 +72,3 @@ async def _refuse_missing(stores: Stores, blobs: BlobStore) -> tuple[int, int]:
             " Bring back the objects that were deleted since, or a later state of the metadata store."
         )
     return len(named), sum(row.size for row in named)
-
-
-async def _open_blobs(url: str) -> BlobStore:
-    if url.startswith("file://"):
-        from pathlib import Path
-
-        from moldau.blobs.local import LocalBlobs
-
-        return LocalBlobs(Path(url.removeprefix("file://")))
-    from moldau.blobs.object_url import ObjectUrl
-    from moldau.blobs.objects import Objects
-
-    objects = Objects(ObjectUrl(url))
-    await objects.open()
-    return objects
