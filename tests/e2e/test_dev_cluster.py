@@ -96,6 +96,31 @@ def test_data_are_found_again_and_a_broker_dies(tmp_path: Path, temporary: Path)
     assert not cluster.socket.exists()
 
 
+def test_postgresql_dies(tmp_path: Path) -> None:
+    """Who writes waits, and goes on; nothing is lost or there twice."""
+    with DevCluster(tmp_path, brokers=2) as cluster:
+        moldau("-b", cluster.bootstrap, "topic", "create", "numbers", "--partitions", "2")
+        writer = subprocess.Popen(
+            [sys.executable, "-m", "moldau", "-b", cluster.bootstrap, "produce", "numbers", "--timeout", "60"],
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+        assert writer.stdin is not None
+        for number in range(500):
+            writer.stdin.write(f"{number}\n")
+            writer.stdin.flush()
+            if number == 100:
+                assert "is killed" in cluster.say("kill", "postgres")
+                cluster.wait_for("postgres | DIED (kill -9)")
+        writer.stdin.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(0.5)
+        assert "postgres is ready on" in cluster.say("start", "postgres")
+        assert writer.wait(60) == 0
+        read = moldau("-b", cluster.bootstrap, "consume", "numbers", "--exit-at-end").split()
+        assert sorted(map(int, read)) == list(range(500))
+
+
 def test_temporary_data_go_with_the_cluster(tmp_path: Path, temporary: Path) -> None:
     with DevCluster(tmp_path, brokers=2, env={"TMPDIR": str(temporary)}) as cluster:
         pids = cluster.pids()
