@@ -50,10 +50,13 @@ def watch(alive: int, temporary: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     if sys.stdin.buffer.read() == DONE:
         return
+    if temporary and os.fork() == 0:
+        os.setsid()  # out of the group, which may have to be killed
+        select.select([alive], [], [], 2 * _WAIT_SECONDS)
+        shutil.rmtree(temporary, ignore_errors=True)
+        return
     os.killpg(0, signal.SIGQUIT)  # the end of a broker; PostgreSQL takes its children along
     select.select([alive], [], [], _WAIT_SECONDS)
-    if temporary:
-        shutil.rmtree(temporary, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
