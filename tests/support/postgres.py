@@ -82,6 +82,10 @@ class Postgres:
         """What the server said."""
         return (self.folder / "log").read_text("utf-8", "replace")
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT cuts the connections and ends cleanly, SIGQUIT ends as a crash would."""
         process, self._process = self._process, None
