@@ -1,0 +1,46 @@
+"""A request that began after an acknowledgement, or after an end was seen, knows of it, whichever broker is asked.
+
+A fetch that gave records is free to know of no later ones: whoever reads on asks again. Its end is only a hint then, as a follower's is in Kafka.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+
+from ..anomaly import Anomaly
+from ..history import OK, Final, Look, Op
+from ..log import Logs
+
+
+def check(logs: Logs) -> Iterator[Anomaly]:
+    looks: dict[int, list[Look | Final]] = defaultdict(list)
+    for op in logs.history:
+        if isinstance(op, Look | Final):
+            looks[op.partition].append(op)
+    for log in logs:
+        mine = looks[log.partition]
+        ends = [(op.end, op.high_watermark, op) for op in mine]
+        bound = [op for op in mine if isinstance(op, Final) or not op.records]
+        acknowledged = [(send.end, send.offset + 1, send) for send in log.sends if send.result == OK]
+        yield from _floor("stale read", log.partition, bound, acknowledged)
+        yield from _floor("end went back", log.partition, bound, ends)
+
+
+def _floor(
+    kind: str, partition: int, looks: list[Look | Final], known: Sequence[tuple[float, int, Op]]
+) -> Iterator[Anomaly]:
+    """Each look's end is at least what was known to somebody when it began."""
+    waiting: list[tuple[float, int, int, Op]] = []
+    for number, (end, offset, op) in enumerate(known):
+        heappush(waiting, (end, number, offset, op))
+    floor, by = 0, None
+    for look in sorted(looks, key=lambda op: op.start):
+        while waiting and waiting[0][0] < look.start:
+            _, _, offset, op = heappop(waiting)
+            if offset > floor:
+                floor, by = offset, op
+        if by is not None and look.high_watermark < floor:
+            text = f"{look.process} saw the end at {look.high_watermark}; it was at {floor} at least before it asked"
+            yield Anomaly(kind, partition, text, [by, look])

@@ -1,0 +1,119 @@
+"""Producers of a run: librdkafka with acks=all, idempotent or not. One that is not does not try again, so it must not repeat anything either."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from .history import FAILED, OK, UNKNOWN, Send
+from .recorder import Recorder
+
+_REFUSED = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG,
+)
+"""From a broker, to a request that was sent once: nothing was written. Every other error leaves it in doubt."""
+
+
+class ProducerThread(threading.Thread):
+    """`per_second` records in all, to partitions at random, now and then several at once."""
+
+    def __init__(
+        self,
+        name: str,
+        recorder: Recorder,
+        bootstrap: str,
+        topic: str,
+        partitions: int,
+        *,
+        idempotent: bool,
+        per_second: float,
+        seed: int,
+    ) -> None:
+        super().__init__(name=name)
+        self._recorder = recorder
+        self._topic = topic
+        self._partitions = partitions
+        self._idempotent = idempotent
+        self._per_second = per_second
+        self._random = random.Random(seed)
+        self._unanswered: dict[str, tuple[float, int, int]] = {}
+        self._sent = 0
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": name,
+                "acks": "all",
+                "enable.idempotence": idempotent,
+                "linger.ms": 2,
+                "message.timeout.ms": 60_000,
+                "request.timeout.ms": 5_000,
+                "socket.timeout.ms": 8_000,
+                "retry.backoff.ms": 50,
+                "retry.backoff.max.ms": 500,
+                "reconnect.backoff.ms": 50,
+                "reconnect.backoff.max.ms": 500,
+                "topic.metadata.refresh.interval.ms": 5_000,
+                "error_cb": self._error,
+                "logger": _silent(),
+                **({} if idempotent else {"retries": 0}),
+            }
+        )
+
+    def run(self) -> None:
+        stop = self._recorder.stop
+        while not stop.is_set():
+            for _ in range(self._random.choice([1, 1, 1, 10])):
+                self._send()
+            self._producer.poll(0)
+            stop.wait(self._random.expovariate(self._per_second / 3.25))
+            self._producer.poll(0)
+        self._producer.flush(70)
+        for value in list(self._unanswered):
+            self._tell(value, UNKNOWN, error="no answer until the end")
+
+    def _send(self) -> None:
+        partition = self._random.randrange(self._partitions)
+        self._sent += 1
+        value = f"{self.name}-{self._sent}"
+        if self._random.random() < 0.02:
+            value += "-" + "x" * self._random.randint(1_000, 60_000)
+        self._unanswered[value] = self._recorder.now(), partition, self._sent
+        try:
+            self._producer.produce(self._topic, value, partition=partition, on_delivery=self._delivered)
+        except BufferError as error:
+            self._tell(value, FAILED, error=str(error))
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        value = (message.value() or b"").decode()
+        if error is None:
+            self._tell(value, OK, message.offset() or 0)
+        else:
+            refused = not self._idempotent and error.code() in _REFUSED
+            self._tell(value, FAILED if refused else UNKNOWN, error=error.name())
+
+    def _tell(self, value: str, result: str, offset: int = -1, error: str = "") -> None:
+        start, partition, number = self._unanswered.pop(value)
+        end = self._recorder.now()
+        self._recorder.add(Send(self.name, start, end, partition, value, number, result, offset, error))
+
+    def _error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._recorder.troubled(self.name, f"fatal: {error.str()}")
+        else:
+            self._recorder.note(self.name, error.str())
+
+
+def _silent() -> Any:
+    """librdkafka tells its troubles to `error_cb`, and need not print them as well."""
+    import logging
+
+    logger = logging.getLogger("histories.librdkafka")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
