@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -126,6 +127,8 @@ def shared_appender(log: Log) -> Any:
 
 Factory = Callable[[Log], Any]
 """Makes what has `submit(Append)`."""
+DEFAULT = "shared" if importlib.util.find_spec("moldau.log.shared_appender") else "plain"
+"""The one that brokers together use."""
 
 
 class Broker:
