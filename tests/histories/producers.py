@@ -1,23 +1,24 @@
-"""Producers of a run: librdkafka with acks=all, idempotent or not. One that is not does not try again, so it must not repeat anything either."""
+"""Producers of a run: librdkafka with acks=all, idempotent or not; and one that speaks for itself, which sends nothing twice, so nothing of it may be
+there twice. (librdkafka sends again what was on its way to a broker that is leader no more, also with `retries` 0.)
+"""
 
 from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
+from support.talker import Gone, Talker, batch_of
+
+from moldau.protocol import error_codes
 
 from .history import FAILED, OK, UNKNOWN, Send
 from .recorder import Recorder
 
-_REFUSED = (
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.INVALID_MSG,
-)
-"""From a broker, to a request that was sent once: nothing was written. Every other error leaves it in doubt."""
+_REFUSED = (error_codes.NOT_LEADER_OR_FOLLOWER, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+"""To a request that was sent once: nothing was written. Every other error leaves it in doubt."""
 
 
 class ProducerThread(threading.Thread):
@@ -61,7 +62,6 @@ class ProducerThread(threading.Thread):
                 "topic.metadata.refresh.interval.ms": 5_000,
                 "error_cb": self._error,
                 "logger": _silent(),
-                **({} if idempotent else {"retries": 0}),
             }
         )
 
@@ -94,19 +94,86 @@ class ProducerThread(threading.Thread):
         if error is None:
             self._tell(value, OK, message.offset() or 0)
         else:
-            refused = not self._idempotent and error.code() in _REFUSED
-            self._tell(value, FAILED if refused else UNKNOWN, error=error.name())
+            self._tell(value, UNKNOWN, error=error.name())
 
     def _tell(self, value: str, result: str, offset: int = -1, error: str = "") -> None:
         start, partition, number = self._unanswered.pop(value)
         end = self._recorder.now()
-        self._recorder.add(Send(self.name, start, end, partition, value, number, result, offset, error))
+        repeats = not self._idempotent
+        self._recorder.add(Send(self.name, start, end, partition, value, number, result, offset, error, repeats))
 
     def _error(self, error: KafkaError) -> None:
         if error.fatal():
             self._recorder.troubled(self.name, f"fatal: {error.str()}")
         else:
             self._recorder.note(self.name, error.str())
+
+
+class Sender(threading.Thread):
+    """One request after the other, each sent once, to whichever broker takes it: it knows no leaders."""
+
+    def __init__(
+        self,
+        name: str,
+        recorder: Recorder,
+        addresses: Callable[[], dict[int, str]],
+        topic: str,
+        partitions: int,
+        *,
+        per_second: float,
+        seed: int,
+    ) -> None:
+        super().__init__(name=name)
+        self._recorder = recorder
+        self._addresses = addresses
+        self._topic = topic
+        self._partitions = partitions
+        self._per_second = per_second
+        self._random = random.Random(seed)
+        self._wires: dict[int, Talker] = {}
+        self._takes: dict[int, int] = {}
+        """Partition to the broker that took the last one."""
+        self._sent = 0
+
+    def run(self) -> None:
+        while not self._recorder.stop.is_set():
+            self._send()
+            self._recorder.stop.wait(self._random.expovariate(self._per_second))
+        for wire in self._wires.values():
+            wire.__exit__()
+
+    def _send(self) -> None:
+        partition = self._random.randrange(self._partitions)
+        node = self._takes.get(partition) or self._random.choice(sorted(self._addresses()))
+        wire = self._wires.get(node)
+        if wire is None:
+            try:
+                wire = self._wires[node] = Talker(self._addresses()[node], 5.0)
+            except Gone:
+                self._takes.pop(partition, None)
+                return
+        self._sent += 1
+        value = f"{self.name}-{self._sent}"
+        start = self._recorder.now()
+        result, offset, error = UNKNOWN, -1, ""
+        try:
+            answer = wire.produce(self._topic, partition, batch_of([value.encode()]))
+        except (Gone, OSError) as raised:
+            error = type(raised).__name__
+            self._wires.pop(node).__exit__()
+        else:
+            error = error_codes.name(answer.error_code) if answer.error_code else ""
+            if answer.error_code in _REFUSED:
+                result = FAILED
+            elif not answer.error_code:
+                result, offset = OK, answer.base_offset
+        if result == OK:
+            self._takes[partition] = node
+        else:
+            self._takes.pop(partition, None)
+        self._recorder.add(
+            Send(self.name, start, self._recorder.now(), partition, value, self._sent, result, offset, error)
+        )
 
 
 def _silent() -> Any:

@@ -13,7 +13,7 @@ from .consumers import ConsumerThread, Member, Reader
 from .faults import Fault, Injector, schedule
 from .history import Final, History
 from .lookers import Looker, final
-from .producers import ProducerThread
+from .producers import ProducerThread, Sender
 from .recorder import Recorder
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Plan:
     partitions: int = 4
     idempotent: int = 2
     plain: int = 1
+    senders: int = 1
     readers: int = 1
     members: int = 2
     lookers: int = 1
@@ -56,16 +57,16 @@ def run(cluster: Brokers, plan: Plan) -> Outcome:
     """Blocks for `plan.seconds`, and as long as it takes to mend and read all."""
     recorder = Recorder()
     _create(cluster, plan, recorder)
-    producers, readers, members, lookers = _clients(cluster, plan, recorder)
+    producers, readers, members, others = _clients(cluster, plan, recorder)
     injector = Injector(cluster, schedule(plan.seed, plan.seconds, sorted(cluster.nodes), plan.faults), recorder)
-    threads = [*producers, *readers, *members, *lookers]
+    threads = [*producers, *readers, *members, *others]
     for thread in threads:
         thread.start()
     injector.start()
     time.sleep(plan.seconds)
     injector.stop()
     recorder.stop.set()
-    for thread in [*producers, *lookers]:
+    for thread in [*producers, *others]:
         thread.join()
     finals = _finals(cluster, plan, recorder)
     recorder.history += finals
@@ -97,7 +98,7 @@ def _create(cluster: Brokers, plan: Plan, recorder: Recorder) -> None:
 
 def _clients(
     cluster: Brokers, plan: Plan, recorder: Recorder
-) -> tuple[list[ProducerThread], list[Reader], list[Member], list[Looker]]:
+) -> tuple[list[ProducerThread], list[Reader], list[Member], list[Looker | Sender]]:
     seeds = random.Random(plan.seed)
 
     def seed() -> int:
@@ -116,7 +117,11 @@ def _clients(
         return {node_id: node.address for node_id, node in cluster.nodes.items()}
 
     lookers = [Looker(f"l{n}", recorder, addresses, TOPIC, plan.partitions, GROUP, seed()) for n in range(plan.lookers)]
-    return producers, readers, members, lookers
+    senders = [
+        Sender(f"s{n}", recorder, addresses, TOPIC, plan.partitions, per_second=plan.per_second / 2, seed=seed())
+        for n in range(plan.senders)
+    ]
+    return producers, readers, members, [*lookers, *senders]
 
 
 def _finals(cluster: Brokers, plan: Plan, recorder: Recorder) -> list[Final]:

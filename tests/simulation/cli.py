@@ -78,5 +78,7 @@ def _many(name: str, run: Callable[[int, bool], object], first: int, seconds: fl
         gc.collect()
     took = time.process_time() - began
     count = seed - first
-    print(f"{name}: {count} schedules from seed {first}, {failures} broken, {count / took * 60:.0f} a minute of one core")
+    print(
+        f"{name}: {count} schedules from seed {first}, {failures} broken, {count / took * 60:.0f} a minute of one core"
+    )
     return 1 if failures else 0

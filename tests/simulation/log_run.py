@@ -36,9 +36,7 @@ class Run:
         self.factory = factory
         self.shelf = Shelf(world)
         bad = rng.choice((0.0, 0.02, 0.1, 0.3))
-        self.weather = Weather(
-            *(bad * rng.random() for _ in range(3)), slow=rng.choice((0.0, 0.0, 0.05, 0.3))
-        )
+        self.weather = Weather(*(bad * rng.random() for _ in range(3)), slow=rng.choice((0.0, 0.0, 0.05, 0.3)))
         topic = at_once(MemoryTopicStore(self.shelf.state).create_topic(bytes(16), "t", rng.choice((1, 1, 2)), {}, 1))
         self.partitions = [row.partition_id for row in topic.partitions]
         self.lives: Counter[int] = Counter()
@@ -190,7 +188,9 @@ class Run:
                 if batch.offset >= 0 and at != batch.offset:
                     self.world.broken(f"{batch.mark} was acknowledged at {batch.offset}, and is at {at}")
                 batch.offset = at
-            if producer.overtaken and (producer.batches[0].offset >= 0 or not any(b.offset >= 0 for b in producer.batches)):
+            if producer.overtaken and (
+                producer.batches[0].offset >= 0 or not any(b.offset >= 0 for b in producer.batches)
+            ):
                 self.world.broken(f"producer {producer.number} was refused its first batch for nothing")
             order = [batch.offset for batch in producer.batches if batch.offset >= 0]
             if producer.idempotent and order != sorted(order):

@@ -156,7 +156,9 @@ class Producer:
             self._unacknowledged.remove(batch)
         elif error in _AGAIN or error == -1:
             self._failed = True
-        elif error == error_codes.OUT_OF_ORDER_SEQUENCE_NUMBER and (self._failed or batch is not self._unacknowledged[0]):
+        elif error == error_codes.OUT_OF_ORDER_SEQUENCE_NUMBER and (
+            self._failed or batch is not self._unacknowledged[0]
+        ):
             self._failed = True  # the one before it failed
         elif error == error_codes.OUT_OF_ORDER_SEQUENCE_NUMBER and batch.sequence == 0:
             self.overtaken = True
