@@ -40,7 +40,10 @@ class Op:
 
 @dataclass(slots=True)
 class Send(Op):
-    """One record. `number` is its place among the sends of its process; `repeats`: the producer may write it twice, and out of order."""
+    """One record. `number` is its place among the sends of its process.
+
+    `repeats`: the producer may write it twice, and out of order. `fenced`: without an answer it cannot come later than the next one of the process.
+    """
 
     kind: ClassVar[str] = "send"
     partition: int
@@ -50,6 +53,7 @@ class Send(Op):
     offset: int = -1
     error: str = ""
     repeats: bool = False
+    fenced: bool = False
 
 
 @dataclass(slots=True)

@@ -99,8 +99,9 @@ class ProducerThread(threading.Thread):
     def _tell(self, value: str, result: str, offset: int = -1, error: str = "") -> None:
         start, partition, number = self._unanswered.pop(value)
         end = self._recorder.now()
-        repeats = not self._idempotent
-        self._recorder.add(Send(self.name, start, end, partition, value, number, result, offset, error, repeats))
+        send = Send(self.name, start, end, partition, value, number, result, offset, error)
+        send.repeats, send.fenced = not self._idempotent, self._idempotent
+        self._recorder.add(send)
 
     def _error(self, error: KafkaError) -> None:
         if error.fatal():

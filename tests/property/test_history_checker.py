@@ -51,7 +51,7 @@ class Model:
             offset = len(self.logs[partition])
             self.logs[partition].append((at, Seen(partition, offset, value, int(at // 20))))
         shown = offset if result == OK else -1
-        self.history.append(Send(process, start, end, partition, value, number, result, shown))
+        self.history.append(Send(process, start, end, partition, value, number, result, shown, fenced=True))
 
     def _end(self, partition: int, at: float) -> int:
         return sum(1 for when, _ in self.logs[partition] if when <= at)
@@ -314,6 +314,13 @@ def test_what_may_repeat_is_no_duplicate() -> None:
     sends = [Send("p", n, n + 1, 0, f"v{n}", n, OK, n, repeats=True) for n in range(2)]
     there = [Seen(0, 0, "v0"), Seen(0, 1, "v1"), Seen(0, 2, "v0")]
     assert check([*sends, Final("f", 9, 10, 0, 3, there)]) == []
+
+
+def test_what_was_not_answered_may_come_late_unless_it_is_fenced() -> None:
+    for fenced in (False, True):
+        sends = [Send("p", 0, 1, 0, "v0", 0, UNKNOWN, fenced=fenced), Send("p", 2, 3, 0, "v1", 1, OK, 0, fenced=fenced)]
+        found = check([*sends, Final("f", 9, 10, 0, 2, [Seen(0, 0, "v1"), Seen(0, 1, "v0")])])
+        assert [anomaly.kind for anomaly in found] == ["producer order"] * fenced
 
 
 def test_an_evidence_is_one_line_for_each_operation() -> None:

@@ -68,7 +68,6 @@ def _found(run: Any) -> str:
         try:
             run(seed)
         except Broken as broken:
-            assert f"seed {seed}" in str(broken)
             return str(broken)
     return ""
 
@@ -123,7 +122,7 @@ def test_a_failure_in_a_task_is_not_swallowed() -> None:
         world.broken("inside")
 
     lane.call_soon(lambda: lane.create_task(fails()))
-    with pytest.raises(Broken, match="seed 1, at 0.0000 s: inside"):
+    with pytest.raises(Broken, match=r"seed 1, at 0\.0000 s: inside"):
         world.run(world.now + 1)
     world.close()
 

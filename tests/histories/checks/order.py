@@ -20,10 +20,10 @@ def check(logs: Logs) -> Iterator[Anomaly]:
 
 
 def _of_producers(log: PartitionLog) -> Iterator[Anomaly]:
-    """By the lowest place of each value, be it acknowledged or only read."""
+    """By the lowest place of each value, be it acknowledged or only read. What was not answered may come at any time, unless it is fenced."""
     sends: dict[str, list[Send]] = defaultdict(list)
     for send in log.sends:
-        if not send.repeats and send.value in log.where:
+        if not send.repeats and (send.fenced or send.result == OK) and send.value in log.where:
             sends[send.process].append(send)
     for process, mine in sends.items():
         mine.sort(key=lambda send: send.number)
