@@ -41,3 +41,20 @@ def test_one_broker_that_is_killed_and_paused() -> None:
         for kind in (Poll, Look, Commit):
             assert any(isinstance(op, kind) for op in history), table(history)
         assert "2 kill, 2 pause" in table(history)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_brokers_together_whatever_is_broken() -> None:
+    """On PostgreSQL and a shared folder."""
+    with Cluster(3, "file") as cluster:
+        faults = sorted(cluster.can)
+        outcome = run(cluster, Plan(seed=5, seconds=15, faults=faults))
+    history = outcome.history
+    assert check(history) == [], report(check(history))
+    assert outcome.trouble == []
+    assert len({fault.kind for fault in outcome.faults}) > 3
+    sends = [op for op in history if isinstance(op, Send)]
+    assert sum(send.result == OK for send in sends) > len(sends) * 0.8 > 500, table(history)
+    for kind in (Poll, Look, Commit):
+        assert any(isinstance(op, kind) for op in history), table(history)

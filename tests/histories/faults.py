@@ -53,6 +53,8 @@ KINDS: dict[str, Kind] = {
     "link-stall": Kind(lambda c, n: c.metadata_link(n).stall(), lambda c, n: c.metadata_link(n).mend(), (0.2, 8)),
     "link-slow": Kind(lambda c, n: c.metadata_link(n).slow(0.1), lambda c, n: c.metadata_link(n).mend(), (1, 5)),
     "link-reply": Kind(lambda c, n: c.metadata_link(n).lose_reply(), _nothing, (0, 0)),
+    "peer-cut": Kind(lambda c, n: c.peer_link(n).cut(), lambda c, n: c.peer_link(n).mend(), (0.2, 5)),
+    "peer-stall": Kind(lambda c, n: c.peer_link(n).stall(), lambda c, n: c.peer_link(n).mend(), (0.2, 6)),
     "blob-503": Kind(lambda c, n: c.blobs_unavailable(n), lambda c, n: c.blobs_mended(n), (0.2, 5)),
     "blob-slow": Kind(lambda c, n: c.blobs_slow(n, 0.5), lambda c, n: c.blobs_mended(n), (1, 5)),
     "pg-restart": Kind(lambda c, _: c.postgres_stop(), lambda c, _: c.postgres_start(), (0, 3), False),

@@ -11,6 +11,7 @@ import pytest
 from histories import history as h
 from histories.anomaly import KINDS
 from histories.checker import check, report
+from histories.checks.realtime import LATE_SECONDS
 from histories.history import FAILED, OK, UNKNOWN, Assign, Commit, Committed, Final, History, Look, Op, Poll, Seen, Send
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -239,13 +240,15 @@ def uncommit(history: History, rng: random.Random) -> History:
 
 def read_stale(history: History, rng: random.Random) -> History:
     told = _acknowledged(history, rng)
-    return [*history, Look("late", told.end + 0.01, told.end + 0.02, 2, told.partition, told.offset, told.offset)]
+    # at once for ListOffsets, after a while for a fetch
+    at, offset = rng.choice([(told.end + 0.01, -1), (told.end + LATE_SECONDS + 0.01, told.offset)])
+    return [*history, Look("late", at, at + 0.01, 2, told.partition, told.offset, offset)]
 
 
 def shrink(history: History, rng: random.Random) -> History:
     looks = [op for op in history if isinstance(op, Look) and op.high_watermark > 0]
     seen = rng.choice(looks)
-    late = replace(seen, start=seen.end + 0.01, end=seen.end + 0.02, high_watermark=seen.high_watermark - 1, records=[])
+    late = Look("late", seen.end + 0.01, seen.end + 0.02, 2, seen.partition, seen.high_watermark - 1)
     # without the sends, whose acknowledgements would say it too
     return [op for op in history if not isinstance(op, Send)] + [late]
 

@@ -181,17 +181,29 @@ class Single(Brokers):
 class Cluster(Brokers):
     """Brokers that share PostgreSQL and a blob store: a folder ("file"), or a bucket on "minio" or "versitygw".
 
-    Each broker reaches PostgreSQL, and the bucket, through a proxy of its own.
+    Each broker reaches PostgreSQL, and the bucket, through a proxy of its own, and is reached by the other brokers through one. Little rides in commits and
+    little stays in memory, so that the blob store is used.
     """
 
     def __init__(self, brokers: int = 3, blobs: str = "file", postgres: int = 16, **settings: str) -> None:
-        super().__init__(brokers, settings)
+        small = {"moldau.inline.max.bytes": "2000", "moldau.tail.cache.bytes": "65536"}
+        super().__init__(brokers, {**small, **settings})
         self.blobs = blobs
-        faults = {"pg-restart", "pg-crash", "link-cut", "link-stall", "link-slow", "link-reply"}
+        faults = {
+            "pg-restart",
+            "pg-crash",
+            "link-cut",
+            "link-stall",
+            "link-slow",
+            "link-reply",
+            "peer-cut",
+            "peer-stall",
+        }
         self.can = BROKER_FAULTS | faults | (set() if blobs == "file" else {"blob-503", "blob-slow"})
         self._version = postgres
         self._links: Links
         self._metadata: dict[int, Link] = {}
+        self._peers: dict[int, Link] = {}
         self._objects: dict[int, FaultProxy] = {}
         self._url = ""
         self._database = ""
@@ -220,10 +232,14 @@ class Cluster(Brokers):
             server = running(self.blobs)
             proxy = self._objects[node_id] = self._stack.enter_context(FaultProxy(server.port))
             blobs = blobs.replace(f"{server.port}", f"{proxy.port}")
-        port = free_port()
+        port, inner = free_port(), free_port()
+        peers = self._peers[node_id] = self._links.to(inner, f"peers of {node_id}")
         sets = {
             "node.id": str(node_id),
-            "listeners": f"PLAINTEXT://127.0.0.1:{port}",
+            # the first one is for other brokers
+            "listeners": f"BROKERS://127.0.0.1:{inner},PLAINTEXT://127.0.0.1:{port}",
+            "advertised.listeners": f"BROKERS://127.0.0.1:{peers.port},PLAINTEXT://127.0.0.1:{port}",
+            "listener.security.protocol.map": "BROKERS:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "moldau.http.listener": "",
             **self.settings,
         }
@@ -233,6 +249,10 @@ class Cluster(Brokers):
     def metadata_link(self, node_id: int) -> Link:
         """Between that broker and PostgreSQL."""
         return self._metadata[node_id]
+
+    def peer_link(self, node_id: int) -> Link:
+        """From the other brokers to that one."""
+        return self._peers[node_id]
 
     def object_proxy(self, node_id: int) -> FaultProxy:
         """Between that broker and the bucket. Set `always`, and to PASS again; `heal` does so too."""
