@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from support.talker import Gone, Talker, batch_of
 
 from moldau.protocol import error_codes
@@ -66,6 +66,14 @@ class ProducerThread(threading.Thread):
         )
 
     def run(self) -> None:
+        try:
+            self._work()
+        except KafkaException as error:
+            self._recorder.troubled(self.name, f"died: {error}")
+        for value in list(self._unanswered):
+            self._tell(value, UNKNOWN, error="no answer until the end")
+
+    def _work(self) -> None:
         stop = self._recorder.stop
         while not stop.is_set():
             for _ in range(self._random.choice([1, 1, 1, 10])):
@@ -74,8 +82,6 @@ class ProducerThread(threading.Thread):
             stop.wait(self._random.expovariate(self._per_second / 3.25))
             self._producer.poll(0)
         self._producer.flush(70)
-        for value in list(self._unanswered):
-            self._tell(value, UNKNOWN, error="no answer until the end")
 
     def _send(self) -> None:
         partition = self._random.randrange(self._partitions)

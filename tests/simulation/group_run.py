@@ -201,7 +201,7 @@ class Run:
         self.weather = Weather(bad * rng.random(), bad * rng.random(), 0.0 if self.honest else bad * rng.random())
         self.weather.slow = rng.choice((0.0, 0.05, 0.3))
         self.taken: dict[tuple[str, int], set[str]] = defaultdict(set)
-        self.clients = [Client(self, f"g{n}", rng.randint(3, 25)) for n in range(rng.choice((1, 2, 3)))]
+        self.clients = [Client(self, f"g{n}", rng.randint(3, 25)) for n in range(rng.choice((1, 2, 3, 8)))]
         self.shards = sorted({shard_of(client.group) for client in self.clients})
         self.lives: Counter[int] = Counter()
         self.brokers: dict[int, Broker] = {}
@@ -321,8 +321,13 @@ class Run:
             broker.lane.resume()
             if not broker.alive:
                 self._start(number)
+        self.world.after(2.0, self._know)
+
+    def _know(self) -> None:
+        """In the end everybody knows who lives."""
         for broker in self.brokers.values():
-            self._heard(broker.number, True)
+            broker.believes = set(self.brokers)
+            broker.suspects.clear()
 
     # -- what must be true ------------------------------------------------------------------------------------------------
 
