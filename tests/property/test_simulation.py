@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from simulation import group_run, log_run
-from simulation.appending import DEFAULT, Log
-from simulation.cli import FACTORIES, main
+from simulation.appending import Log
+from simulation.cli import main
 from simulation.stores import RemoteLog
 from simulation.world import Broken, World
 
@@ -19,7 +19,6 @@ from moldau.log.producer_state import ProducerStates
 from moldau.metadata.rows import MOVED
 
 FIRST = 5_000_000
-FACTORY = FACTORIES[DEFAULT]
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +32,7 @@ def _quiet() -> Iterator[None]:
 @pytest.mark.slow
 def test_schedules_of_appends() -> None:
     for seed in range(FIRST, FIRST + 300):
-        log_run.run(seed, FACTORY)
+        log_run.run(seed)
 
 
 @pytest.mark.slow
@@ -43,7 +42,7 @@ def test_schedules_of_leases_and_groups() -> None:
 
 
 def test_the_same_seed_is_the_same_story() -> None:
-    assert log_run.run(7, FACTORY, tells=True).world.story == log_run.run(7, FACTORY, tells=True).world.story != []
+    assert log_run.run(7, tells=True).world.story == log_run.run(7, tells=True).world.story != []
     assert group_run.run(7, tells=True).world.story == group_run.run(7, tells=True).world.story != []
 
 
@@ -52,7 +51,7 @@ def test_schedules_are_about_something() -> None:
     said: set[str] = set()
     batches = 0
     for seed in range(FIRST, FIRST + 60):
-        run = log_run.run(seed, FACTORY, tells=True)
+        run = log_run.run(seed, tells=True)
         batches += sum(len(producer.batches) for producer in run.producers)
         for line in run.world.story:
             said |= set(line.split())
@@ -86,7 +85,7 @@ def test_a_store_that_loses_the_last_extent_is_found(monkeypatch: pytest.MonkeyP
         return results
 
     monkeypatch.setattr(RemoteLog, "append_now", losing)
-    assert _found(lambda seed: log_run.run(seed, FACTORY))
+    assert _found(lambda seed: log_run.run(seed))
 
 
 def test_duplicates_that_are_not_recognized_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +98,7 @@ def test_duplicates_that_are_not_recognized_are_found(monkeypatch: pytest.Monkey
             pass
 
     monkeypatch.setattr(ProducerStates, "check", forgetful)
-    assert "and at" in _found(lambda seed: log_run.run(seed, FACTORY))
+    assert "and at" in _found(lambda seed: log_run.run(seed))
 
 
 def test_writes_without_a_guard_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 from moldau.log.blob_ids import BlobIds
 from moldau.log.flush import Append
 from moldau.log.refresher import Refresher
+from moldau.log.shared_appender import SharedAppender
 from moldau.log.snapshots import Snapshots
+from moldau.log.storage import AUTO, EXPRESS, STANDARD, AppendRules
 from moldau.log.tail_cache import TailCache
 from moldau.log.view import PartitionView
 from moldau.log.views import Views
 from moldau.metadata.errors import StoreError
-from moldau.metadata.rows import KIND_WAL, BlobRow
 from moldau.records.batch import BatchHeader
 
 from .stores import Remote, RemoteLog, Shelf, Way, Weather, remote_blobs
 from .world import World
 
 INLINE_MAX = 400
-"""Bytes: flushes of some batches are larger, and become blobs."""
-ALL_INLINE = 1 << 20
+"""Bytes: some batches are larger, and go into objects."""
 POLL_SECONDS = 0.5
 
 
@@ -44,63 +43,8 @@ class Log:
         self.published: Callable[[int, int], None] = lambda partition_id, end: None
 
 
-class WholeBlobs:
-    """In place of a write-ahead blob: each flush is a blob of its own, as on an object store."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    def append(self, buffers: Any, length: int, durable: bool, done: Callable[[int, int, Any], None]) -> None:
-        self._log.lane.create_task(self._put(b"".join(buffers), done))
-
-    async def _put(self, data: bytes, done: Callable[[int, int, Any], None]) -> None:
-        log = self._log
-        blob_id = log.ids.take()
-        try:
-            await log.blobs.put(blob_id, [data])
-            await log.store.register_blob(BlobRow(blob_id, KIND_WAL, len(data), log.world.clock()))
-        except Exception as error:
-            done(-1, -1, error)
-        else:
-            done(blob_id, 0, None)
-
-    def settled(self, blob_id: int, error: Exception | None) -> None:
-        pass
-
-
-def plain_appender(log: Log, inline_max: int = ALL_INLINE) -> Any:
-    """`Appender` on `StoreSequencer`, with one flush in flight."""
-    from moldau.log.appender import Appender
-    from moldau.log.sequencer import StoreSequencer
-
-    sequencer = StoreSequencer(log.store, WholeBlobs(log), log.ids, log.lane, inline_max)  # type: ignore[arg-type]
-    return Appender(
-        sequencer,
-        log.views,
-        log.cache,
-        log.world.clock,
-        log.lane,
-        inline_max,
-        1 << 20,
-        log.refresher,
-        lambda partition_id, end: log.published(partition_id, end),
-    )
-
-
-def overlapping_appender(log: Log) -> Any:
-    """The same with small flushes, so that one is decided on top of another that is not committed yet.
-
-    On shared stores that is wrong: the first loses to another broker that wrote as many records, and the second, decided as if the first were there,
-    begins where the partition ends. The simulation must find it.
-    """
-    return plain_appender(log, INLINE_MAX)
-
-
 def shared_appender(log: Log) -> Any:
     """`SharedAppender`, with objects that fill after a few batches."""
-    from moldau.log.shared_appender import SharedAppender
-    from moldau.log.storage import AUTO, EXPRESS, STANDARD, AppendRules
-
     rng = log.world.random
     mode = rng.choice((AUTO, EXPRESS, STANDARD))
     rules = AppendRules(
@@ -127,15 +71,13 @@ def shared_appender(log: Log) -> Any:
 
 Factory = Callable[[Log], Any]
 """Makes what has `submit(Append)`."""
-DEFAULT = "shared" if importlib.util.find_spec("moldau.log.shared_appender") else "plain"
-"""The one that brokers together use."""
 
 
 class Broker:
     """One life of a broker process, seen from the network: `produce` and `ask_end` come from clients, and replies go back to them."""
 
     def __init__(
-        self, world: World, shelf: Shelf, weather: Weather, number: int, life: int, factory: Factory = plain_appender
+        self, world: World, shelf: Shelf, weather: Weather, number: int, life: int, factory: Factory = shared_appender
     ) -> None:
         self.world = world
         self.number = number

@@ -15,30 +15,22 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from . import appending, group_run, log_run
+from . import group_run, log_run
 from .world import Broken
-
-FACTORIES: dict[str, appending.Factory] = {
-    "plain": appending.plain_appender,
-    "overlapping": appending.overlapping_appender,
-    "shared": appending.shared_appender,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="Brokers on a virtual clock.")
     parser.add_argument("--of", choices=("log", "groups"), help="one kind of schedules only")
-    parser.add_argument("--appender", choices=sorted(FACTORIES), default=appending.DEFAULT, help="which one appends")
     parser.add_argument("--seed", type=int, help="run this one schedule, and tell its story")
     parser.add_argument("--from", type=int, dest="first", help="the first of many seeds; without it a random one")
     parser.add_argument("--seconds", type=float, default=60.0, help="of processor time, for each kind")
     parser.add_argument("--failures", type=int, default=1, help="stop after so many of a kind")
     asked = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)  # thousands of refused commits are nothing to report
-    factory = FACTORIES[asked.appender]
     runs: dict[str, Callable[[int, bool], object]] = {
-        "log": lambda seed, tells: log_run.run(seed, factory, tells=tells),
+        "log": lambda seed, tells: log_run.run(seed, tells=tells),
         "groups": lambda seed, tells: group_run.run(seed, tells=tells),
     }
     if asked.of:

@@ -17,7 +17,7 @@ from moldau.metadata.memory.topic_store import MemoryTopicStore
 from moldau.metadata.rows import KIND_INLINE, Extent
 from moldau.records.batch import iter_headers
 
-from .appending import Broker, Factory, plain_appender
+from .appending import Broker, Factory, shared_appender
 from .producer import Batch, Producer
 from .stores import Shelf, Weather, at_once
 from .world import Broken, World
@@ -30,7 +30,7 @@ HEALED_SECONDS = 60.0
 class Run:
     """`go` raises Broken with the seed."""
 
-    def __init__(self, seed: int, factory: Factory = plain_appender, *, tells: bool = False) -> None:
+    def __init__(self, seed: int, factory: Factory = shared_appender, *, tells: bool = False) -> None:
         self.world = world = World(seed, tells=tells)
         rng = world.random
         self.factory = factory
@@ -228,7 +228,7 @@ def _settled(states: ProducerStates) -> dict[int, list[tuple[int, int]]]:
     }
 
 
-def run(seed: int, factory: Factory = plain_appender, *, tells: bool = False) -> Run:
+def run(seed: int, factory: Factory = shared_appender, *, tells: bool = False) -> Run:
     """The run, which kept all promises. Raises Broken."""
     it = Run(seed, factory, tells=tells)
     try:
