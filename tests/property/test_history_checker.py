@@ -326,6 +326,14 @@ def test_what_was_not_answered_may_come_late_unless_it_is_fenced() -> None:
         assert [anomaly.kind for anomaly in found] == ["producer order"] * fenced
 
 
+def test_a_fetch_of_a_broker_in_trouble_may_be_late() -> None:
+    send = Send("p", 1, 2, 0, "v", 1, OK, 0)
+    fault = [h.Note("faults", 5, 5, "link-stall broker 2"), h.Note("faults", 8, 8, "link-stall broker 2 is over")]
+    for node, offset, late in ((2, 0, False), (1, 0, True), (2, -1, True)):
+        found = check([send, *fault, Look("l", 7, 7.1, node, 0, 0, offset)])
+        assert [anomaly.kind for anomaly in found if anomaly.kind == "stale read"] == ["stale read"] * late
+
+
 def test_an_evidence_is_one_line_for_each_operation() -> None:
     first, *_ = check([Send("p", 1, 2, 0, "v", 0, OK, 5), Final("f", 9, 10, 0, 0, [])])
     assert str(first).splitlines() == [
