@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 from .history import OK, Commit, Committed, Final, History, Look, Note, Poll, Send
-from .log import seen_by
+from .log import Logs, seen_by
 
 
 def table(history: History) -> str:
@@ -22,6 +22,10 @@ def table(history: History) -> str:
     errors = Counter(send.error for send in sends if send.error)
     if errors:
         lines.append("errors of sends: " + ", ".join(f"{count} {name}" for name, count in errors.most_common()))
+    may_repeat = {send.value for send in sends if send.repeats}
+    repeated = sum(len(at) > 1 for log in Logs(history) for value, at in log.where.items() if value in may_repeat)
+    if repeated:
+        lines.append(f"written twice by producers that may: {repeated}")
     notes = [op for op in history if isinstance(op, Note) and op.process == "faults"]
     faults = Counter(
         note.text.split(" ")[0] for note in notes if "is over" not in note.text and "all is" not in note.text
