@@ -43,7 +43,7 @@ class Postgres(PostgresServer):
 
     @property
     def running(self) -> bool:
-        return self._process is not None
+        return self.process is not None
 
     def database(self) -> str:
         """The name of a new, empty one."""
