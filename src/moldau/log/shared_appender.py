@@ -69,7 +69,7 @@ _STORED_MAX = 4
 _LOCKED_MAX = 2
 """Commits of each kind under way at a time."""
 _LANES_KEPT = 1000
-"""Empty lanes that are remembered because their partitions are contended."""
+"""Empty lanes that are remembered because their partitions are contended, or something in them was left in doubt."""
 
 
 class SharedAppender:
@@ -198,8 +198,10 @@ class SharedAppender:
             if upload is None or upload.error is None:
                 self._ready.put(lane)
                 return
+            lane.doubt()
             self._answers.fail(lane, error_codes.KAFKA_STORAGE_ERROR, str(upload.error))
-        if not lane.queue and not lane.busy and (not lane.contended or len(self._lanes) > _LANES_KEPT):
+        kept = lane.contended or lane.doubted
+        if not lane.queue and not lane.busy and (not kept or len(self._lanes) > _LANES_KEPT):
             self._lanes.pop(lane.partition_id, None)
 
     def _upload_ended(self, upload: Upload) -> None:
@@ -360,6 +362,7 @@ class SharedAppender:
             result = results[index] if results is not None else None
             if result is None:
                 self._views.drop(lane.partition_id)
+                lane.doubt()
                 self._answers.fail_ready(lane, error_codes.KAFKA_STORAGE_ERROR, str(error))
             elif result.status == APPENDED:
                 self._publish(draft, flight, result)
@@ -386,6 +389,9 @@ class SharedAppender:
             self._refresher.hint(lane.partition_id, draft.end)
         if self._published is not None:
             self._published(lane.partition_id, draft.end)
+        if lane.doubted:
+            for queued in draft.taken:
+                lane.doubted.pop(queued.append.header.producer_id, None)
         for queued in draft.taken:
             assert queued is lane.queue[0], (
                 f"partition {lane.partition_id}: what was committed at {offset} is not the head"
@@ -412,6 +418,7 @@ class SharedAppender:
                 code, message = error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted"
         lane.busy = False
         if code:
+            lane.doubt()
             self._answers.fail_ready(lane, code, message)
         else:
             head.refreshed = True
