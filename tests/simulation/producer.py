@@ -70,7 +70,6 @@ class Producer:
         self._failed = False
         self._broker: Broker | None = None
         self._wakes = False
-        self.overtaken = False
         """Its first batch in the partition failed, and a later one that was in flight with it was taken: a producer that the partition does not know
         may begin anywhere (`moldau.log.producer_state`). Clients call the refusal of the first one fatal; nothing is lost in silence.
         """
@@ -144,7 +143,7 @@ class Producer:
 
     def _told(self, request: int, error: int, offset: int) -> None:
         batch = self._asked.pop(request, None)
-        if batch is None or self.overtaken:
+        if batch is None:
             return
         world = self.world
         world.tell("p%d is told of %d: error %d, offset %d", self.number, batch.mark, error, offset)
@@ -160,11 +159,6 @@ class Producer:
             self._failed or batch is not self._unacknowledged[0]
         ):
             self._failed = True  # the one before it failed
-        elif error == error_codes.OUT_OF_ORDER_SEQUENCE_NUMBER and batch.sequence == 0:
-            self.overtaken = True
-            self._left = 0
-            self._unacknowledged.clear()
-            return
         else:
             world.broken(f"producer {self.number}: {batch.mark} was refused with error {error}")
         self._soon(0.0 if not self._failed else world.random.uniform(0.001, 0.1))
