@@ -115,6 +115,8 @@ class Broker:
 
         def loaded(view: PartitionView | None, error: Exception | None) -> None:
             if view is None:
+                if error is not None:
+                    self.appender.pass_over(partition_id, header)
                 told(56 if error else 3, -1)
             else:
                 self.appender.submit(Append(view, bytearray(batch), header, True, done))

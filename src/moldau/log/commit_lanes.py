@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from moldau.records.batch import BatchHeader
+
 from .flush import Append
 
 _DOUBTED_MAX = 1000
@@ -80,13 +82,15 @@ class Lane:
         for queued in self.queue:
             if not queued.may_commit:
                 return
-            header = queued.append.header
-            if header.producer_id >= 0:
-                known = self.doubted.get(header.producer_id)
-                if known is None or known[0] != header.producer_epoch:
-                    if len(self.doubted) >= _DOUBTED_MAX:
-                        self.doubted.clear()
-                    self.doubted[header.producer_id] = (header.producer_epoch, header.base_sequence)
+            self.doubt_batch(queued.append.header)
+
+    def doubt_batch(self, header: BatchHeader) -> None:
+        """A batch failed. What counts is the first of its producer's."""
+        known = self.doubted.get(header.producer_id)
+        if header.producer_id >= 0 and (known is None or known[0] != header.producer_epoch):
+            if len(self.doubted) >= _DOUBTED_MAX:
+                self.doubted.clear()
+            self.doubted[header.producer_id] = (header.producer_epoch, header.base_sequence)
 
     @property
     def may_commit(self) -> bool:

@@ -45,6 +45,7 @@ from moldau.metadata.rows import (
     LockedPartition,
 )
 from moldau.protocol import error_codes
+from moldau.records.batch import BatchHeader
 
 from .answers import Answers
 from .blob_ids import BlobIds
@@ -115,9 +116,7 @@ class SharedAppender:
     def submit(self, append: Append) -> None:
         """Take a validated batch. The answer comes through `append.done`."""
         view = append.view
-        lane = self._lanes.get(view.partition_id)
-        if lane is None:
-            lane = self._lanes[view.partition_id] = Lane(view.partition_id)
+        lane = self._lane(view.partition_id)
         now = self._loop.time()
         queued = Queued(append, lane, now)
         size = queued.size
@@ -133,6 +132,16 @@ class SharedAppender:
             lane.standard += 1
             self._uploads.add(queued)
         self._schedule()
+
+    def _lane(self, partition_id: int) -> Lane:
+        lane = self._lanes.get(partition_id)
+        if lane is None:
+            lane = self._lanes[partition_id] = Lane(partition_id)
+        return lane
+
+    def pass_over(self, partition_id: int, header: BatchHeader) -> None:
+        """A batch failed before it could be submitted, because the store did not answer."""
+        self._lane(partition_id).doubt_batch(header)
 
     @property
     def pending_bytes(self) -> int:
