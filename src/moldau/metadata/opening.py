@@ -15,9 +15,11 @@ from urllib.parse import quote, unquote
 from .errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from .ports import CatalogStore, ClusterStore, LeaseStore, LogStore, MaintenanceStore, RecoveryStore, TopicStore
+    from .ports import CatalogStore, ClusterStore, LeaseStore, MaintenanceStore, RecoveryStore, TopicStore
     from .postgres.group_store import PostgresGroupStore
+    from .postgres.log_store import PostgresLogStore
     from .sql.group_rows import SqlGroupStore
+    from .sqlite.log_store import SqliteLogStore
 
 _SCHEMES = ("postgresql://", "postgres://")
 _SQLITE = "sqlite://"
@@ -44,7 +46,7 @@ class Stores:
     def __init__(
         self,
         engine: Any,
-        log: LogStore,
+        log: SqliteLogStore | PostgresLogStore,
         topics: TopicStore,
         cluster: ClusterStore,
         catalog: CatalogStore,

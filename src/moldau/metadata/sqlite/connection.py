@@ -212,7 +212,7 @@ def wipe_wal(connection: sqlite3.Connection, path: Path, index: WalIndex) -> int
             salts, first = index.salts(), index.frames()
             step = _FRAME_BYTES + int(connection.execute("PRAGMA page_size").fetchone()[0])
             at = _WAL_HEADER_BYTES + first * step
-            while os.pread(fd, 8, at + 8) == salts:
+            while any(salts) and os.pread(fd, 8, at + 8) == salts:  # none yet: nothing was ever written
                 os.pwrite(fd, bytes(_FRAME_BYTES), at)
                 at += step
             return (at - _WAL_HEADER_BYTES) // step - first

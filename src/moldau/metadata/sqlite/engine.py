@@ -103,13 +103,16 @@ class SqliteEngine:
         syncs: bool = True,
         power_kept: bool = False,
         shared: bool = False,
+        was_shared: bool = False,
         clock: Clock = now_ms,
     ) -> None:
+        """`power_kept`: the machine has been running since the file was last open; `was_shared`: several processes had it open then."""
         self.path = path
         self.clock = clock
         self.syncs = syncs
         self._power_kept = power_kept
         self._shared = shared
+        self._was_shared = was_shared
         self._turns: Turns | NoTurns = NoTurns()
         self.queries = load_queries()
         self.before_sync: Callable[[], None] = lambda: None
@@ -150,7 +153,7 @@ class SqliteEngine:
             if self._shared:
                 self._turns = Turns(self.path.parent)
             else:
-                refuse_damaged_wal(self.path, power_kept=self._power_kept)
+                refuse_damaged_wal(self.path, power_kept=self._power_kept, was_shared=self._was_shared)
             with self._turns.taken():
                 self._open_writer()
             self._reader = connect(self.path)
