@@ -116,12 +116,17 @@ class Group:
     def __init__(self, bootstraps: list[str]) -> None:
         self.seen: set[tuple[int, int]] = set()
         self.members_seen: set[int] = set()
+        self._joined: set[int] = set()
         self._over = False
         self._threads = [
             threading.Thread(target=self._run, args=(n, bootstrap)) for n, bootstrap in enumerate(bootstraps)
         ]
         for thread in self._threads:
             thread.start()
+        deadline = time.monotonic() + 30
+        while len(self._joined) < len(bootstraps):
+            assert time.monotonic() < deadline, self._joined
+            time.sleep(0.02)
 
     def _run(self, number: int, bootstrap: str) -> None:
         consumer = Consumer(
@@ -133,7 +138,7 @@ class Group:
                 "log_level": 0,
             }
         )
-        consumer.subscribe(["t"])
+        consumer.subscribe(["t"], on_assign=lambda _, partitions: self._joined.add(number) if partitions else None)
         while not self._over:
             for message in consumer.consume(500, 0.2):
                 if message.error() is None:
@@ -177,7 +182,7 @@ def test_workers_die_and_nothing_is_lost(tmp_path: Path) -> None:
     assert (data / "metadata.sum").exists()
     assert not list(data.glob("turn.*"))
     said = subprocess.run(
-        [sys.executable, "-m", "moldau", "inspect", "--data", str(data), "--deep"],
+        [sys.executable, "-m", "moldau", "inspect", "--data", str(data)],
         capture_output=True,
         text=True,
         check=False,
