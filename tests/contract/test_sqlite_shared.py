@@ -31,6 +31,7 @@ from topic_store import TopicStoreContract
 from moldau.coordination.ports import GroupStore
 from moldau.metadata.opening import open_stores, sqlite_url
 from moldau.metadata.rows import APPENDED, KIND_WAL, BlobRow
+from moldau.metadata.sqlite.connection import WalIndex
 from moldau.metadata.sqlite.turns import Turns
 from moldau.metadata.sqlite.wal_check import check_wal
 
@@ -106,7 +107,8 @@ class TestLeaseStore(LeaseStoreContract):
 
 
 def child(*args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", *map(str, args)], stdout=subprocess.PIPE, text=True)
+    folder = Path(__file__).parents[1]
+    return subprocess.Popen([sys.executable, "-m", *map(str, args)], stdout=subprocess.PIPE, text=True, cwd=folder)
 
 
 def test_processes_that_write_at_once(url: str) -> None:
@@ -147,10 +149,14 @@ def test_a_writer_that_was_killed_leaves_a_whole_log(url: str, tmp_path: Path) -
     async def main() -> None:
         async with url_opener(url)() as it:
             (p,) = await it.topic()
+            await it.log.register_blob(BlobRow(2, KIND_WAL, -1, 0))
             end = 0
             for _ in range(6):
-                other = child("support.many_writers", url, 1, 1 << 40, *await it.topic(f"o{end}", 5))
-                await asyncio.sleep(0.3 + random.random() / 10)
+                others = await it.topic(f"o{end}", 5)
+                other = child("support.many_writers", url, 1, (1 << 40) + (end << 30), *others)
+                while (await it.row(others[0])).end_offset == 0:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(random.random() / 20)
                 other.kill()
                 assert other.wait() == -signal.SIGKILL
                 for _ in range(20):
@@ -169,6 +175,14 @@ def test_a_writer_that_was_killed_leaves_a_whole_log(url: str, tmp_path: Path) -
     run(main())
 
 
+def leave_commit(file: Path, index: WalIndex) -> None:
+    """Pages behind the end, the last of which ends a commit that nobody knows of."""
+    with open(f"{file}-wal", "r+b") as wal:
+        for n in range(3):
+            wal.seek(32 + (index.frames() + n) * 4120)
+            wal.write(bytes(4) + (n == 2).to_bytes(4, "big") + index.salts() + bytes(8) + b"p" * 4096)
+
+
 def test_what_a_dead_writer_left_is_wiped_out(url: str, tmp_path: Path) -> None:
     file = tmp_path / "metadata.sqlite"
 
@@ -176,13 +190,7 @@ def test_what_a_dead_writer_left_is_wiped_out(url: str, tmp_path: Path) -> None:
         async with url_opener(url)() as it:
             (p,) = await it.topic()
             await it.append(entry(p, 0, 5))
-            with open(f"{file}-wal", "r+b") as wal:
-                index = it.engine._wal  # type: ignore[union-attr]
-                at = 32 + index.frames() * 4120
-                salts = index.salts()
-                for n in range(3):  # pages of a commit that nobody knows of
-                    wal.seek(at + n * 4120)
-                    wal.write(bytes(4) + (n == 2).to_bytes(4, "big") + salts + bytes(8) + b"p" * 4096)
+            leave_commit(file, it.engine._wal)
             assert check_wal(file).behind == 1
             async with url_opener(url)() as other:
                 assert check_wal(file).behind == 0
