@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -31,10 +32,22 @@ def children(pid: int) -> dict[int, int]:
     """Of a parent: number of a worker to its process id."""
     found = {}
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        argv = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        try:
+            argv = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
         if b"--worker" in argv:
             found[int(json.loads(argv[argv.index(b"--worker") + 1])["number"])] = int(child)
     return found
+
+
+def worker(pid: int, number: int) -> int:
+    """Its process id, once it runs."""
+    deadline = time.monotonic() + 20
+    while number not in (found := children(pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found[number]
 
 
 def ports(broker: BrokerProcess, count: int = 3) -> list[str]:
@@ -162,10 +175,10 @@ def test_workers_die_and_nothing_is_lost(tmp_path: Path) -> None:
         load = Load(first)
         await_count(load, 3000)
         for number in (2, 3, 1):
-            pid = children(broker.pid)[number]
+            pid = worker(broker.pid, number)
             os.kill(pid, signal.SIGKILL)
             await_count(load, 3000)
-            assert children(broker.pid)[number] != pid, "it was started again"
+            assert worker(broker.pid, number) != pid, "it was started again"
         load.end()
         deadline = time.monotonic() + 40
         while len(group.seen) < load.count:
@@ -229,8 +242,7 @@ def test_all_are_killed_at_once_again_and_again(tmp_path: Path) -> None:
                 time.sleep(0.005)
             broker.start()
         await_count(load, 1500)
-        workers = children(broker.pid)
-        os.kill(workers[2], signal.SIGKILL)  # one, and then all, before anybody can put anything in order
+        os.kill(worker(broker.pid, 2), signal.SIGKILL)  # one, and then all, before anybody can put anything in order
         broker.kill()
         alone = BrokerProcess(data, f"listeners=PLAINTEXT://{broker.bootstrap}").start()
         load.end()
@@ -274,11 +286,10 @@ def free_run(count: int) -> int:
     """The first of so many ports that nobody has."""
     while True:
         held: list[socket.socket] = []
+        first = random.randrange(12_000, 18_000)
         try:
-            held.append(socket.create_server(("127.0.0.1", 0)))
-            first: int = held[0].getsockname()[1]
-            held += [socket.create_server(("127.0.0.1", first + n)) for n in range(1, count)]
-        except (OSError, OverflowError):
+            held += [socket.create_server(("127.0.0.1", first + n)) for n in range(count)]
+        except OSError:
             continue
         finally:
             for each in held:
@@ -364,7 +375,7 @@ def test_workers_on_shared_stores(postgres_servers: Servers, tmp_path: Path) -> 
         create(address(banner), "t", PARTITIONS)
         load = Load(address(banner))
         await_count(load, 1000)
-        os.kill(children(process.pid)[2], signal.SIGKILL)
+        os.kill(worker(process.pid, 2), signal.SIGKILL)
         await_count(load, 1000)
         load.end()
         assert read_all(address(banner)) == load.acknowledged

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import random
 import signal
 import socket
 from asyncio.subprocess import Process
@@ -37,6 +38,10 @@ _WELL_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 30.0
 """A worker that has not stopped by then is killed."""
 _PORT_TRIES: Final = 16
+_FOUND_PORTS: Final = range(20_000, 30_000)
+"""Where a run of free ports is looked for: below those that systems give to connections, one of which could take the port of a worker that is just started
+again.
+"""
 
 
 class WorkersFailed(Exception):
@@ -107,7 +112,7 @@ class Workers:
                 continue
             for left in reversed(range(_PORT_TRIES)):
                 try:
-                    self._firsts[first.name] = await self._bind_run(first, 0)
+                    self._firsts[first.name] = await self._bind_run(first, random.choice(_FOUND_PORTS))
                     break
                 except ListenError:
                     if not left:
@@ -119,14 +124,13 @@ class Workers:
         try:
             for number in range(self._plan.count):
                 try:
-                    held += await bind_all(first.host, port + number if port else 0)
+                    held += await bind_all(first.host, port + number)
                 except OSError as error:
                     at = Listener(first.name, first.host, port + number, first.protocol)
                     raise ListenError(
                         f"cannot listen on {at}: {error.strerror or error}. Worker {number + 1} needs it;"
                         f" choose another first port with --set listeners={first.name}://HOST:PORT."
                     ) from error
-                port = port or held[0].getsockname()[1]
             return port
         finally:
             for link in held:
