@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from support.postgres import Servers
 from test_round_trip import consume, create, produce
 from test_serve import FREE, QUIET, address, command, refused, serving, settled
@@ -97,11 +97,23 @@ class Load:
         return sum(map(len, list(self.acknowledged.values())))
 
 
+def end_offset(consumer: Consumer, partition: int) -> int:
+    """Asked again while partitions move: this call of the client does not do so itself."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(TopicPartition("t", partition), timeout=20)[1])
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 def read_all(bootstrap: str) -> dict[bytes, list[bytes]]:
     """Everything, by key, in the order of the partitions."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "x", "enable.auto.commit": False})
     found: dict[bytes, list[bytes]] = defaultdict(list)
-    ends = {p: consumer.get_watermark_offsets(TopicPartition("t", p), timeout=20)[1] for p in range(PARTITIONS)}
+    ends = {p: end_offset(consumer, p) for p in range(PARTITIONS)}
     consumer.assign([TopicPartition("t", p, 0) for p in range(PARTITIONS)])
     at = dict.fromkeys(range(PARTITIONS), 0)
     deadline = time.monotonic() + 40
