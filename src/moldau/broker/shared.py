@@ -25,7 +25,7 @@ from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.opening import Stores, open_stores
 from moldau.version import VERSION
 
-from .assembly import FORMAT_VERSION, Node, group_config
+from .assembly import FORMAT_VERSION, Engine, Node, group_config
 from .broker import Endpoint
 from .options import ANY_NODE_ID
 from .steering import Steering
@@ -34,7 +34,6 @@ from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from moldau.blobs.ports import BlobStore
-    from moldau.metadata.postgres.engine import PostgresEngine
 
     from .options import Options
 
@@ -52,7 +51,7 @@ BUILD_AGE_MS_MIN = 60_000
 class SharedNode(Node):
     """See the module's text. `fenced` is called when another broker has taken its node id: it must end."""
 
-    engine: PostgresEngine
+    engine: Engine
     blobs: BlobStore
 
     def __init__(self, options: Options) -> None:
@@ -125,7 +124,7 @@ class SharedNode(Node):
             raise StoreUnavailable(str(error)) from error
         self._stores = stores
         self.engine = stores.engine
-        self.metadata_told = stores.engine.address.told
+        self.metadata_told = stores.told
         try:
             store = await open_blobs(options.blobs_url)
         except BadUrl as error:
