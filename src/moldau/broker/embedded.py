@@ -13,6 +13,7 @@ from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.journal import Journal
 from moldau.log.journaled_store import JournaledStore
+from moldau.log.marker_writer import EmbeddedMarkers
 from moldau.log.wal import WriteAhead
 from moldau.version import VERSION
 
@@ -54,6 +55,7 @@ class EmbeddedNode(Node):
         from moldau.metadata.sql.group_rows import SqlGroupStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
+        from moldau.metadata.sql.txn_rows import SqlTxnStore
         from moldau.metadata.sqlite.engine import SqliteEngine
         from moldau.metadata.sqlite.journal_store import SqliteJournalStore
         from moldau.metadata.sqlite.log_store import SqliteLogStore
@@ -74,6 +76,7 @@ class EmbeddedNode(Node):
         rows = SqliteLogStore(engine)
         journal_store = SqliteJournalStore(engine)
         maintenance_store = SqlMaintenanceStore(engine)
+        broker.txn_store = SqlTxnStore(engine, cluster_store)
         ids = BlobIds(await cluster_store.reserve_blob_block())
         self.wal = WriteAhead(blobs, rows, maintenance_store, ids, clock)
         await self.wal.open()
@@ -91,6 +94,7 @@ class EmbeddedNode(Node):
         broker.appender = Appender(
             journal, broker.views, broker.cache, clock, loop, options.inline_max_bytes, options.flush_max_bytes
         )
+        broker.markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
         self._serve()
         jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)

@@ -19,6 +19,7 @@ from moldau.cluster.membership import Membership
 from moldau.coordination.shards import GroupShards
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cold import ColdReads
+from moldau.log.marker_writer import SharedMarkers
 from moldau.log.shared_appender import SharedAppender
 from moldau.log.storage import AUTO, AppendRules
 from moldau.metadata.errors import StoreUnavailable
@@ -99,7 +100,9 @@ class SharedNode(Node):
             together.expects,
             together.forget,
         )
+        broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)
+        broker.markers = SharedMarkers(broker.refresher, broker.views, broker.cache, together.peers.published)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(
             self._jobs(stores.maintenance, self.blobs, ids, None),

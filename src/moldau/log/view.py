@@ -78,20 +78,27 @@ class PartitionView:
                 raise ValueError(f"nothing is at {expected}, the next extent begins at {extent.base_offset}")
             self._fold(extent, state.snapshot_offset)
             expected = extent.last_offset + 1
+        self.producers.transactions.prune(row.log_start_offset)
         if (max(row.log_start_offset, state.snapshot_offset) if expected < 0 else expected) != row.end_offset:
             raise ValueError(f"the log ends at {row.end_offset}, its last extent at {expected}")
 
     @property
     def last_stable_offset(self) -> int:
         """Below it no transaction is open."""
-        return self.high_watermark
+        first = self.producers.transactions.first_open
+        if first < 0:
+            return self.high_watermark
+        return min(self.high_watermark, max(first, self.log_start_offset))
 
     def _fold(self, extent: Extent, from_offset: int) -> None:
+        self._fold_entries(extent, from_offset)
+        self._keep(extent)
+
+    def _fold_entries(self, extent: Extent, from_offset: int) -> None:
         if extent.fold:
             for entry in fold.unpack(extent.fold):
                 if extent.base_offset + entry[4] >= from_offset:
                     self.producers.apply(entry, extent.base_offset, extent.appended_at)
-        self._keep(extent)
 
     def _keep(self, extent: Extent) -> None:
         if not self.extents:
@@ -113,6 +120,12 @@ class PartitionView:
         if self.waiters:
             for waiter in tuple(self.waiters):
                 waiter(self)
+
+    def mark(self, marker: Extent) -> None:
+        """A marker that was written for us lies at our end, and nothing of ours is in flight (or loses its race)."""
+        self._fold_entries(marker, 0)
+        self.next_offset = marker.last_offset + 1
+        self.publish(marker)
 
     def catch_up(self, extents: list[Extent]) -> None:
         """Other brokers wrote these, from our end on without a gap, and nothing of ours is in flight."""
@@ -151,6 +164,7 @@ class PartitionView:
         """The log now begins there. Readers below it are told by their next fetch."""
         if log_start_offset > self.log_start_offset:
             self.log_start_offset = log_start_offset
+            self.producers.transactions.prune(log_start_offset)
             keep = self.find(log_start_offset)
             if keep:
                 del self.extents[:keep], self.last_offsets[:keep]

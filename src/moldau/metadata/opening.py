@@ -16,6 +16,7 @@ from .errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from .ports import CatalogStore, ClusterStore, LeaseStore, MaintenanceStore, RecoveryStore, TopicStore
+    from .ports_txn import TxnStore
     from .postgres.group_store import PostgresGroupStore
     from .postgres.log_store import PostgresLogStore
     from .sql.group_rows import SqlGroupStore
@@ -41,6 +42,7 @@ class Stores:
         "recovery",
         "told",
         "topics",
+        "txns",
     )
 
     def __init__(
@@ -54,6 +56,7 @@ class Stores:
         leases: LeaseStore,
         maintenance: MaintenanceStore,
         recovery: RecoveryStore,
+        txns: TxnStore,
         told: str,
         close: Callable[[], Awaitable[None]],
     ) -> None:
@@ -66,6 +69,7 @@ class Stores:
         self.leases = leases
         self.maintenance = maintenance
         self.recovery = recovery
+        self.txns = txns
         self.told = told
         self._close = close
 
@@ -121,6 +125,7 @@ async def _on_postgres(
     from .postgres.group_store import PostgresGroupStore
     from .postgres.lease_store import PostgresLeaseStore
     from .postgres.log_store import PostgresLogStore
+    from .postgres.txn_store import PostgresTxnStore
     from .sql.maintenance_rows import SqlMaintenanceStore
     from .sql.recovery_rows import SqlRecoveryStore
     from .sql.topic_rows import SqlTopicStore
@@ -150,6 +155,7 @@ async def _on_postgres(
         PostgresLeaseStore(engine),
         SqlMaintenanceStore(engine),
         SqlRecoveryStore(engine),
+        PostgresTxnStore(engine, cluster),
         engine.address.told,
         close,
     )
@@ -165,6 +171,7 @@ async def _on_sqlite(url: str, format_version: int, now: int, clock: Callable[[]
     from .sql.maintenance_rows import SqlMaintenanceStore
     from .sql.recovery_rows import SqlRecoveryStore
     from .sql.topic_rows import SqlTopicStore
+    from .sql.txn_rows import SqlTxnStore
     from .sqlite.engine import SqliteEngine
     from .sqlite.log_store import SqliteLogStore
 
@@ -193,6 +200,7 @@ async def _on_sqlite(url: str, format_version: int, now: int, clock: Callable[[]
         SqlLeaseStore(engine),
         SqlMaintenanceStore(engine),
         SqlRecoveryStore(engine),
+        SqlTxnStore(engine, cluster),
         str(file),
         close,
     )
