@@ -19,7 +19,7 @@ from moldau.metadata.fold_entry import (
 from moldau.metadata.rows import Extent
 from moldau.records.batch import NO_SEQUENCE, BatchHeader
 
-FLAGS_MAX = 7
+FLAGS_MAX = FLAG_TRANSACTIONAL | FLAG_MARKER | FLAG_COMMIT
 
 Entry = tuple[int, int, int, int, int, int, int, int]
 """producer_id, epoch, first_sequence, last_sequence, relative base, relative last, timestamp, flags."""
