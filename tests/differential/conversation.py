@@ -124,7 +124,9 @@ class Conversation:
                 raise Broke(f"creating {full}: error code {answer.topics[0].error_code}")
             if self._router is None or self._router.at_home(full):
                 break
-            self.quiet(api_keys.DELETE_TOPICS, 1, DeleteTopicsRequest(topic_names=[full], timeout_ms=10_000))
+            answer = self.quiet(api_keys.DELETE_TOPICS, 1, DeleteTopicsRequest(topic_names=[full], timeout_ms=10_000))
+            if answer.responses[0].error_code:
+                raise Broke(f"deleting {full}: error code {answer.responses[0].error_code}")
         # Apache Kafka shows a leader a moment before that leader serves
         asked = ListOffsetsTopic(
             name=full, partitions=[ListOffsetsPartition(partition_index=i) for i in range(partitions)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from wire import Closed, Wire
@@ -48,16 +49,18 @@ class Router:
         return self.port
 
     def at_home(self, topic: str) -> bool:
-        """Whether the broker at `port` leads all its partitions, so that it can answer a request for several topics. Returns when all brokers
-        know the topic by its id: one of the same name may have been there.
+        """Whether the broker at `port` leads all its partitions, so that it can answer a request for several topics. If so, all brokers know
+        the topic by its id when this returns: one of the same name may have been there.
         """
         found, ports = self._topic(name=topic)
+        if {ports[partition.leader_id] for partition in found.partitions} != {self.port}:
+            return False
         for port in ports.values():
             other = Router(port)
             while other._topic(name=topic)[0].topic_id != found.topic_id:
-                pass
+                time.sleep(0.002)
             other.close()
-        return {ports[partition.leader_id] for partition in found.partitions} == {self.port}
+        return True
 
     def _ask(self, api_key: int, version: int, body: Message) -> Any:
         self._wire.send(api_key, version, body)
