@@ -33,11 +33,12 @@ def section() -> str:
         "## Third-party test suites",
         "",
         "What was recorded when the suites in [conformance](../conformance/README.md) last ran here. *Due* are the tests, and parts"
-        " of tests, that need no feature which is still to come. The fourth column counts whole tests only, and all that Apache Kafka"
-        f" {peer_version()} itself passes every time: a test that was not run does not count as passed.",
+        " of tests, that need no feature which is still to come; they run on one broker, and on three that share PostgreSQL and a folder. The last"
+        f" count is of whole tests only, on one broker, and of all that Apache Kafka {peer_version()} itself passes every time: a test that was not"
+        " run does not count as passed.",
         "",
-        "| suite | version | passed of due | passed of those that Apache Kafka passes | days of the runs |",
-        "|---|---|---|---|---|",
+        "| suite | version | passed of due | on three brokers | passed of those that Apache Kafka passes | days of the runs |",
+        "|---|---|---|---|---|---|",
     ]
     failing: list[str] = []
     waiting: dict[str, dict[str, list[str]]] = {feature: defaultdict(list) for feature in FEATURES}
