@@ -181,6 +181,10 @@ class Moldau(Broker):
         self.arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
+    def stores(self) -> list[str]:
+        """The arguments that say where it keeps what it is told."""
+        return ["--data", str(self.folder / "data")]
+
     @staticmethod
     def program() -> list[str]:
         if named := os.environ.get("MOLDAU_BIN"):
@@ -198,7 +202,7 @@ class Moldau(Broker):
             "moldau.http.listener": f"127.0.0.1:{http}",
             **self.settings,
         }
-        command = [*self.program(), "serve", "--data", str(self.folder / "data"), *self.arguments]
+        command = [*self.program(), "serve", *self.stores(), *self.arguments]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -148,27 +148,33 @@ class Recorded(NamedTuple):
     day: str
 
 
-def read_recorded(suite: str) -> dict[str, Recorded]:
-    """Test name -> what was seen when it last ran with ``--record``."""
+def _results(suite: str, brokers: int) -> Path:
+    return CONFORMANCE / (f"results/{suite}.txt" if brokers == 1 else f"results/{suite}.{brokers}-brokers.txt")
+
+
+def read_recorded(suite: str, brokers: int = 1) -> dict[str, Recorded]:
+    """Test name -> what was seen when it last ran with ``--record`` against so many brokers."""
     recorded = {}
-    for line in _lines(CONFORMANCE / f"results/{suite}.txt"):
+    path = _results(suite, brokers)
+    for line in _lines(path):
         match = _RESULT.fullmatch(line)
         if not match or not match[4]:
-            raise SystemExit(f"results/{suite}.txt: cannot read the line {line!r}: expected NAME STATUS SECONDS DAY")
+            raise SystemExit(f"results/{path.name}: cannot read the line {line!r}: expected NAME STATUS SECONDS DAY")
         recorded[match[1]] = Recorded(match[2], match[3], match[4])
     return recorded
 
 
-def record(suite: str, results: dict[str, Result], day: str) -> None:
+def record(suite: str, results: dict[str, Result], day: str, brokers: int = 1) -> None:
     """Take the tests of this run over into results/SUITE.txt; those that did not run keep what they had, and those that
     expected/SUITE.txt no longer has go."""
-    recorded = read_recorded(suite)
+    recorded = read_recorded(suite, brokers)
+    several = f" --brokers {brokers}" if brokers > 1 else ""
     recorded |= {name: Recorded(result.status, result.seconds, day) for name, result in results.items()}
     lines = [
-        f"# Written by `conformance/run {suite} --record`: {client_version(suite)} against Moldau.",
+        f"# Written by `conformance/run {suite}{several} --record`: {client_version(suite)} against Moldau.",
         "# Test, status, seconds, day.",
         *(" ".join((name, *recorded[name])) for name in read_expected(suite) if name in recorded),
     ]
-    path = CONFORMANCE / f"results/{suite}.txt"
+    path = _results(suite, brokers)
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(lines) + "\n")

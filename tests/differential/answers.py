@@ -18,6 +18,7 @@ import scenarios_producers
 import scenarios_topics
 import scenarios_wire
 from conversation import SCENARIOS, Notes, Scenario, play
+from routing import Router
 from wire import Wire
 
 from moldau.protocol import api_keys
@@ -77,13 +78,14 @@ def versions_of(s: Scenario, ranges: dict[int, tuple[int, int]]) -> range:
     return range(max(low, ours.MIN_VERSION), min(high, ours.MAX_VERSION) + 1)
 
 
-def play_all(port: int, wanted: Iterable[str], pause: float = 0.0) -> dict[str, Versions]:
-    """All versions of the scenarios. `pause`: seconds that the broker may take to apply what it has answered."""
+def play_all(port: int, wanted: Iterable[str], pause: float = 0.0, router: Router | None = None) -> dict[str, Versions]:
+    """All versions of the scenarios. `pause`: seconds that the broker may take to apply what it has answered. `router`: says which of
+    several brokers a request goes to."""
     ranges = served(port)
     found: dict[str, Versions] = {}
     for name in wanted:
         s = by_name(name)
-        notes = {str(v): play(s, port, v, pause) for v in versions_of(s, ranges)}
+        notes = {str(v): play(s, port, v, pause, router) for v in versions_of(s, ranges)}
         found[name] = {v: n for v, n in notes.items() if n}
     return found
 

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from normal import Normaliser
+from routing import RoutedWire, Router
 from wire import CLOSED, Closed, Wire
 
 from moldau.protocol import api_keys
 from moldau.protocol.message import Message
 from moldau.protocol.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
+from moldau.protocol.messages.delete_topics import DeleteTopicsRequest
 from moldau.protocol.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from moldau.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 
@@ -51,21 +53,22 @@ class Broke(Exception):
 
 
 class Conversation:
-    def __init__(self, port: int, prefix: str, pause: float) -> None:
+    def __init__(self, port: int, prefix: str, pause: float, router: Router | None = None) -> None:
         self.prefix = prefix
         self.notes: Notes = []
         self.normal = Normaliser(prefix)
         self._pause = pause
         self._port = port
-        self._wires: dict[str, Wire] = {}
+        self._router = router
+        self._wires: dict[str, Wire | RoutedWire] = {}
 
     def close(self) -> None:
         for wire in self._wires.values():
             wire.close()
 
-    def wire(self, on: str = "") -> Wire:
+    def wire(self, on: str = "") -> Wire | RoutedWire:
         if on not in self._wires:
-            self._wires[on] = Wire(self._port)
+            self._wires[on] = Wire(self._port) if self._router is None else RoutedWire(self._router)
         return self._wires[on]
 
     def note(self, label: str, answer: Any) -> None:
@@ -115,9 +118,15 @@ class Conversation:
         configs.setdefault("retention_ms", "-1")
         wanted = [CreatableTopicConfig(name=k.replace("_", "."), value=v) for k, v in configs.items()]
         made = CreatableTopic(name=full, num_partitions=partitions, replication_factor=1, configs=wanted)
-        answer = self.quiet(api_keys.CREATE_TOPICS, 5, CreateTopicsRequest(topics=[made], timeout_ms=10_000))
-        if answer.topics[0].error_code:
-            raise Broke(f"creating {full}: error code {answer.topics[0].error_code}")
+        while True:
+            answer = self.quiet(api_keys.CREATE_TOPICS, 5, CreateTopicsRequest(topics=[made], timeout_ms=10_000))
+            if answer.topics[0].error_code:
+                raise Broke(f"creating {full}: error code {answer.topics[0].error_code}")
+            if self._router is None or self._router.at_home(full):
+                break
+            answer = self.quiet(api_keys.DELETE_TOPICS, 1, DeleteTopicsRequest(topic_names=[full], timeout_ms=10_000))
+            if answer.responses[0].error_code:
+                raise Broke(f"deleting {full}: error code {answer.responses[0].error_code}")
         # Apache Kafka shows a leader a moment before that leader serves
         asked = ListOffsetsTopic(
             name=full, partitions=[ListOffsetsPartition(partition_index=i) for i in range(partitions)]
@@ -151,9 +160,9 @@ class Conversation:
         return self.metadata().brokers[0].node_id
 
 
-def play(s: Scenario, port: int, version: int, pause: float) -> Notes:
+def play(s: Scenario, port: int, version: int, pause: float, router: Router | None = None) -> Notes:
     """The notes of one scenario in one version; an answer that it cannot go on from ends them with a note of its own."""
-    c = Conversation(port, f"{s.name.replace('_', '-')}-{version}", pause)
+    c = Conversation(port, f"{s.name.replace('_', '-')}-{version}", pause, router)
     try:
         s.run(c, version)
     except (Broke, AssertionError, IndexError, AttributeError, TimeoutError) as e:

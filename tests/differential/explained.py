@@ -2,7 +2,7 @@
 
 Each `[[difference]]` has `about` (its heading in docs/differences.md), `scenario`, `path`, `why`, and where they help to be exact
 `label` and `version` (patterns in which `*` stands for anything; a list is one of several), `kafka` and `ours` (the two values;
-"absent" is what only the other side has).
+"absent" is what only the other side has). Those with `brokers` are there only when so many are asked.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ def _matches(pattern: str, text: str) -> bool:
 
 class Explanation:
     def __init__(self, number: int, entry: dict[str, Any]) -> None:
-        unknown = entry.keys() - {"about", "scenario", "label", "path", "version", "kafka", "ours", "why"}
+        unknown = entry.keys() - {"about", "scenario", "label", "path", "version", "kafka", "ours", "why", "brokers"}
         assert not unknown, f"difference {number} has unknown keys {sorted(unknown)}"
         missing = {"about", "scenario", "path", "why"} - entry.keys()
         assert not missing, f"difference {number} does not say {sorted(missing)}"
         self.number, self.entry = number, entry
+        self.brokers: int | None = entry.get("brokers")
 
     def covers(self, d: Difference) -> bool:
         e = self.entry
@@ -49,6 +50,8 @@ class Explanation:
         return f"difference {self.number}: {self.entry}"
 
 
-def read() -> list[Explanation]:
+def read(brokers: int) -> list[Explanation]:
+    """Those that may be found where so many brokers are asked."""
     entries = tomllib.loads(TABLE.read_text()).get("difference", [])
-    return [Explanation(i + 1, entry) for i, entry in enumerate(entries)]
+    found = [Explanation(i + 1, entry) for i, entry in enumerate(entries)]
+    return [each for each in found if each.brokers in (None, brokers)]

@@ -75,7 +75,7 @@ def produce(c: Conversation, version: int) -> None:
     ask("empty records", b"")
     # no acknowledgement: the answer to a question sent after it shows that nothing was answered
     c.post(k.PRODUCE, version, produce_body(c, version, topic, bytes(batch()), acks=0), on="silent")
-    c.wire("silent")._waiting.pop()
+    c.wire("silent").unanswered()
     c.ask("after acks 0", k.PRODUCE, version, produce_body(c, version, topic, bytes(batch())), on="silent")
     two = produce_body(c, version, topic, bytes(batch()))
     two.topic_data[0].partition_data.append(PartitionProduceData(index=1, records=bytes(batch(2))))
@@ -96,7 +96,7 @@ def produce(c: Conversation, version: int) -> None:
     c.ask("negative time-out", k.PRODUCE, version, slow)
     # no acknowledgement, and an error: the connection is the only one to tell
     c.post(k.PRODUCE, version, produce_body(c, version, topic, bytes(batch()), partition=9, acks=0), on="wrong")
-    c.wire("wrong")._waiting.pop()
+    c.wire("wrong").unanswered()
     c.ask("after a wrong one with acks 0", k.METADATA, 1, MetadataRequest(topics=[]), on="wrong")
     if version >= 13:
         no_id = produce_body(c, version, topic, bytes(batch()))

@@ -1,7 +1,8 @@
 """The same requests to Apache Kafka and to us: every answer is the same, or `differences.toml` says why not.
 
 Kafka's answers are recorded (`recorded/*.json`, by `record.py`), so that this runs without Java; `record.py --check` asks a live
-Kafka whether they still are its answers.
+Kafka whether they still are its answers. We are one broker alone, one that shares its stores, and three: there each request goes where clients
+take it (`routing.py`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 import pytest
 from answers import RECORDED, SETTINGS, Difference, by_name, compare, load, names, play_all, served
 from explained import read
+from routing import Router
 
 from conformance.common.brokers import Moldau
+from conformance.common.cluster import Cluster
 from moldau.protocol import api_keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -20,11 +23,13 @@ SHOWN = 25
 
 
 class Ours:
-    """Our broker, and what it answered: each scenario is played once."""
+    """Our brokers, and what they answered: each scenario is played once."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, brokers: int, port: int) -> None:
         self.port = port
         self.ranges = served(port)
+        self.explanations = read(brokers)
+        self._router = Router(port) if brokers > 1 else None
         self._found: dict[str, list[Difference]] = {}
 
     def missing(self, name: str) -> str:
@@ -34,23 +39,23 @@ class Ours:
 
     def differences(self, name: str) -> list[Difference]:
         if name not in self._found:
-            recorded, found = load(name), play_all(self.port, [name])[name]
+            recorded, found = load(name), play_all(self.port, [name], router=self._router)[name]
             self._found[name] = list(compare(name, recorded, found))
             assert recorded.keys() & found.keys(), f"no version of {name} in common: {recorded.keys()}, {found.keys()}"
         return self._found[name]
 
 
-@pytest.fixture(scope="session")
-def ours() -> Iterator[Ours]:
-    with Moldau(SETTINGS) as broker:
-        yield Ours(broker.port)
+@pytest.fixture(scope="session", params=["alone", "shared stores", "three"])
+def ours(request: pytest.FixtureRequest) -> Iterator[Ours]:
+    brokers = 3 if request.param == "three" else 1
+    with Moldau(SETTINGS) if request.param == "alone" else Cluster(brokers, SETTINGS) as broker:
+        yield Ours(brokers, broker.port)
 
 
 @pytest.mark.parametrize("name", names())
 def test_answers_are_kafkas(ours: Ours, name: str) -> None:
     assert not (missing := ours.missing(name)), f"not served: {missing}"
-    explanations = read()
-    unexplained = [d for d in ours.differences(name) if not any(e.covers(d) for e in explanations)]
+    unexplained = [d for d in ours.differences(name) if not any(e.covers(d) for e in ours.explanations)]
     told: dict[str, list[str]] = {}
     for d in unexplained:
         told.setdefault(f"{d.label!r} {d.path}: Kafka {d.kafka!r}, ours {d.ours!r}", []).append(d.version)
@@ -64,5 +69,5 @@ def test_every_recorded_answer_has_its_scenario() -> None:
 
 def test_every_explanation_is_needed(ours: Ours) -> None:
     differences = [d for name in names() for d in ours.differences(name)]
-    stale = [str(e) for e in read() if not any(e.covers(d) for d in differences)]
+    stale = [str(e) for e in ours.explanations if not any(e.covers(d) for d in differences)]
     assert not stale, "\n".join(stale)

@@ -60,6 +60,10 @@ class Wire:
         except (BrokenPipeError, ConnectionResetError):
             pass  # the next receive tells
 
+    def unanswered(self) -> None:
+        """What was sent last gets no answer."""
+        self._waiting.pop()
+
     def receive(self) -> Message | Closed:
         api_key, version, correlation_id = self._waiting.pop(0)
         raw = self.receive_frame()

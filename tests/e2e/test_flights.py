@@ -1,4 +1,4 @@
-"""The main job on real input: a third of a million rows, keyed, through a broker that is killed in the middle.
+"""The main job on real input: a third of a million rows, keyed, through a broker that is killed in the middle; and through three, of which one and two are.
 
 confluent-kafka produces (idempotent), a group of three aiokafka consumers reads; every acknowledged row arrives exactly once in the log and in order
 for each key.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from confluent_kafka import KafkaError, Message, Producer
+from support.direct import Direct
 from support.flights import ROWS, flights
 from test_round_trip import create
 
@@ -23,8 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PARTITIONS = 6
 
 
-def send(broker: BrokerProcess, rows: list[tuple[str, str]]) -> int:
-    """Produce all rows, kill -9 the broker twice on the way; returns how many were acknowledged."""
+def send(bootstrap: str, rows: list[tuple[str, str]], kills: list[Callable[[], None]]) -> int:
+    """Produce all rows, with those kills spread over the way; returns how many were acknowledged."""
     acknowledged = 0
     errors: list[KafkaError] = []
 
@@ -37,19 +40,17 @@ def send(broker: BrokerProcess, rows: list[tuple[str, str]]) -> int:
 
     producer = Producer(
         {
-            "bootstrap.servers": broker.bootstrap,
+            "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
             "linger.ms": 5,
             "queue.buffering.max.messages": 200_000,
             "log_level": 0,
         }
     )
-    kills = [len(rows) // 3, len(rows) * 2 // 3]
+    at = {len(rows) * (n + 1) // (len(kills) + 1): kill for n, kill in enumerate(kills)}
     for index, (carrier, line) in enumerate(rows):
-        if kills and index >= kills[0]:
-            kills.pop(0)
-            broker.kill()
-            broker.start()
+        if index in at:
+            at[index]()
         while True:
             try:
                 producer.produce("flights", key=carrier, value=line, on_delivery=delivered)
@@ -92,16 +93,50 @@ async def receive(bootstrap: str, count: int) -> dict[str, list[str]]:
     return by_carrier
 
 
+def expected(rows: list[tuple[str, str]]) -> dict[str, list[str]]:
+    by_carrier: dict[str, list[str]] = defaultdict(list)
+    for carrier, line in rows:
+        by_carrier[carrier].append(line)
+    return by_carrier
+
+
+def same(got: dict[str, list[str]], rows: list[tuple[str, str]]) -> None:
+    wanted = expected(rows)
+    counts = {carrier: len(lines) for carrier, lines in wanted.items()}
+    assert {carrier: len(lines) for carrier, lines in got.items()} == counts
+    assert got == wanted
+
+
 def test_every_acknowledged_flight_arrives_once_and_in_order(moldau_broker_process: BrokerProcess) -> None:
+    broker = moldau_broker_process
+
+    def kill() -> None:
+        broker.kill()
+        broker.start()
+
     rows = flights()
     assert len(rows) == ROWS
-    create(moldau_broker_process.bootstrap, "flights", PARTITIONS)
-    assert send(moldau_broker_process, rows) == ROWS
-    got = asyncio.run(receive(moldau_broker_process.bootstrap, ROWS))
-    expected: dict[str, list[str]] = defaultdict(list)
-    for carrier, line in rows:
-        expected[carrier].append(line)
-    assert {carrier: len(lines) for carrier, lines in got.items()} == {
-        carrier: len(lines) for carrier, lines in expected.items()
-    }
-    assert got == expected
+    create(broker.bootstrap, "flights", PARTITIONS)
+    assert send(broker.bootstrap, rows, [kill, kill]) == ROWS
+    same(asyncio.run(receive(broker.bootstrap, ROWS)), rows)
+
+
+def test_flights_through_three_brokers_of_which_one_and_two_are_killed() -> None:
+    rows = flights()
+    with Direct(3) as cluster:
+
+        def kill(*victims: int) -> None:
+            for node_id in victims:
+                cluster.kill(node_id)
+            time.sleep(0.5)  # the rest serves alone
+            for node_id in victims:
+                cluster.start(node_id)
+
+        create(cluster.bootstrap, "flights", PARTITIONS)
+        kills = [lambda: kill(1), lambda: kill(2, 3), lambda: kill(3, 1), lambda: kill(1, 2, 3)]
+        assert send(cluster.bootstrap, rows, kills) == ROWS
+        with ThreadPoolExecutor(1) as pool:  # a broker dies under the consumers too
+            got = pool.submit(asyncio.run, receive(cluster.bootstrap, ROWS))
+            time.sleep(1)
+            kill(2)
+            same(got.result(), rows)

@@ -13,6 +13,7 @@ from moldau.protocol.message import Message
 from moldau.protocol.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 from moldau.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from moldau.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic, PartitionData
+from moldau.protocol.messages.find_coordinator import FindCoordinatorRequest
 from moldau.protocol.messages.headers import RequestHeader, ResponseHeader
 from moldau.protocol.messages.init_producer_id import InitProducerIdRequest
 from moldau.protocol.messages.list_offsets import (
@@ -71,6 +72,11 @@ class Talker:
 
     def call(self, api_key: int, version: int, body: Message) -> Any:
         """The decoded answer. Raises Gone; a time-out is an error of the broker's."""
+        self.post(api_key, version, body)
+        return self.take(api_key, version)
+
+    def post(self, api_key: int, version: int, body: Message) -> None:
+        """Send, without waiting: `take` gives the answer."""
         self._correlation_id += 1
         header = RequestHeader(
             request_api_key=api_key,
@@ -81,6 +87,12 @@ class Talker:
         raw = header.encode(request_header_version(api_key, version)) + body.encode(version)
         try:
             self._socket.sendall(struct.pack(">i", len(raw)) + raw)
+        except ConnectionError as error:
+            raise Gone(str(error)) from error
+
+    def take(self, api_key: int, version: int) -> Any:
+        """The decoded answer to what was posted last."""
+        try:
             answer = self._exactly(struct.unpack(">i", self._exactly(4))[0])
         except ConnectionError as error:
             raise Gone(str(error)) from error
@@ -206,6 +218,16 @@ class Talker:
 
     def commit_offset(self, group: str, topic: str, partition: int, offset: int) -> int:
         """The error code."""
+        self.post_commit(group, topic, partition, offset)
+        return self.take_commit()
+
+    def coordinator(self, group: str) -> int:
+        """The node id; -1: none is there."""
+        answer = self.call(api_keys.FIND_COORDINATOR, 3, FindCoordinatorRequest(key=group, key_type=0))
+        return int(answer.node_id)
+
+    def post_commit(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Send, without waiting: `take_commit` gives the answer."""
         asked = OffsetCommitRequestPartition(
             partition_index=partition, committed_offset=offset, committed_leader_epoch=-1, committed_metadata=""
         )
@@ -215,7 +237,11 @@ class Talker:
             member_id="",
             topics=[OffsetCommitRequestTopic(name=topic, partitions=[asked])],
         )
-        return int(self.call(api_keys.OFFSET_COMMIT, 8, request).topics[0].partitions[0].error_code)
+        self.post(api_keys.OFFSET_COMMIT, 8, request)
+
+    def take_commit(self) -> int:
+        """The error code."""
+        return int(self.take(api_keys.OFFSET_COMMIT, 8).topics[0].partitions[0].error_code)
 
     def committed_offset(self, group: str, topic: str, partition: int) -> int:
         """-1: none."""

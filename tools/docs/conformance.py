@@ -23,6 +23,9 @@ NAMES = {
     "java_cli": "Apache Kafka's command line programs",
 }
 
+SEVERAL = 3
+"""Brokers, in the column for a cluster."""
+
 
 def section() -> str:
     """Markdown from the heading on, without a line break at its end."""
@@ -30,11 +33,12 @@ def section() -> str:
         "## Third-party test suites",
         "",
         "What was recorded when the suites in [conformance](../conformance/README.md) last ran here. *Due* are the tests, and parts"
-        " of tests, that need no feature which is still to come. The fourth column counts whole tests only, and all that Apache Kafka"
-        f" {peer_version()} itself passes every time: a test that was not run does not count as passed.",
+        " of tests, that need no feature which is still to come; they run on one broker, and on three that share PostgreSQL and a folder. The last"
+        f" count is of whole tests only, on one broker, and of all that Apache Kafka {peer_version()} itself passes every time: a test that was not"
+        " run does not count as passed.",
         "",
-        "| suite | version | passed of due | passed of those that Apache Kafka passes | days of the runs |",
-        "|---|---|---|---|---|",
+        "| suite | version | passed of due | on three brokers | passed of those that Apache Kafka passes | days of the runs |",
+        "|---|---|---|---|---|---|",
     ]
     failing: list[str] = []
     waiting: dict[str, dict[str, list[str]]] = {feature: defaultdict(list) for feature in FEATURES}
@@ -44,16 +48,20 @@ def section() -> str:
         due = [name for name, what in expected.items() if what.due]
         passed = {name for name, result in recorded.items() if result.status == "PASS"}
         counted = [name for name, status in baseline.items() if status == "PASS"]
-        days = sorted({result.day for result in recorded.values()})
+        on_three = read_recorded(suite, SEVERAL)
+        passed_on_three = {name for name, result in on_three.items() if result.status == "PASS"}
+        days = sorted({result.day for result in (*recorded.values(), *on_three.values())})
         lines.append(
-            f"| {NAMES[suite]} | {client_version(suite)} | {_of(passed, due) if due else 'none due'} | {_of(passed, counted)}"
+            f"| {NAMES[suite]} | {client_version(suite)} | {_of(passed, due) if due else 'none due'}"
+            f" | {_of(passed_on_three, due) if due else 'none due'} | {_of(passed, counted)}"
             f" | {' to '.join(dict.fromkeys((days[0], days[-1]))) if days else 'not run'} |"
         )
-        for name in due:
-            if name not in passed:
-                result = recorded[name].status if name in recorded else "not run"
-                kafka = f" ({baseline[name]} on Apache Kafka)" if baseline.get(name, "PASS") != "PASS" else ""
-                failing.append(f"- {suite} `{name}`: {result}{kafka}")
+        for where, results in (("", recorded), (" on three brokers", on_three)):
+            for name in due:
+                status = results[name].status if name in results else "not run"
+                if status != "PASS":
+                    kafka = f" ({baseline[name]} on Apache Kafka)" if baseline.get(name, "PASS") != "PASS" else ""
+                    failing.append(f"- {suite} `{name}`{where}: {status}{kafka}")
         for name, what in expected.items():
             for feature in what.waits_for:
                 waiting[feature][suite].append(f"`{name}`")

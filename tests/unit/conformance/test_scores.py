@@ -63,6 +63,14 @@ def test_a_record_replaces_what_ran_and_keeps_the_rest(folder: Path) -> None:
     assert "librdkafka 2.99 against Moldau" in (folder / "results/librdkafka.txt").read_text()
 
 
+def test_what_several_brokers_scored_is_kept_beside_what_one_did(folder: Path) -> None:
+    scores.record("librdkafka", {"0001": Result("PASS", "1", "")}, "2026-01-01")
+    scores.record("librdkafka", {"0001": Result("FAIL", "2", "")}, "2026-01-02", 3)
+    assert scores.read_recorded("librdkafka") == {"0001": Recorded("PASS", "1", "2026-01-01")}
+    assert scores.read_recorded("librdkafka", 3) == {"0001": Recorded("FAIL", "2", "2026-01-02")}
+    assert "run librdkafka --brokers 3 --record" in (folder / "results/librdkafka.3-brokers.txt").read_text()
+
+
 def test_a_recorded_line_without_a_day_is_refused(folder: Path) -> None:
     (folder / "results").mkdir()
     (folder / "results/librdkafka.txt").write_text("0001 PASS 2.0\n")
@@ -90,6 +98,7 @@ def test_the_files_of_a_suite_agree(suite: str) -> None:
     whole = {name for name in expected if ":" not in name}
     assert set(baseline) <= whole, "everything Apache Kafka was asked is expected or waited for"
     assert recorded.keys() <= expected.keys()
+    assert scores.read_recorded(suite, 3).keys() <= expected.keys()
     assert {name.partition(":")[0] for name in expected} == whole, "a part belongs to a test"
     parts_of_due = [name for name in expected if ":" in name and expected[name.partition(":")[0]].due]
     assert not parts_of_due, "parts are for tests that are not due as a whole"

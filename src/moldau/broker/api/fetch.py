@@ -480,6 +480,7 @@ class _Fetch:
         if (
             self.broker.steering is not None
             and self.request.version >= 16
+            and not self._is_follower()  # who is told the leader only, as in Kafka
             and error_codes.NOT_LEADER_OR_FOLLOWER in views
         ):
             endpoints = self.broker.told_of(self.request.peer.endpoint)
