@@ -64,6 +64,8 @@ class TransactionCoordinator:
         self._now = now
         self._sole = sole
         self._mine = mine
+        self._spares: list[int] = []
+        """Producer ids that were taken, and not needed."""
         self.known = KnownTransactions()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: list[asyncio.Task[None]] = []
@@ -107,8 +109,11 @@ class TransactionCoordinator:
         def decide(row: TxnRow | None, _: frozenset[int], now: int, spare: int | None) -> TxnChange | None:
             return init_producer(row, now, transactional_id, timeout_ms, expected, spare)
 
-        row = await self._change(transactional_id, decide, ends=expected)
+        spare = self._spares.pop() if self._spares else await self._new_id()
+        row = await self._change(transactional_id, decide, ends=expected, spare=spare)
         assert row is not None
+        if row.producer_id != spare:
+            self._spares.append(spare)
         return row.producer_id, row.epoch
 
     async def end(
@@ -270,28 +275,32 @@ class TransactionCoordinator:
             lock = self._locks[transactional_id] = asyncio.Lock()
         return lock
 
-    async def _change(self, transactional_id: str, decide: _Decide, *, ends: tuple[int, int] | None) -> TxnRow | None:
+    async def _change(
+        self, transactional_id: str, decide: _Decide, *, ends: tuple[int, int] | None, spare: int | None = None
+    ) -> TxnRow | None:
         """A change that may end the transaction of that producer (None: whoever's). Before it begins, what is remembered is forgotten: a
         batch that is decided after the end must not find it.
         """
         async with self._lock(transactional_id):
             if ends is None or self.known.of(transactional_id, *ends) is not None:
                 self.known.forget(transactional_id)
-            row = await self._decided(transactional_id, decide)
+            row = await self._decided(transactional_id, decide, spare)
             self.known.learn(transactional_id, row, [])
             return row
 
-    async def _decided(self, transactional_id: str, decide: _Decide) -> TxnRow | None:
+    async def _decided(self, transactional_id: str, decide: _Decide, spare: int | None = None) -> TxnRow | None:
         try:
-            changed = await self._store.change(transactional_id, partial(_without_spare, decide))
+            changed = await self._store.change(transactional_id, partial(_with_spare, decide, spare))
         except NeedsProducerId:
             spare = await self._new_id()
-            changed = await self._store.change(transactional_id, lambda row, ids, now: decide(row, ids, now, spare))
+            changed = await self._store.change(transactional_id, partial(_with_spare, decide, spare))
         return changed.row
 
 
-def _without_spare(decide: _Decide, row: TxnRow | None, partitions: frozenset[int], now: int) -> TxnChange | None:
-    return decide(row, partitions, now, None)
+def _with_spare(
+    decide: _Decide, spare: int | None, row: TxnRow | None, partitions: frozenset[int], now: int
+) -> TxnChange | None:
+    return decide(row, partitions, now, spare)
 
 
 def _abort(
