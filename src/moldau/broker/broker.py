@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from moldau.log.view import PartitionView
     from moldau.log.views import Views
     from moldau.metadata.ports import ClusterStore, LogStore, TopicStore
+    from moldau.metadata.ports_txn import TxnStore
     from moldau.metadata.rows import ClusterRow
 
     from .catalog import Catalog, Topic
@@ -86,6 +87,7 @@ class Broker:
     log_store: LogStore
     topic_store: TopicStore
     cluster_store: ClusterStore
+    txn_store: TxnStore
     producer_ids: ProducerIds
     fetch_sessions: FetchSessions
     purgatory: Purgatory

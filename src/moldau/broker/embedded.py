@@ -51,6 +51,7 @@ class EmbeddedNode(Node):
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
         from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
+        from moldau.metadata.sql.txn_rows import SqlTxnStore
         from moldau.metadata.sqlite.engine import SqliteEngine
         from moldau.metadata.sqlite.journal_store import SqliteJournalStore
         from moldau.metadata.sqlite.log_store import SqliteLogStore
@@ -67,6 +68,7 @@ class EmbeddedNode(Node):
         rows = SqliteLogStore(engine)
         journal_store = SqliteJournalStore(engine)
         maintenance_store = SqlMaintenanceStore(engine)
+        broker.txn_store = SqlTxnStore(engine, cluster_store)
         replayed = await Replay(journal_store, maintenance_store, blobs, power_kept=power_kept).run()
         if replayed.blobs and not power_kept:
             # what acks=1 answered may be gone, and clients that saw it are to find that out (KIP-320)

@@ -94,6 +94,7 @@ class SharedNode(Node):
             together.expects,
             together.forget,
         )
+        broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(

@@ -1,26 +1,16 @@
 """What an extent meant to producers, packed into its row.
 
-One entry for each idempotent batch; in a merged extent only those that still matter (`merge`):
-
-    int64 producer id | int16 epoch | int32 first sequence | int32 last sequence |
-    int32 base offset and int32 last offset, relative to the extent's base | int64 max timestamp | uint8 flags
-
-Flags: bit 0 transactional. The bytes are the same on every store and in every release of format 1.
+One entry (`moldau.metadata.fold_entry`) for each idempotent batch; in a merged extent only those that still matter (`merge`). The
+bytes are the same on every store and in every release of format 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from struct import Struct
 
+from moldau.metadata.fold_entry import ENTRY, ENTRY_BYTES, FLAG_TRANSACTIONAL, pack_entry
 from moldau.metadata.rows import Extent
 from moldau.records.batch import BatchHeader
-
-_ENTRY = Struct(">qhiiiiqB")
-ENTRY_BYTES = _ENTRY.size
-pack_entry = _ENTRY.pack
-
-FLAG_TRANSACTIONAL = 1
 
 Entry = tuple[int, int, int, int, int, int, int, int]
 """producer_id, epoch, first_sequence, last_sequence, relative base, relative last, timestamp, flags."""
@@ -44,7 +34,7 @@ def unpack(fold: bytes) -> list[Entry]:
     """The entries in offset order. Raises ValueError when the length fits no number of entries."""
     if len(fold) % ENTRY_BYTES:
         raise ValueError(f"a fold of {len(fold)} bytes is no multiple of {ENTRY_BYTES}")
-    return list(_ENTRY.iter_unpack(fold))
+    return list(ENTRY.iter_unpack(fold))
 
 
 REMEMBERED_BATCHES = 5
@@ -70,4 +60,4 @@ def merge(extents: Sequence[Extent]) -> bytes:
                 del batches[0]
             batches.append((producer_id, epoch, first, last, begin + shift, end + shift, timestamp, flags))
     entries = sorted((entry for batches in kept.values() for entry in batches), key=lambda entry: entry[4])
-    return b"".join([_ENTRY.pack(*entry) for entry in entries])
+    return b"".join([ENTRY.pack(*entry) for entry in entries])

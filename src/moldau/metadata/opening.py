@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .postgres.group_store import PostgresGroupStore
     from .postgres.lease_store import PostgresLeaseStore
     from .postgres.log_store import PostgresLogStore
+    from .postgres.txn_store import PostgresTxnStore
     from .sql.maintenance_rows import SqlMaintenanceStore
     from .sql.recovery_rows import SqlRecoveryStore
     from .sql.topic_rows import SqlTopicStore
@@ -24,7 +25,7 @@ _SCHEMES = ("postgresql://", "postgres://")
 class Stores:
     """One engine, and each port of `moldau.metadata.ports` (and that of groups) on it."""
 
-    __slots__ = ("catalog", "cluster", "engine", "groups", "leases", "log", "maintenance", "recovery", "topics")
+    __slots__ = ("catalog", "cluster", "engine", "groups", "leases", "log", "maintenance", "recovery", "topics", "txns")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Stores:
         leases: PostgresLeaseStore,
         maintenance: SqlMaintenanceStore,
         recovery: SqlRecoveryStore,
+        txns: PostgresTxnStore,
     ) -> None:
         self.engine = engine
         self.log = log
@@ -47,6 +49,7 @@ class Stores:
         self.leases = leases
         self.maintenance = maintenance
         self.recovery = recovery
+        self.txns = txns
 
     async def close(self) -> None:
         """What waits is refused, what runs is waited for; then the connections say good-bye."""
@@ -94,6 +97,7 @@ async def _on_postgres(engine: PostgresEngine, format_version: int, now: int) ->
     from .postgres.group_store import PostgresGroupStore
     from .postgres.lease_store import PostgresLeaseStore
     from .postgres.log_store import PostgresLogStore
+    from .postgres.txn_store import PostgresTxnStore
     from .sql.maintenance_rows import SqlMaintenanceStore
     from .sql.recovery_rows import SqlRecoveryStore
     from .sql.topic_rows import SqlTopicStore
@@ -110,4 +114,5 @@ async def _on_postgres(engine: PostgresEngine, format_version: int, now: int) ->
         PostgresLeaseStore(engine),
         SqlMaintenanceStore(engine),
         SqlRecoveryStore(engine),
+        PostgresTxnStore(engine, cluster),
     )

@@ -3,7 +3,7 @@
 -- $1..$7 arrays, one element for each entry, no partition twice: partition_id, expected_end, records, position, length, max_timestamp, fold
 -- $8 blob_id  $9 kind (0: bytes lie in the blob, 1: inline)  $10 inline bytes, or NULL  $11 time  $12 size of a blob without a row, -1: it must have one
 --
--- Rows are locked in one order everywhere: blob, lease, partition (by id), group_offset. `l` compares nothing, so what it returns is the row
+-- Rows are locked in one order everywhere: blob, txn, lease, partition (by id), group_offset. `l` compares nothing, so what it returns is the row
 -- as it is after the wait for its lock; ends are compared with that. Statuses are those of `moldau.metadata.rows`.
 WITH a AS MATERIALIZED (
   SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[])
