@@ -21,6 +21,7 @@ from moldau.log.views import Views
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.ports import AppendDone, Decide
 from moldau.metadata.rows import MOVED, AppendCommit, AppendResult
+from moldau.metadata.rows_txn import TxnGuard
 from moldau.protocol import error_codes
 from moldau.records.batch import BatchHeader, iter_headers
 from moldau.records.builder import build_batch
@@ -113,13 +114,15 @@ class Doubtful:
         await released.wait()
         done(*answer)
 
-    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+    async def append_locked(
+        self, known: dict[int, int], blob_id: int, decide: Decide, guards: tuple[TxnGuard, ...] = ()
+    ) -> list[AppendResult]:
         self.locked += 1
         doubted = self.doubts > 0
         self.doubts -= doubted
         if doubted and not self.happens:
             raise StoreUnavailable("no answer")
-        results = await self._store.append_locked(known, blob_id, decide)
+        results = await self._store.append_locked(known, blob_id, decide, guards)
         for partition_id in known:
             del self.lost_in_a_row[partition_id]
         if doubted:

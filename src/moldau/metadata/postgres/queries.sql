@@ -42,6 +42,13 @@ SELECT p.partition_id, p.topic_id, p.partition_index, p.alive, p.end_offset, p.l
 FROM partition p WHERE p.partition_id = ANY (CAST(:partition_ids AS INTEGER[])) AND (SELECT count(*) FROM b) >= 0
 ORDER BY p.partition_id FOR NO KEY UPDATE OF p;
 
+-- name: append_lock_txns
+-- The rows of transactions that are opened in partitions: after the blob's, before those of the partitions.
+WITH b AS MATERIALIZED (SELECT 1 FROM blob WHERE blob_id = :blob_id FOR NO KEY UPDATE)
+SELECT t.transactional_id FROM txn t
+WHERE t.transactional_id = ANY (CAST(:transactional_ids AS TEXT[])) AND (SELECT count(*) FROM b) >= 0
+ORDER BY t.transactional_id FOR SHARE OF t;
+
 -- name: extents_since
 -- Of each of these partitions the first extents that end at or after an offset, in order.
 SELECT e.* FROM unnest(CAST(:partition_ids AS INTEGER[]), CAST(:offsets AS BIGINT[])) AS w (partition_id, from_offset)
