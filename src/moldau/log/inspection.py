@@ -16,7 +16,9 @@ from moldau.records.control import read_end_txn_marker
 from moldau.records.errors import InvalidBatch
 
 from . import segment, snapshot
-from .fold import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL, FLAGS_MAX, Entry, unpack
+from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL
+
+from .fold import FLAGS_MAX, Entry, unpack
 from .refold import Refold
 from .snapshots import fold_into
 
