@@ -13,6 +13,7 @@ Decisions are made on copies. The view changes when a commit is known to have su
     appended    publish to view and tail cache, answer
     moved       another broker wrote: next time append under locks, which lose no race (`AppendStore.append_locked`); the rows that were read there
                 bring the view up to date; as long as others are found to write, the lane stays with locks
+    txn over    the transaction that the head opens (`Append.guard`) has ended: look at the partition once, then INVALID_TXN_STATE
     gone        UNKNOWN_TOPIC_OR_PARTITION
     blob gone   store the bytes again
     error       whether it was committed is in doubt: forget the view, KAFKA_STORAGE_ERROR; producers try again, and idempotent ones are told the
@@ -40,6 +41,7 @@ from moldau.metadata.rows import (
     APPENDED,
     BLOB_GONE,
     GONE,
+    TXN_OVER,
     AppendCommit,
     AppendResult,
     LockedPartition,
@@ -302,7 +304,7 @@ class SharedAppender:
         try:
             faults.hit("log.append.commit")
             blob_id = -1 if flight.upload is None else flight.blob_id
-            results = await self._store.append_locked(known, blob_id, decide)
+            results = await self._store.append_locked(known, blob_id, decide, flight.guards())
         except asyncio.CancelledError:
             error = ConnectionError("the broker stops")
         except Exception as raised:
@@ -369,11 +371,24 @@ class SharedAppender:
             elif result.status == BLOB_GONE:
                 assert flight.upload is not None
                 self._uploads.again(flight.upload)
+            elif result.status == TXN_OVER:
+                if not self._over(draft):
+                    continue
             else:
                 self.lost_races += 1
                 lane.contended = True
             self._place(lane)
         self._pump()
+
+    def _over(self, draft: Draft) -> bool:
+        """The transaction that the head opens is over. A marker may be news to the view, and says better why; then, it is refused. Whether it was."""
+        if not draft.taken[0].append.refreshed:
+            self._freshen(draft.lane)
+            return False
+        self._answers.fail(
+            draft.lane, error_codes.INVALID_TXN_STATE, "the transaction is over, or does not name the partition"
+        )
+        return True
 
     def _publish(self, draft: Draft, flight: Flight, result: AppendResult) -> None:
         lane = draft.lane

@@ -211,7 +211,7 @@ WITH l AS MATERIALIZED (
   INSERT INTO group_offset (group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp)
   SELECT o.group_id, o.topic_id, o.partition_index, o.committed_offset, o.leader_epoch, o.metadata, o.commit_timestamp, o.expire_timestamp
   FROM txn_offset o JOIN topic t ON t.topic_id = o.topic_id AND t.deleted_ms IS NULL
-  WHERE CAST(:commits AS BOOLEAN) AND o.transactional_id = :transactional_id AND (SELECT count(*) FROM d) >= 0 -- partitions first
+  WHERE CAST(:commits AS BOOLEAN) AND o.transactional_id = :transactional_id AND (SELECT count(*) FROM d) >= 0
   ORDER BY o.group_id, o.topic_id, o.partition_index
   ON CONFLICT (group_id, topic_id, partition_index) DO UPDATE SET committed_offset = excluded.committed_offset,
     leader_epoch = excluded.leader_epoch, metadata = excluded.metadata, commit_timestamp = excluded.commit_timestamp,
