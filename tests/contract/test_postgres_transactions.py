@@ -17,9 +17,20 @@ from support.transactions import begin, new, offset
 
 from moldau.log.fold import unpack
 from moldau.metadata.errors import Conflict
-from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER
-from moldau.metadata.rows import APPENDED, GONE, KIND_SEGMENT, MOVED, BlobRow, Extent
-from moldau.metadata.rows_txn import ABORTED, COMMITTED, ONGOING, End, TxnChange, TxnRow
+from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL, pack_entry
+from moldau.metadata.rows import (
+    APPENDED,
+    GONE,
+    KIND_SEGMENT,
+    MOVED,
+    TXN_OVER,
+    AppendCommit,
+    AppendEntry,
+    BlobRow,
+    Extent,
+    LockedPartition,
+)
+from moldau.metadata.rows_txn import ABORTED, COMMITTED, ONGOING, Changed, Decide, End, TxnChange, TxnGuard, TxnRow
 
 SECONDS = 3.0
 PARTITIONS = 5
@@ -40,6 +51,8 @@ class Story:
         """Of each partition: offset to producer id, epoch, and whether it commits."""
         self.offsets: dict[int, int] = {}
         """Of the group, by the producer whose partition it is."""
+        self.opened: dict[int, dict[int, tuple[int, int]]] = {p: {} for p in ids}
+        """Of each partition: the offset of a transactional record to producer id and epoch."""
         self.counts: Counter[str] = Counter()
         self.until = asyncio.get_running_loop().time() + SECONDS
 
@@ -57,7 +70,7 @@ async def transact(stores: list[Stores], story: Story, producer_id: int, dying: 
             return
         ids = story.random.sample(story.ids, story.random.randint(1, PARTITIONS))
         first = ids[: story.random.randint(0, len(ids))]
-        row = {"producer_id": producer_id, "epoch": epoch}
+        row = {"producer_id": producer_id, "epoch": epoch, "seq": epoch}
         mine = offset(epoch, group=GROUP, partition=producer_id)
         await begin(story.random.choice(stores), name, [*first, *dying], [mine], **row)
         await begin(story.random.choice(stores), name, ids, [offset(epoch, "dying", GROUP)], **row)
@@ -81,8 +94,13 @@ async def transact(stores: list[Stores], story: Story, producer_id: int, dying: 
             state = COMMITTED if commits else ABORTED
             return TxnChange(row._replace(state=state), end=End(commits, row.producer_id, epoch))
 
-        asked = [each.txns.change(name, end) for each in stores[: story.random.randint(1, len(stores))]]
-        told = [changed for changed in await asyncio.gather(*asked) if changed.markers]
+        asked = [
+            change_later(each, name, end, story.random.random() * 0.01)
+            for each in stores[: story.random.randint(1, len(stores))]
+        ]
+        opening = [open_in(story.random.choice(stores), story, p, name, producer_id, epoch) for p in ids]
+        *results, _ = await asyncio.gather(*asked, asyncio.gather(*opening))
+        told = [changed for changed in results if changed.markers]
         assert len(told) == 1, "ended once"
         markers = {extent.partition_id: extent.base_offset for extent in told[0].markers}
         assert markers.keys() & set(story.ids) == expected
@@ -92,6 +110,41 @@ async def transact(stores: list[Stores], story: Story, producer_id: int, dying: 
         if commits:
             story.offsets[producer_id] = epoch
         story.counts["committed" if commits else "aborted"] += 1
+
+
+async def change_later(it: Stores, name: str, decide: Decide, seconds: float) -> Changed:
+    await asyncio.sleep(seconds)
+    return await it.txns.change(name, decide)
+
+
+async def open_in(it: Stores, story: Story, p: int, name: str, producer_id: int, epoch: int) -> None:
+    """The transaction's record in a partition, beside its end: before the marker, or not at all."""
+    guards = (TxnGuard(p, name, epoch),)
+    fold = pack_entry(producer_id, epoch, 0, 0, 0, 0, 100, FLAG_TRANSACTIONAL)
+    end = (await it.row(p)).end_offset
+    known = end
+    while True:
+        each = entry(p, end, 1, length=5, fold=fold)
+        if story.random.random() < 0.3:
+
+            def decide(locked: list[LockedPartition], each: AppendEntry = each) -> AppendCommit:
+                each.expected_end = locked[0].row.end_offset
+                return it.flush(each, blob_id=next(story.blobs), inline=b"b" * 50, guards=guards)
+
+            (answer,) = await it.log.append_locked({p: known}, -1, decide, guards)
+        else:
+            (answer,) = await it.append(each, blob_id=next(story.blobs), inline=b"b" * 50, guards=guards)
+        if answer.status == MOVED:
+            assert answer.offset > end
+            end = answer.offset
+            continue
+        if answer.status == APPENDED:
+            story.opened[p][answer.offset] = producer_id, epoch
+            story.records[p] += 1
+        else:
+            assert answer.status == TXN_OVER
+        story.counts["opened" if answer.status == APPENDED else "over"] += 1
+        return
 
 
 async def write(it: Stores, story: Story, dying: list[int]) -> None:
@@ -159,19 +212,27 @@ async def noise(it: Stores, story: Story, dying: list[int]) -> None:
 
 
 async def check(it: Stores, story: Story) -> None:
-    for name in ("committed", "aborted", "appended", "moved", "merged", "topics"):
+    for name in ("committed", "aborted", "appended", "moved", "merged", "topics", "opened", "over"):
         assert story.counts[name] > 0, (name, story.counts)
     for p in story.ids:
         row, extents = await it.row(p), await it.extents(p)
         assert extents[0].base_offset == 0
         assert all(one.last_offset + 1 == two.base_offset for one, two in pairwise(extents))
         assert extents[-1].last_offset + 1 == row.end_offset == story.records[p] + len(story.markers[p])
-        found = {}
+        markers, opened = {}, {}
+        last: dict[int, int] = {}
         for extent in extents:
             for producer_id, epoch, *_, flags in unpack(extent.fold):
-                assert flags & FLAG_MARKER
-                found[extent.base_offset] = producer_id, epoch, bool(flags & FLAG_COMMIT)
-        assert found == story.markers[p]
+                assert epoch > last.get(producer_id, 0), "after its marker"
+                if flags & FLAG_MARKER:
+                    markers[extent.base_offset] = producer_id, epoch, bool(flags & FLAG_COMMIT)
+                    last[producer_id] = epoch
+                else:
+                    opened[extent.base_offset] = producer_id, epoch
+        assert markers == story.markers[p]
+        assert opened == story.opened[p]
+        ended = {(producer_id, epoch) for producer_id, epoch, _ in markers.values()}
+        assert set(opened.values()) <= ended, "open for ever"
         assert row.bytes_total == sum(extent.length for extent in extents)
     committed, pending = await it.groups.fetch_offsets_and_pending(GROUP, None)
     assert pending == []

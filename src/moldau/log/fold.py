@@ -1,25 +1,20 @@
 """What an extent meant to producers, packed into its row.
 
-One entry (`moldau.metadata.fold_entry`) for each idempotent batch and each marker; in a merged extent only those that still matter (`merge`). The
-bytes are the same on every store and in every release of format 1.
+One entry (`moldau.metadata.fold_entry`) for each idempotent batch and each marker; in a merged extent only those that still matter
+(`merge`). A marker ends its producer's transaction; it has sequences -1 and bit 0. The bytes are the same on every store and in every release
+of format 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moldau.metadata.fold_entry import (
-    ENTRY,
-    ENTRY_BYTES,
-    FLAG_COMMIT,
-    FLAG_MARKER,
-    FLAG_TRANSACTIONAL,
-    pack_entry,
-)
+from moldau.metadata.fold_entry import ENTRY, FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL, pack_entry
+from moldau.metadata.fold_entry import ENTRY_BYTES as ENTRY_BYTES
 from moldau.metadata.rows import Extent
 from moldau.records.batch import NO_SEQUENCE, BatchHeader
 
-FLAGS_MAX = 7
+FLAGS_MAX = FLAG_TRANSACTIONAL | FLAG_MARKER | FLAG_COMMIT
 
 Entry = tuple[int, int, int, int, int, int, int, int]
 """producer_id, epoch, first_sequence, last_sequence, relative base, relative last, timestamp, flags."""
