@@ -13,6 +13,7 @@ from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.journal import Journal
 from moldau.log.journaled_store import JournaledStore
+from moldau.log.marker_writer import EmbeddedMarkers
 from moldau.log.replay import Replay
 from moldau.log.wal import WriteAhead
 from moldau.version import VERSION
@@ -88,9 +89,18 @@ class EmbeddedNode(Node):
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))
         self._read(JournaledStore(rows, journal), blobs, shared=False)
         broker.appender = Appender(
-            journal, broker.views, broker.cache, clock, loop, options.inline_max_bytes, options.flush_max_bytes
+            journal,
+            broker.views,
+            broker.cache,
+            clock,
+            loop,
+            options.inline_max_bytes,
+            options.flush_max_bytes,
+            lambda guard: broker.transactions.is_open(guard),
         )
         self._serve()
+        markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
+        broker.transactions = self._transactions(markers, sole=True)
         jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:
@@ -99,6 +109,7 @@ class EmbeddedNode(Node):
             SqlGroupStore(engine), group_config(options), broker.steady_clock, broker.catalog.name_of
         )
         await broker.groups.start()
+        broker.transactions.start()
 
     async def abort(self) -> None:
         engine = getattr(self, "engine", None)
@@ -111,6 +122,7 @@ class EmbeddedNode(Node):
     async def stop(self) -> None:
         """Commit what is pending, seal, sync, close."""
         await self.upkeep.stop()
+        await self.broker.transactions.close()
         await self.broker.groups.close()
         await self._quiet()
         await self.wal.close()

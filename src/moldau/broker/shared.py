@@ -18,6 +18,7 @@ from moldau.cluster.membership import Membership
 from moldau.coordination.shards import GroupShards
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cold import ColdReads
+from moldau.log.marker_writer import SharedMarkers
 from moldau.log.shared_appender import SharedAppender
 from moldau.log.storage import AUTO, AppendRules
 from moldau.metadata.errors import StoreUnavailable
@@ -96,6 +97,8 @@ class SharedNode(Node):
         )
         broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)
+        markers = SharedMarkers(broker.refresher, broker.views, broker.cache, broker.peers.published)
+        broker.transactions = self._transactions(markers, sole=False, mine=lambda: together.maintaining)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(
             self._jobs(stores.maintenance, self.blobs, ids, None),
@@ -109,6 +112,7 @@ class SharedNode(Node):
             sole=lambda: together.maintaining,
         )
         await together.start()
+        broker.transactions.start()
         if options.maintains:
             self._upkeep.start()
 
@@ -170,6 +174,7 @@ class SharedNode(Node):
         assert self._together is not None
         assert self._upkeep is not None
         await self._upkeep.stop()
+        await self.broker.transactions.close()
         await self._quiet()
         await self.broker.catalog.close()
         await self._together.close()

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 async def handle(broker: Broker, request: Request) -> AddOffsetsToTxnResponse:
     message: AddOffsetsToTxnRequest = request.message
     try:
-        await broker.transactions.add_offsets(
-            message.transactional_id, (message.producer_id, message.producer_epoch)
-        )
+        await broker.transactions.add_offsets(message.transactional_id, (message.producer_id, message.producer_epoch))
     except (TxnRefused, StoreError) as error:
         return AddOffsetsToTxnResponse(error_code=code_of(error, knows_fenced=request.version >= 2))
     return AddOffsetsToTxnResponse()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from moldau.metadata.errors import StoreError
-from moldau.metadata.rows_txn import TxnChange, TxnDescription, TxnGuard, TxnRow
+from moldau.metadata.rows_txn import Changed, TxnChange, TxnDescription, TxnGuard, TxnRow
 from moldau.protocol import error_codes
 
 from .config import TransactionConfig
@@ -38,17 +38,20 @@ _PAGE = 500
 _Decide = Callable[[TxnRow | None, frozenset[int], int, int | None], TxnChange | None]
 """Row, partitions, now, a spare producer id or None."""
 
+_Change = Callable[[], Awaitable[Changed]]
+
 
 class TransactionCoordinator:
     """All transactional ids. Methods raise TxnRefused and StoreError.
 
-    `new_id` gives producer ids that nobody else has; `feature` the level of `transaction.version` now; `now` the time that rows idle by.
+    `ending` runs a change that may end a transaction (`moldau.log.marker_writer`). `new_id` gives producer ids that nobody else has; `feature` the level of `transaction.version` now; `now` the time that rows idle by.
     `sole`: no other broker has the store. `mine` says whether this one does what one of them does for all: time-outs, expiry.
     """
 
     def __init__(
         self,
         store: TxnStore,
+        ending: Callable[[_Change], Awaitable[Changed]],
         config: TransactionConfig,
         new_id: Callable[[], Awaitable[int]],
         feature: Callable[[], int],
@@ -59,6 +62,7 @@ class TransactionCoordinator:
     ) -> None:
         self.config = config
         self._store = store
+        self._ending = ending
         self._new_id = new_id
         self._feature = feature
         self._now = now
@@ -284,17 +288,19 @@ class TransactionCoordinator:
         async with self._lock(transactional_id):
             if ends is None or self.known.of(transactional_id, *ends) is not None:
                 self.known.forget(transactional_id)
-            row = await self._decided(transactional_id, decide, spare)
-            self.known.learn(transactional_id, row, [])
-            return row
+            changed = await self._ending(lambda: self._changed(transactional_id, decide, spare))
+            self.known.learn(transactional_id, changed.row, [])
+            return changed.row
 
-    async def _decided(self, transactional_id: str, decide: _Decide, spare: int | None = None) -> TxnRow | None:
+    async def _decided(self, transactional_id: str, decide: _Decide) -> TxnRow | None:
+        return (await self._changed(transactional_id, decide, None)).row
+
+    async def _changed(self, transactional_id: str, decide: _Decide, spare: int | None) -> Changed:
         try:
-            changed = await self._store.change(transactional_id, partial(_with_spare, decide, spare))
+            return await self._store.change(transactional_id, partial(_with_spare, decide, spare))
         except NeedsProducerId:
             spare = await self._new_id()
-            changed = await self._store.change(transactional_id, partial(_with_spare, decide, spare))
-        return changed.row
+            return await self._store.change(transactional_id, partial(_with_spare, decide, spare))
 
 
 def _with_spare(

@@ -44,7 +44,13 @@ class World:
         config = TransactionConfig(900_000, 604_800_000)
         self.brokers = [
             TransactionCoordinator(
-                self.store, config, self._new_id, lambda: feature, lambda: self.now, sole=brokers == 1
+                self.store,
+                lambda change: change(),
+                config,
+                self._new_id,
+                lambda: feature,
+                lambda: self.now,
+                sole=brokers == 1,
             )
             for _ in range(brokers)
         ]
