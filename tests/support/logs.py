@@ -24,6 +24,7 @@ from moldau.log.views import Views
 from moldau.metadata.rows import APPENDED, KIND_WAL, AppendCommit, AppendEntry, BlobRow
 from moldau.records.batch import BatchHeader, iter_headers
 from moldau.records.builder import build_batch
+from moldau.records.control import end_txn_marker
 from moldau.records.record import Record, iter_records
 
 from .stores import Stores, submit
@@ -78,6 +79,7 @@ class Log:
         timestamp: int = 50,
         producer: tuple[int, int, int] | None = None,
         guess: int | None = None,
+        transactional: bool = False,
     ) -> int:
         """One batch in one extent; returns its base offset. `producer` is (id, epoch, base sequence)."""
         view = await self.views.load(partition_id)
@@ -90,16 +92,41 @@ class Log:
             [Record(n, timestamp + n, None, value) for n, value in enumerate(values)],
             base_offset=base if guess is None else guess,
             leader_epoch=view.leader_epoch,
+            transactional=transactional,
             **idempotent,
         )
+        folded = b"" if producer is None else fold.of_batch(BatchHeader(batch), 0)
+        await self._commit(partition_id, view, batch, folded, inline)
+        self.records += [(base + n, value, timestamp + n) for n, value in enumerate(values)]
+        return base
+
+    async def mark(self, partition_id: int, producer_id: int, epoch: int, commit: bool) -> int:
+        """A marker; returns its offset."""
+        view = await self.views.load(partition_id)
+        assert view is not None
+        base = view.high_watermark
+        batch = end_txn_marker(
+            producer_id=producer_id,
+            producer_epoch=epoch,
+            commit=commit,
+            coordinator_epoch=0,
+            now=self.now,
+            base_offset=base,
+            leader_epoch=view.leader_epoch,
+        )
+        await self._commit(partition_id, view, batch, fold.of_marker(producer_id, epoch, commit, self.now), True)
+        self.records.append((base, b"", self.now))
+        return base
+
+    async def _commit(
+        self, partition_id: int, view: PartitionView, batch: bytearray, folded: bytes, inline: bool
+    ) -> None:
         header = BatchHeader(batch)
-        folded = b""
-        if producer is not None:
-            entry = (*producer, header.last_sequence, 0, header.last_offset_delta, header.max_timestamp, 0)
-            folded = fold.pack_entry(*entry)
+        base, records = view.high_watermark, header.last_offset_delta + 1
+        for entry in fold.unpack(folded):
             self.model.apply(entry, base, self.now)
             view.producers.apply(entry, base, self.now)
-        row = AppendEntry(partition_id, base, len(values), 0, len(batch), header.max_timestamp, folded)
+        row = AppendEntry(partition_id, base, records, 0, len(batch), header.max_timestamp, folded)
         blob_id = self.ids.take()
         if not inline:
             if self.wal < 0:
@@ -109,10 +136,8 @@ class Log:
         (result,) = await submit(self.it.log, commit)
         assert (result.status, result.offset) == (APPENDED, base)
         extent = (await self.it.log.extents_from(partition_id, base, 1))[0]
-        view.next_offset = base + len(values)
+        view.next_offset = base + records
         view.publish(extent)
-        self.records += [(base + n, value, timestamp + n) for n, value in enumerate(values)]
-        return base
 
     async def roll(self) -> None:
         """Seal the write-ahead blob, begin the next one."""

@@ -12,6 +12,7 @@ from moldau.blobs.memory import MemoryBlobs
 from moldau.blobs.ports import BlobError, Buffer
 from moldau.log.blob_ids import BlobIds
 from moldau.log.flush import Append
+from moldau.log.marker_writer import SharedMarkers
 from moldau.log.reader import Reader
 from moldau.log.refresher import Refresher
 from moldau.log.shared_appender import SharedAppender
@@ -150,6 +151,7 @@ class Broker:
         self.store = Doubtful(it.log)
         self.reader = Reader(it.log, blobs, self.cache, guesses=True)
         self.ids = BlobIds(number)
+        self.markers = SharedMarkers(self.refresher, self.views, self.cache, self.told.__setitem__)
         self.appender = SharedAppender(
             self.store,
             blobs,
@@ -164,12 +166,17 @@ class Broker:
             self.told.__setitem__,
         )
 
-    async def append(self, partition_id: int, *values: bytes, producer: Producer = (-1, -1, -1)) -> tuple[int, int]:
-        """(error code, base offset) of one batch."""
-        return await self.begin(partition_id, *values, producer=producer)
+    async def append(self, partition_id: int, *values: bytes, **how: Any) -> tuple[int, int]:
+        """(error code, base offset) of one batch; `how` as for `begin`."""
+        return await self.begin(partition_id, *values, **how)
 
     def begin(
-        self, partition_id: int, *values: bytes, producer: Producer = (-1, -1, -1)
+        self,
+        partition_id: int,
+        *values: bytes,
+        producer: Producer = (-1, -1, -1),
+        transactional: bool = False,
+        guard: TxnGuard | None = None,
     ) -> asyncio.Future[tuple[int, int]]:
         """As `append`; batches that are begun one after the other arrive so. The view must be in memory, or is loaded first."""
         batch = build_batch(
@@ -177,6 +184,7 @@ class Broker:
             producer_id=producer[0],
             producer_epoch=producer[1],
             base_sequence=producer[2],
+            transactional=transactional,
         )
         told: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
 
@@ -185,7 +193,7 @@ class Broker:
 
         def loaded(view: Any, error: Exception | None) -> None:
             assert view is not None
-            self.appender.submit(Append(view, batch, BatchHeader(batch), True, done))
+            self.appender.submit(Append(view, batch, BatchHeader(batch), True, done, guard))
 
         self.views.load_then(partition_id, loaded)
         return told

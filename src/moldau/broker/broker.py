@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from moldau.coordination.transactions.coordinator import TransactionCoordinator
     from moldau.log.appender import Appender
     from moldau.log.lookup import Lookup
+    from moldau.log.marker_writer import MarkerWriter
     from moldau.log.reader import Reader
     from moldau.log.refresher import Refresher
     from moldau.log.shared_appender import SharedAppender
@@ -89,6 +90,7 @@ class Broker:
     topic_store: TopicStore
     cluster_store: ClusterStore
     txn_store: TxnStore
+    markers: MarkerWriter
     producer_ids: ProducerIds
     fetch_sessions: FetchSessions
     purgatory: Purgatory

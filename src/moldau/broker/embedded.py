@@ -98,6 +98,7 @@ class EmbeddedNode(Node):
             options.flush_max_bytes,
             lambda guard: broker.transactions.is_open(guard),
         )
+        broker.markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
         self._serve()
         markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
         broker.transactions = self._transactions(markers, sole=True)

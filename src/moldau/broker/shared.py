@@ -97,8 +97,7 @@ class SharedNode(Node):
         )
         broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)
-        markers = SharedMarkers(broker.refresher, broker.views, broker.cache, broker.peers.published)
-        broker.transactions = self._transactions(markers, sole=False, mine=lambda: together.maintaining)
+        broker.markers = SharedMarkers(broker.refresher, broker.views, broker.cache, together.peers.published)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(
             self._jobs(stores.maintenance, self.blobs, ids, None),
