@@ -25,7 +25,16 @@ from confluent_kafka import (
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient, NewTopic
 from support.postgres import Servers
+from support.wire import Wire
 
+from moldau.protocol.messages.api_versions import ApiVersionsRequest
+from moldau.protocol.messages.describe_producers import DescribeProducersRequest, TopicRequest
+from moldau.protocol.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest
+from moldau.protocol.messages.write_txn_markers import (
+    WritableTxnMarker,
+    WritableTxnMarkerTopic,
+    WriteTxnMarkersRequest,
+)
 from moldau.testing import BrokerProcess, BrokerThread
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -71,7 +80,9 @@ def topics(bootstrap: str, *names: str, partitions: int = 3) -> AdminClient:
 
 
 def transactional(bootstrap: str, transactional_id: str = "t", **configs: Any) -> Producer:
-    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id, "linger.ms": 0, **configs})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "transactional.id": transactional_id, "linger.ms": 0, **configs}
+    )
     producer.init_transactions(20)
     return producer
 
@@ -241,6 +252,69 @@ def test_aiokafka(bootstrap: str) -> None:
 
     asyncio.run(work())
     assert read(bootstrap, "out") == [b"<%s>" % value for value in numbers(0, 60)]
+
+
+def finalized(bootstrap: str) -> int:
+    """The level of `transaction.version` that the broker tells."""
+    with Wire(bootstrap) as wire:
+        answer = wire.ask(ApiVersionsRequest(client_software_name="x", client_software_version="1"), 4)
+    return {each.name: each.max_version_level for each in answer.finalized_features}.get("transaction.version", 0)
+
+
+def set_level(bootstrap: str, level: int, kind: int) -> None:
+    with Wire(bootstrap) as wire:
+        update = FeatureUpdateKey(feature="transaction.version", max_version_level=level, upgrade_type=kind)
+        assert wire.ask(UpdateFeaturesRequest(timeout_ms=5000, feature_updates=[update]), 2).error_code == 0
+
+
+def test_the_kind_changes_while_clients_run(bootstrap: str) -> None:
+    """Up and down; who runs goes on, and new ones use what is told. Every broker hears of it."""
+    topics(bootstrap, "t")
+    brokers = bootstrap.split(",")
+    assert {finalized(each) for each in brokers} == {2}
+    expected: list[bytes] = []
+    old = transactional(bootstrap, "old")
+    for at, level in enumerate((1, 0, 2, 0, 1, 2)):
+        set_level(brokers[at % len(brokers)], level, 1 if level > finalized(brokers[at % len(brokers)]) else 2)
+        wait_until(lambda level=level: {finalized(each) for each in brokers} == {level})  # type: ignore[misc]
+        for producer, start in ((old, at * 100), (transactional(bootstrap, f"new-{at}"), 5000 + at * 100)):
+            producer.begin_transaction()
+            write(producer, "t", numbers(start, 6))
+            producer.commit_transaction(20)
+            expected += numbers(start, 6)
+    assert read(bootstrap, "t") == sorted(expected)
+
+
+def test_an_administrator_aborts(bootstrap: str) -> None:
+    topics(bootstrap, "t", partitions=1)
+    producer = transactional(bootstrap)
+    producer.begin_transaction()
+    write(producer, "t", numbers(0, 3), partitions=1)
+    for each in bootstrap.split(","):
+        with Wire(each) as wire:
+            answer = wire.ask(DescribeProducersRequest(topics=[TopicRequest(name="t", partition_indexes=[0])]), 0)
+            (state,) = answer.topics[0].partitions[0].active_producers
+            assert state.current_txn_start_offset == 0
+    topic = WritableTxnMarkerTopic(name="t", partition_indexes=[0])
+    marker = WritableTxnMarker(
+        producer_id=state.producer_id, producer_epoch=state.producer_epoch, transaction_result=False, topics=[topic]
+    )
+    with Wire(bootstrap.split(",")[0]) as wire:
+        codes = []
+        for commit, epoch in ((True, 0), (False, 7), (False, 0), (False, 0)):
+            marker.transaction_result = commit
+            marker.producer_epoch = state.producer_epoch + epoch
+            answer = wire.ask(WriteTxnMarkersRequest(markers=[marker]), 1)
+            codes.append(answer.markers[0].topics[0].partitions[0].error_code)
+    assert codes == [
+        KafkaError.INVALID_REQUEST,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        0,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+    ]
+    with pytest.raises(KafkaException):
+        producer.commit_transaction(20)
+    assert read(bootstrap, "t", partitions=1) == []
 
 
 def test_the_broker_is_killed_between(tmp_path: Path) -> None:

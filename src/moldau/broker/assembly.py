@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from moldau.blobs.ports import BlobStore
     from moldau.histogram import Histogram
     from moldau.log.cold import ColdReads
-    from moldau.log.marker_writer import MarkerWriter
     from moldau.metadata.errors import StoreError
     from moldau.metadata.ports import CatalogStore, ClusterStore, LogStore, MaintenanceStore, TopicStore
 
@@ -150,14 +149,12 @@ class Node:
             checkpoint,
         )
 
-    def _transactions(
-        self, markers: MarkerWriter, *, sole: bool, mine: Callable[[], bool] = lambda: True
-    ) -> TransactionCoordinator:
+    def _transactions(self, *, sole: bool, mine: Callable[[], bool] = lambda: True) -> TransactionCoordinator:
         """The coordinator of transactions; `mine`: whether this broker ends those whose time is over."""
         broker = self.broker
         return TransactionCoordinator(
             broker.txn_store,
-            markers.end,
+            broker.markers.end,
             TransactionConfig(**{name: getattr(self.options, name) for name in TransactionConfig.__slots__}),
             broker.producer_ids.take,
             lambda: features.transaction_version(broker.cluster.features),

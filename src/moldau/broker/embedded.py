@@ -100,8 +100,7 @@ class EmbeddedNode(Node):
         )
         broker.markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
         self._serve()
-        markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
-        broker.transactions = self._transactions(markers, sole=True)
+        broker.transactions = self._transactions(sole=True)
         jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:

@@ -98,6 +98,7 @@ class SharedNode(Node):
         broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)
         broker.markers = SharedMarkers(broker.refresher, broker.views, broker.cache, together.peers.published)
+        broker.transactions = self._transactions(sole=False, mine=lambda: together.maintaining)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(
             self._jobs(stores.maintenance, self.blobs, ids, None),

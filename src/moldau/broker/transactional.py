@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 IMPLICIT_FROM = 12
 """The version of Produce from which batches join by themselves."""
+_ABORTABLE_FROM = 11
+"""The version from which a producer knows TRANSACTION_ABORTABLE, and INVALID_TXN_STATE ends it (KIP-890)."""
 
 
 class Joining:
@@ -67,7 +69,7 @@ async def join(
             guards, refused = await _guards(broker, transactional_id, producer, ones, version)
         except TxnRefused as error:
             for each in ones:
-                refuse(each, _of_produce(error), str(error))
+                refuse(each, _of_produce(error, version), str(error))
             continue
         except StoreError as error:
             for each in ones:
@@ -79,7 +81,7 @@ async def join(
                 take(each, guard)
             else:
                 why = refused[each.partition_id]
-                refuse(each, _of_produce(why), str(why))
+                refuse(each, _of_produce(why, version), str(why))
 
 
 async def _guards(
@@ -95,10 +97,12 @@ async def _guards(
     return (known.guards if known is not None else {}), refused
 
 
-def _of_produce(error: TxnRefused) -> int:
+def _of_produce(error: TxnRefused, version: int) -> int:
     """Kafka's brokers never tell a producer PRODUCER_FENCED in a Produce response."""
     if error.error_code == error_codes.PRODUCER_FENCED:
         return error_codes.INVALID_PRODUCER_EPOCH
+    if error.error_code == error_codes.INVALID_TXN_STATE and version >= _ABORTABLE_FROM:
+        return error_codes.TRANSACTION_ABORTABLE
     return error.error_code
 
 

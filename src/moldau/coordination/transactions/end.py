@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from moldau.metadata.rows_txn import ABORTED, COMMITTED, End, TxnChange, TxnRow
 
-from .epochs import NONE, is_open, marker_epoch, raised
+from .epochs import is_open, marker_epoch, raised
 from .refusal import fenced, unknown, wrong_state
 
 
@@ -79,7 +79,7 @@ def _forced(row: TxnRow, now: int, feature: int, spare_id: int | None) -> TxnCha
 
 
 def _ended(row: TxnRow, now: int, commit: bool) -> TxnRow:
-    return row._replace(state=COMMITTED if commit else ABORTED, started_ms=NONE, updated_ms=now)
+    return row._replace(state=COMMITTED if commit else ABORTED, updated_ms=now)
 
 
 def _already(row: TxnRow, commit: bool) -> str:

@@ -23,7 +23,7 @@ MAPPING, FENCED, STATE = e.INVALID_PRODUCER_ID_MAPPING, e.PRODUCER_FENCED, e.INV
 
 
 def row(state: int = EMPTY, epoch: int = 3, previous: tuple[int, int] = (-1, -1), **changes: Any) -> TxnRow:
-    began = 1_000 if state in (ONGOING, PREPARED) else -1
+    began = -1 if state == EMPTY else 1_000
     return TxnRow("t", ID, epoch, *previous, state, 4, 2_000, began, 1_000, 2)._replace(**changes)
 
 
@@ -240,7 +240,7 @@ class TestEndVersion2:
         change = end_version_2(row(state), NOW, SAME, False, None)
         assert change is not None
         assert change.end is None
-        assert change.row == row(ABORTED, 4, (ID, 3), updated_ms=NOW)
+        assert change.row == row(ABORTED, 4, (ID, 3), updated_ms=NOW, started_ms=row(state).started_ms)
 
     @pytest.mark.parametrize("state", STATES)
     @pytest.mark.parametrize("commit", ENDED)
