@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SUITE ?= librdkafka
 
-.PHONY: serve test test-fast s3-servers check conformance bench docs wheel clean
+.PHONY: serve test test-fast s3-servers helm check conformance bench docs wheel clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -15,11 +15,14 @@ $(STAMP): pyproject.toml
 serve: $(STAMP)  ## run the broker on 127.0.0.1:9092 with the embedded stores
 	@exec $(BIN)/moldau serve $(ARGS)
 
-test: $(STAMP) s3-servers  ## all tests
+test: $(STAMP) s3-servers helm  ## all tests
 	$(BIN)/python -m pytest $(ARGS)
 
 s3-servers: $(STAMP)  ## build the S3 servers that tests run against (some minutes, once; needs Go)
 	$(BIN)/python -m tools.s3_servers
+
+helm: $(STAMP)  ## build Helm, which tests check the chart with (some minutes, once; needs Go)
+	$(BIN)/python -m tools.helm
 
 test-fast: $(STAMP)  ## only the tests that take milliseconds
 	$(BIN)/python -m pytest -m "not slow and not java and not kcat" $(ARGS)

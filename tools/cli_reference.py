@@ -54,11 +54,12 @@ def _section(path: str, command: click.Command) -> Iterator[str]:
     yield f"{'##' if group or path.count(' ') == 1 else '###'} {path}"
     yield ""
     yield from _help(command)
-    if group:
+    if group and not command.invoke_without_command:
         return
     arguments = [each for each in command.params if isinstance(each, click.Argument)]
     options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
-    usage = " ".join([path, "[OPTIONS]", *(_argument(each) for each in arguments)])
+    rest = ["[COMMAND]"] if group else [_argument(each) for each in arguments]
+    usage = " ".join([path, "[OPTIONS]", *rest])
     yield from ("```", usage, "```", "")
     shared = any(SHARED & set(each.opts) for each in options)
     rows = [each for each in options if not SHARED & set(each.opts)]

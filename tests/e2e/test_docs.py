@@ -11,7 +11,7 @@ from support.pages import ROOT, Reader, agrees, blocks
 
 from moldau.testing import BrokerProcess
 
-PAGES = ["README.md", "docs/quickstart.md", "docs/testing.md", "docs/troubleshooting.md"]
+PAGES = ["README.md", "docs/quickstart.md", "docs/testing.md", "docs/troubleshooting.md", "docs/tutorial-cluster.md"]
 
 
 @pytest.mark.slow
@@ -41,7 +41,12 @@ def test_examples_are_fenced_and_say_their_language(name: str) -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "conformance").rglob("*.md")]
+    pages = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "conformance").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
+    ]
     dead = [
         f"{page.relative_to(ROOT)}: {link}"
         for page in pages

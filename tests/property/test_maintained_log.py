@@ -88,9 +88,10 @@ class MaintainedLog(RuleBasedStateMachine):
             self.do(self.log.append(self.p, values, transactional=producer is not None and transactional, **how))
 
     def end(self, number: int, commit: bool) -> None:
-        epoch, sequence = self.producers.get(number, (0, 0))
+        epoch, _ = self.producers.get(number, (0, 0))
         if number % 2:  # transactions of version 2
-            self.producers[number] = epoch, sequence = epoch + 1, 0
+            epoch += 1
+            self.producers[number] = (epoch, 0)
         self.do(self.log.mark(self.p, number, epoch, commit))
 
     @rule(number=PRODUCERS, commit=st.booleans())

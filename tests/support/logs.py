@@ -115,7 +115,8 @@ class Log:
             leader_epoch=view.leader_epoch,
         )
         await self._commit(partition_id, view, batch, fold.of_marker(producer_id, epoch, commit, self.now), True)
-        self.records.append((base, b"", self.now))
+        ((_, value),) = values_of(bytes(batch))
+        self.records.append((base, value, self.now))
         return base
 
     async def _commit(

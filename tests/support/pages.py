@@ -3,7 +3,8 @@
 A page is read from top to bottom: its blocks share a folder and a broker, so that a later block may use what an earlier one made.
 
 - ```` ```sh ````: a script for bash. `moldau serve ...` or `make serve` starts the page's broker (one runs from the beginning anyway); every
-  other broker address is that of the one that runs. Where a ```` ```text ```` block follows, it is what the script prints.
+  other broker address is that of the one that runs. `moldau dev ...` without a command starts a cluster in its place, whose ports stand for 9092 and
+  those after it. Where a ```` ```text ```` block follows, it is what the script prints.
 - ```` ```python ````: a script. If its first line is a comment that names a file, as in `# conftest.py`, it is written there instead.
 - ```` ```properties ````: a server.properties file that a broker would take.
 
@@ -20,6 +21,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.dev_cluster import DevCluster
+
 from moldau.broker.config.acting import options_of
 from moldau.broker.config.settings import Settings
 from moldau.testing import BrokerProcess
@@ -30,6 +33,9 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: \S.* -->\n+\Z")
 _FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
 _SERVE = re.compile(r"^(?:\S*\bmoldau serve|make serve)\b(.*)$")
+_DEV = re.compile(r"^moldau dev((?: --[\w-]+ \S+)*)$")
+_DEV_COMMAND = re.compile(r"\bmoldau dev (?=status|kill|start|stop)")
+_PORT_FIRST = 9092
 _TIME = re.compile(r"\b[\d,.]+ (s|ms|a second)\b")
 _SECONDS = 120
 
@@ -74,6 +80,7 @@ class Reader:
         self.folder = folder
         self._broker = broker
         self._served: list[subprocess.Popen[str]] = []
+        self._cluster: DevCluster | None = None
         self._address = broker.bootstrap
         (folder / "examples").symlink_to(ROOT / "examples")
 
@@ -83,7 +90,7 @@ class Reader:
             return
         named = _FILE.match(block.text)
         if named:
-            (self.folder / named[1]).write_text(block.text)
+            (self.folder / named[1]).write_text(self._here(block.text))
         elif block.language == "sh":
             self._shell(block)
         elif block.language == "properties":
@@ -97,11 +104,14 @@ class Reader:
     def _shell(self, block: Block) -> None:
         script = []
         for line in block.text.splitlines():
-            serve = _SERVE.match(line)
-            if serve is None:
-                script.append(line)
-            else:
+            serve, cluster = _SERVE.match(line), _DEV.match(line)
+            if serve is not None:
                 self._serve(serve[1].partition("  #")[0])
+            elif cluster is not None:
+                self._start_cluster(block, cluster[1].split())
+                return
+            else:
+                script.append(line)
         done = subprocess.run(["bash", "-euo", "pipefail"], input=self._here("\n".join(script)), **self._how())
         self._check(block, done)
 
@@ -118,8 +128,23 @@ class Reader:
         assert line, f"'moldau serve{arguments}' did not start"
         self._address = line.split()[-1]
 
+    def _start_cluster(self, block: Block, arguments: list[str]) -> None:
+        """What the page says, on free ports; it is the only line of its block."""
+        self.stop()
+        self._cluster = DevCluster(self.folder, *arguments, env=self._env())
+        self._cluster.__enter__()
+        self._address = self._cluster.addresses[0]
+        self._cluster.wait_for("Ctrl-C here")
+        told = self._cluster.out.replace(f" --port {self._cluster.port}", "")
+        for number, address in enumerate(self._cluster.addresses):
+            told = told.replace(address, f"127.0.0.1:{_PORT_FIRST + number}")
+        assert block.prints is None or agrees(block.prints, told), told
+
     def stop(self) -> None:
         """End what the page started."""
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            assert cluster.end() == 0, cluster.out
         while self._served:
             broker = self._served.pop()
             broker.terminate()
@@ -128,7 +153,14 @@ class Reader:
             broker.stdout.close()
 
     def _here(self, text: str) -> str:
-        return re.sub(r"(127\.0\.0\.1|localhost):9092", self._address, text.replace(".venv/bin/", ""))
+        text = text.replace(".venv/bin/", "")
+        if self._cluster is not None:
+            first = self._cluster.port
+            text = re.sub(
+                r"127\.0\.0\.1:(909\d)\b", lambda found: f"127.0.0.1:{first + int(found[1]) - _PORT_FIRST}", text
+            )
+            text = _DEV_COMMAND.sub(f"moldau dev --port {first} ", text)
+        return re.sub(r"(127\.0\.0\.1|localhost):9092", self._address, text)
 
     def _env(self) -> dict[str, str]:
         return {

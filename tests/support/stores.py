@@ -170,6 +170,11 @@ def memory_opener() -> Any:
 
 
 def postgres_opener(url: str, **options: Any) -> Any:
+    return url_opener(url, **options)
+
+
+def url_opener(url: str, **options: Any) -> Any:
+    """Stores that several processes may have open."""
     clock = ManualClock()
 
     @asynccontextmanager

@@ -23,6 +23,7 @@ DIFFERS = {
     "ElectLeaders": "An election is never needed: the leader is always the preferred one.",
     "DescribeLogDirs": "One directory; a partition's size is its record bytes.",
     "WriteTxnMarkers": "For tools that abort a transaction which hangs: the whole of it is aborted, not only the partition that is named.",
+    "DescribeProducers": "The coordinator's epoch is 0 after a producer's first marker, -1 before.",
     "OffsetForLeaderEpoch": "An epoch rises when a log may have gone back, not with its leader.",
     "ListConfigResources": "Client-metrics are none.",
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from moldau.blobs.block_cache import BlockCache
@@ -25,7 +26,7 @@ from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.opening import Stores, open_stores
 from moldau.version import VERSION
 
-from .assembly import FORMAT_VERSION, Node, group_config
+from .assembly import FORMAT_VERSION, Engine, Node, group_config
 from .broker import Endpoint
 from .options import ANY_NODE_ID
 from .steering import Steering
@@ -34,10 +35,14 @@ from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from moldau.blobs.ports import BlobStore
-    from moldau.metadata.postgres.engine import PostgresEngine
 
     from .options import Options
 
+log = logging.getLogger(__name__)
+
+STOP_SECONDS_MAX = 3.0
+"""For each part of a stop."""
+LEAVE_SECONDS_MAX = 4.0
 FILES_LINGER_MS = 2
 """In a shared folder batches wait for others at most so long."""
 BUILD_AGE_MS_MIN = 60_000
@@ -47,7 +52,7 @@ BUILD_AGE_MS_MIN = 60_000
 class SharedNode(Node):
     """See the module's text. `fenced` is called when another broker has taken its node id: it must end."""
 
-    engine: PostgresEngine
+    engine: Engine
     blobs: BlobStore
 
     def __init__(self, options: Options) -> None:
@@ -124,7 +129,7 @@ class SharedNode(Node):
             raise StoreUnavailable(str(error)) from error
         self._stores = stores
         self.engine = stores.engine
-        self.metadata_told = stores.engine.address.told
+        self.metadata_told = stores.told
         try:
             store = await open_blobs(options.blobs_url)
         except BadUrl as error:
@@ -168,18 +173,19 @@ class SharedNode(Node):
 
     async def leave(self) -> None:
         if self._together is not None:
-            await self._together.leave()
+            await _within(LEAVE_SECONDS_MAX, "leave", self._together.leave())
 
     async def stop(self) -> None:
+        """What a store that does not answer holds up is left: others find out, and the next start goes on."""
         assert self._together is not None
         assert self._upkeep is not None
-        await self._upkeep.stop()
-        await self.broker.transactions.close()
-        await self._quiet()
+        await _within(STOP_SECONDS_MAX, "upkeep", self._upkeep.stop())
+        await _within(STOP_SECONDS_MAX, "transactions", self.broker.transactions.close())
+        await _within(STOP_SECONDS_MAX, "appends", self._quiet())
         await self.broker.catalog.close()
-        await self._together.close()
-        await self.broker.groups.close()
-        await self._close()
+        await _within(STOP_SECONDS_MAX, "membership", self._together.close())
+        await _within(STOP_SECONDS_MAX, "groups", self.broker.groups.close())
+        await _within(STOP_SECONDS_MAX, "stores", self._close())
 
     async def abort(self) -> None:
         if self._upkeep is not None:
@@ -193,3 +199,12 @@ class SharedNode(Node):
             await self._stores.close()
         if hasattr(self, "blobs"):
             await self.blobs.close()
+
+
+async def _within(seconds: float, name: str, work: Awaitable[None]) -> None:
+    """Part of a stop, which must come to an end."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        log.warning("event=stop_cut_short what=%s seconds=%.0f", name, seconds)

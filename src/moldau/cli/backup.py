@@ -52,29 +52,60 @@ def backup(dest: Path, data: Path | None, output: str) -> None:
 
 
 @click.command()
-@click.argument("src", metavar="SRC", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("src", metavar="[SRC]", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_data
-@click.option("--check", is_flag=True, help="Only read the backup and say whether it is whole.")
+@click.option("--check", is_flag=True, help="Only look whether all of it is there; change nothing.")
+@click.option(
+    "--metadata", metavar="URL", help="In place of SRC: a PostgreSQL that was brought back to an earlier time."
+)
+@click.option("--blobs", metavar="URL", help="The blob store that goes with --metadata.")
 @format_option
-def restore(src: Path, data: Path | None, check: bool, output: str) -> None:
+def restore(
+    src: Path | None, data: Path | None, check: bool, metadata: str | None, blobs: str | None, output: str
+) -> None:
     """Make a data directory of a backup.
 
     The directory must be empty, or not there yet. Every byte is checked. The cluster keeps its id; leader epochs rise, so that clients which
     had read further than the backup find out.
+
+    With --metadata and --blobs the same for stores that brokers share, once PostgreSQL has been brought back by its own means: all blobs that
+    it names must be there, and no broker may run.
     """
+    if metadata or blobs:
+        if src is not None or data is not None or not (metadata and blobs):
+            raise click.UsageError("Shared stores are --metadata URL and --blobs URL, both, without SRC and --data.")
+        _bring_back(metadata, blobs, check, output)
+        return
+    if src is None:
+        raise click.UsageError("Say what to restore: SRC, or --metadata URL and --blobs URL.")
+    backup_of = src
     from moldau.server.restore import check_backup
     from moldau.server.restore import restore as bring_back
 
     if check:
         if data is not None:
             raise click.UsageError("--check reads the backup only: leave --data out.")
-        manifest = _run(lambda told: check_backup(src, told))
+        manifest = _run(lambda told: check_backup(backup_of, told))
         whole = {"backup": str(src), "files": len(manifest.blobs) + 1, "bytes": manifest.bytes}
         _tell({**whole, **manifest._asdict()}, output)
         return
     target = _directory(data)
-    report = _run(lambda told: bring_back(src, target, told))
+    report = _run(lambda told: bring_back(backup_of, target, told))
     _tell({**report, "data": str(target)}, output)
+
+
+def _bring_back(metadata: str, blobs: str, check: bool, output: str) -> None:
+    import asyncio
+
+    from moldau.server.bring_back import bring_back
+
+    try:
+        report = _run(lambda told: asyncio.run(bring_back(metadata, blobs, check=check)))
+    except ValueError as error:
+        raise CliError(str(error)) from error
+    print_fields(
+        {**report, "bytes": f"{report['bytes']} ({size(report['bytes'])})"} if output == "table" else report, output
+    )
 
 
 _KEYS = (

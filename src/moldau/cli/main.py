@@ -23,6 +23,7 @@ from moldau.version import VERSION
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("moldau.cli.serve:serve", "Run a broker until SIGTERM or Ctrl-C."),
+    "dev": ("moldau.cli.dev:dev", "Run a cluster on this machine until Ctrl-C."),
     "topic": ("moldau.cli.topic:topic", "List, create, describe, alter and delete topics."),
     "produce": ("moldau.cli.produce:produce", "Write records to a topic, from stdin or files."),
     "consume": ("moldau.cli.consume:consume", "Read records of one or more topics."),

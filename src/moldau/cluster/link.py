@@ -173,7 +173,14 @@ class Link(asyncio.Protocol):
     def _suspect(self, why: str) -> None:
         if not self._doubted:
             self._doubted = True
-            log.warning("event=peer_suspected node=%d why='%s'", self.peer.node_id, why)
+            # one that starts does not listen yet, and one that leaves does not any more
+            expected = not self._was_up or self._members.is_draining(self.peer.node_id)
+            log.log(
+                logging.DEBUG if expected else logging.WARNING,
+                "event=peer_suspected node=%d why='%s'",
+                self.peer.node_id,
+                why,
+            )
         self._members.suspect(self.peer.node_id, self._now())
 
     def close(self) -> None:

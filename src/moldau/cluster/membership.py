@@ -119,6 +119,11 @@ class Membership:
         """If it is among `live`."""
         return next((member for member in self._named if member.node_id == node_id), None)
 
+    def is_draining(self, node_id: int) -> bool:
+        """Whether it is leaving, or is no member any more."""
+        member = self._members.get(node_id)
+        return member is None or member.draining
+
     def leader_of(self, key: int) -> int:
         """The broker that is named for a partition, a group's shard or a transactional id's hash."""
         named = self._named

@@ -262,7 +262,10 @@ class Appender:
                 works, self._works = self._works, []
                 await asyncio.gather(*[each.run() for each in works])
                 self._paused = False
-                self._flush()
+                try:
+                    self._flush()
+                except Exception as fault:  # ours, or an answer's: who waits here must still come to his turn
+                    self._loop.call_exception_handler({"message": "a flush failed", "exception": fault})
         finally:
             self._paused = False
             self._pausing = self._quiet = None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from moldau.metadata.rows import LOCKED_NOTHING, AppendEntry, Extent, LockedPartition
 from moldau.metadata.rows_txn import TxnGuard
-from moldau.records.batch import set_base_offset
+from moldau.protocol import error_codes
+from moldau.records.batch import BatchHeader, set_base_offset
 
 from . import fold
 from .commit_lanes import Lane, Queued
@@ -103,6 +104,7 @@ class Draft:
             header = queued.append.header
             if header.producer_id >= 0:
                 try:
+                    self._check_order(states, header)
                     repeated = queued.append.check(states)
                 except Refused as refused:
                     if not self.taken:
@@ -120,6 +122,21 @@ class Draft:
             elif queued.upload is not None and queued.position != self.position + self.length:
                 return
             self._take(states, queued)
+
+    def _check_order(self, states: ProducerStates, header: BatchHeader) -> None:
+        """A producer of which nothing is known may begin anywhere, but not behind a batch whose outcome it must find out first. Raises Refused."""
+        doubted = self.lane.doubted.get(header.producer_id)
+        if doubted is None:
+            return
+        if (
+            header.producer_id not in states.by_id
+            and doubted[0] == header.producer_epoch
+            and header.base_sequence > doubted[1]
+        ):
+            raise Refused(
+                error_codes.KAFKA_STORAGE_ERROR,
+                f"producer {header.producer_id}: its batch of sequence {doubted[1]} failed before; that one comes first",
+            )
 
     def _take(self, states: ProducerStates, queued: Queued) -> None:
         header, guard = queued.append.header, queued.append.guard

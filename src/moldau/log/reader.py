@@ -59,7 +59,8 @@ _WINDOWS_MAX = 64
 """Partitions with rows kept for a consumer far behind."""
 _EXTENTS_MAX = 512
 """Extents in one answer at most."""
-_NO_END = 1 << 62
+NO_END = 1 << 62
+"""Of readers who get whatever is committed to the log."""
 
 _NONSENSE = (StructError, TypeError, ValueError, OverflowError)
 """What becomes of a row in which a bit was flipped, so that a number is none, or none that can be."""
@@ -94,7 +95,7 @@ class Reader:
         self._windows: OrderedDict[int, list[Extent]] = OrderedDict()
 
     def read_now(
-        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = _NO_END
+        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = NO_END
     ) -> tuple[list[Buffer], int] | None:
         """(buffers, their bytes) from the batch that holds `offset` to those below `end`, or None: use `read`. Raises DamagedLog."""
         found = self._read_now(view, offset, max_bytes, first_whole)
@@ -164,7 +165,7 @@ class Reader:
         return [buffer], total
 
     async def read(
-        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = _NO_END
+        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = NO_END
     ) -> tuple[list[Buffer], int]:
         """As `read_now`, waiting for what it takes. Raises DamagedLog, and BlobError or StoreError when a store does not answer."""
         found = await self._read(view, offset, max_bytes, first_whole)

@@ -47,6 +47,7 @@ from moldau.metadata.rows import (
     LockedPartition,
 )
 from moldau.protocol import error_codes
+from moldau.records.batch import BatchHeader
 
 from .answers import Answers
 from .blob_ids import BlobIds
@@ -71,7 +72,7 @@ _STORED_MAX = 4
 _LOCKED_MAX = 2
 """Commits of each kind under way at a time."""
 _LANES_KEPT = 1000
-"""Empty lanes that are remembered because their partitions are contended."""
+"""Empty lanes that are remembered because their partitions are contended, or something in them was left in doubt."""
 
 
 class SharedAppender:
@@ -117,9 +118,7 @@ class SharedAppender:
     def submit(self, append: Append) -> None:
         """Take a validated batch. The answer comes through `append.done`."""
         view = append.view
-        lane = self._lanes.get(view.partition_id)
-        if lane is None:
-            lane = self._lanes[view.partition_id] = Lane(view.partition_id)
+        lane = self._lane(view.partition_id)
         now = self._loop.time()
         queued = Queued(append, lane, now)
         size = queued.size
@@ -135,6 +134,16 @@ class SharedAppender:
             lane.standard += 1
             self._uploads.add(queued)
         self._schedule()
+
+    def _lane(self, partition_id: int) -> Lane:
+        lane = self._lanes.get(partition_id)
+        if lane is None:
+            lane = self._lanes[partition_id] = Lane(partition_id)
+        return lane
+
+    def pass_over(self, partition_id: int, header: BatchHeader) -> None:
+        """A batch failed before it could be submitted, because the store did not answer."""
+        self._lane(partition_id).doubt_batch(header)
 
     @property
     def pending_bytes(self) -> int:
@@ -200,8 +209,10 @@ class SharedAppender:
             if upload is None or upload.error is None:
                 self._ready.put(lane)
                 return
+            lane.doubt()
             self._answers.fail(lane, error_codes.KAFKA_STORAGE_ERROR, str(upload.error))
-        if not lane.queue and not lane.busy and (not lane.contended or len(self._lanes) > _LANES_KEPT):
+        kept = lane.contended or lane.doubted
+        if not lane.queue and not lane.busy and (not kept or len(self._lanes) > _LANES_KEPT):
             self._lanes.pop(lane.partition_id, None)
 
     def _upload_ended(self, upload: Upload) -> None:
@@ -362,6 +373,7 @@ class SharedAppender:
             result = results[index] if results is not None else None
             if result is None:
                 self._views.drop(lane.partition_id)
+                lane.doubt()
                 self._answers.fail_ready(lane, error_codes.KAFKA_STORAGE_ERROR, str(error))
             elif result.status == APPENDED:
                 self._publish(draft, flight, result)
@@ -401,6 +413,9 @@ class SharedAppender:
             self._refresher.hint(lane.partition_id, draft.end)
         if self._published is not None:
             self._published(lane.partition_id, draft.end)
+        if lane.doubted:
+            for queued in draft.taken:
+                lane.doubted.pop(queued.append.header.producer_id, None)
         for queued in draft.taken:
             assert queued is lane.queue[0], (
                 f"partition {lane.partition_id}: what was committed at {offset} is not the head"
@@ -427,6 +442,7 @@ class SharedAppender:
                 code, message = error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted"
         lane.busy = False
         if code:
+            lane.doubt()
             self._answers.fail_ready(lane, code, message)
         else:
             head.refreshed = True

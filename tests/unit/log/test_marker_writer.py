@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -246,7 +247,8 @@ def test_many_producers_on_one_machine(tmp_path: Path, seed: int) -> None:
     """Each batch is where it was said to be, whatever ends meanwhile, and the views are what the rows say."""
 
     async def main() -> None:
-        async with embedded(tmp_path) as log:
+        (tmp_path / "data").mkdir()
+        async with embedded(tmp_path / "data") as log:
             ids = await log.it.topic(partitions=2)
             rng = random.Random(seed)
 
@@ -278,8 +280,24 @@ def test_many_producers_on_one_machine(tmp_path: Path, seed: int) -> None:
                 assert fresh.producers.transactions.aborted
                 bases = await log.read(view)
                 assert bases == list(range(view.high_watermark))
+            killed = shutil.copytree(tmp_path / "data", tmp_path / "killed")
+            expected = {p: snapshot.pack((await log.view(p)).producers) for p in ids}
+        (killed / "metadata.sqlite-shm").unlink(missing_ok=True)
+        async with embedded(killed) as log:
+            for p in ids:
+                view = await log.view(p)
+                assert view.last_stable_offset == view.high_watermark
+                assert without_times(snapshot.pack(view.producers)) == without_times(expected[p])
 
     run(main())
+
+
+def without_times(packed: bytes) -> bytes:
+    """The journal has the time of its sections, a view that of the commit."""
+    states = snapshot.unpack(packed)
+    for producer in states.by_id.values():
+        producer.appended_at = 0
+    return snapshot.pack(states)
 
 
 # -- shared -----------------------------------------------------------------------------------------------------------

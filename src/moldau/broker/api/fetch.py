@@ -24,6 +24,7 @@ from moldau.broker.fetch_sessions import (
 from moldau.broker.outbox import NARROW_BYTES
 from moldau.log.damage import DamagedLog
 from moldau.log.isolation import aborted_in
+from moldau.log.reader import NO_END
 from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.fetch import (
@@ -310,6 +311,10 @@ class _Fetch:
     def _end(self, view: PartitionView) -> int:
         return view.last_stable_offset if self.request.message.isolation_level == 1 else view.high_watermark
 
+    def _cut(self, view: PartitionView) -> int:
+        """Where batches end that may be given; others may come while bytes are waited for."""
+        return view.last_stable_offset if self.request.message.isolation_level == 1 else NO_END
+
     def _enough(self, views: list[PartitionView | int], min_bytes: int) -> bool:
         """Whether there is something to say now: an error, min_bytes, or no partitions to wait for."""
         if not views or min_bytes <= 0:
@@ -403,7 +408,7 @@ class _Fetch:
                 continue
             limit = min(room, partition.max_bytes)
             try:
-                found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, self._end(view))
+                found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, self._cut(view))
             except DamagedLog:
                 return None
             if found is None:
@@ -422,7 +427,7 @@ class _Fetch:
         for index, (partition, view) in enumerate(zip(self.partitions, views, strict=True)):
             if isinstance(view, int) or partition.fetch_offset >= self._end(view) or (room <= 0 and not first):
                 continue
-            limit, end = min(room, partition.max_bytes), self._end(view)
+            limit, end = min(room, partition.max_bytes), self._cut(view)
             try:
                 found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, end)
                 if found is None:
