@@ -16,6 +16,7 @@ import scenarios_log
 import scenarios_offsets
 import scenarios_producers
 import scenarios_topics
+import scenarios_transactions
 import scenarios_wire
 from conversation import SCENARIOS, Notes, Scenario, play
 from routing import Router
@@ -36,6 +37,7 @@ MODULES = (
     scenarios_offsets,
     scenarios_producers,
     scenarios_topics,
+    scenarios_transactions,
 )
 RECORDED = Path(__file__).resolve().parent / "recorded"
 # both brokers run with these

@@ -7,35 +7,27 @@ from moldau.protocol import api_keys
 from tools.docs import conformance
 
 DIFFERS = {
-    "Produce": "Versions 0-2 are advertised and refused, as in Kafka. Transactional batches are refused. Record contents under a right"
+    "Produce": "Versions 0-2 are advertised and refused, as in Kafka. Record contents under a right"
     " checksum are not looked at unless a setting needs it.",
     "Fetch": "`preferred_read_replica` is never set: there is one broker.",
     "ListOffsets": "Nothing is tiered: the tiered timestamps answer -1.",
-    "FindCoordinator": "Groups only; transactional ids and share groups are INVALID_REQUEST.",
-    "InitProducerId": "Idempotent producers only; a transactional id is INVALID_REQUEST.",
+    "FindCoordinator": "Share groups are INVALID_REQUEST. Any broker coordinates any transactional id; one is named, always the same.",
+    "InitProducerId": "What an earlier instance left open is aborted at once: never CONCURRENT_TRANSACTIONS.",
     "CreateTopics": "A replication factor, at most the number of brokers, says how many of them are shown as replicas; manual assignments say nothing"
     " more. `cleanup.policy=compact` is INVALID_CONFIG.",
     "DescribeConfigs": "Documentation texts are our own. Client-metrics are not served.",
     "IncrementalAlterConfigs": "Topics, brokers, loggers, groups.",
     "DescribeQuorum": "The metadata store is the quorum; the one voter is the broker that is named as controller, the others observe. Offsets count commits, or"
     " metadata versions where brokers share a store.",
-    "UpdateFeatures": "`metadata.version` only; it is never lowered.",
+    "UpdateFeatures": "`metadata.version`, which is never lowered, and `transaction.version`.",
     "ElectLeaders": "An election is never needed: the leader is always the preferred one.",
     "DescribeLogDirs": "One directory; a partition's size is its record bytes.",
+    "WriteTxnMarkers": "For tools that abort a transaction which hangs: the whole of it is aborted, not only the partition that is named.",
     "DescribeProducers": "The coordinator's epoch is 0 after a producer's first marker, -1 before.",
     "OffsetForLeaderEpoch": "An epoch rises when a log may have gone back, not with its leader.",
     "ListConfigResources": "Client-metrics are none.",
 }
 LATER = {
-    "transactions": [
-        "AddPartitionsToTxn",
-        "AddOffsetsToTxn",
-        "EndTxn",
-        "WriteTxnMarkers",
-        "TxnOffsetCommit",
-        "DescribeTransactions",
-        "ListTransactions",
-    ],
     "security": [
         "SaslHandshake",
         "SaslAuthenticate",

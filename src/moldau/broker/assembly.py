@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from moldau.clock import Clock, now_ms, steady_ms
 from moldau.coordination.config import GroupConfig
+from moldau.coordination.transactions.config import TransactionConfig
+from moldau.coordination.transactions.coordinator import TransactionCoordinator
 from moldau.log.blob_ids import BlobIds
 from moldau.log.collection import Collector
 from moldau.log.inline_cache import InlineCache
@@ -23,6 +25,7 @@ from moldau.log.snapshots import Snapshots
 from moldau.log.tail_cache import TailCache
 from moldau.log.views import Views
 
+from . import features
 from .broker import Broker, Endpoint
 from .catalog import Catalog
 from .config.settings import Settings
@@ -144,6 +147,20 @@ class Node:
             Retainer(log_store, store, views, snapshots, clock),
             Collector(store, blobs, clock),
             checkpoint,
+        )
+
+    def _transactions(self, *, sole: bool, mine: Callable[[], bool] = lambda: True) -> TransactionCoordinator:
+        """The coordinator of transactions; `mine`: whether this broker ends those whose time is over."""
+        broker = self.broker
+        return TransactionCoordinator(
+            broker.txn_store,
+            broker.markers.end,
+            TransactionConfig(**{name: getattr(self.options, name) for name in TransactionConfig.__slots__}),
+            broker.producer_ids.take,
+            lambda: features.transaction_version(broker.cluster.features),
+            self.clock,
+            sole=sole,
+            mine=mine,
         )
 
     async def _quiet(self) -> None:

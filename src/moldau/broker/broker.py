@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from moldau.cluster.peers import Peers
     from moldau.coordination.coordinator import GroupCoordinator
     from moldau.coordination.shards import GroupShards
+    from moldau.coordination.transactions.coordinator import TransactionCoordinator
     from moldau.log.appender import Appender
     from moldau.log.lookup import Lookup
     from moldau.log.marker_writer import MarkerWriter
@@ -96,11 +97,17 @@ class Broker:
     metrics: Metrics
     outbox: Outbox
     groups: GroupCoordinator | GroupShards
+    transactions: TransactionCoordinator
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unanswered = 0
         self._unavailable_said = -_SAY_MS
+
+    @property
+    def verifies_transactions(self) -> bool:
+        """`transaction.partition.verification.enable` as it is now."""
+        return bool(self.configs.broker["transaction.partition.verification.enable"])
 
     def told_of(self, endpoint: Endpoint) -> list[tuple[int, str, int, str | None]]:
         """(node id, host, port, rack) of every broker, as the clients of that listener reach it."""

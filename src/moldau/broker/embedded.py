@@ -92,10 +92,18 @@ class EmbeddedNode(Node):
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))
         self._read(JournaledStore(rows, journal), blobs, shared=False)
         broker.appender = Appender(
-            journal, broker.views, broker.cache, clock, loop, options.inline_max_bytes, options.flush_max_bytes
+            journal,
+            broker.views,
+            broker.cache,
+            clock,
+            loop,
+            options.inline_max_bytes,
+            options.flush_max_bytes,
+            lambda guard: broker.transactions.is_open(guard),
         )
         broker.markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
         self._serve()
+        broker.transactions = self._transactions(sole=True)
         jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:
@@ -104,6 +112,7 @@ class EmbeddedNode(Node):
             SqlGroupStore(engine), group_config(options), broker.steady_clock, broker.catalog.name_of
         )
         await broker.groups.start()
+        broker.transactions.start()
 
     async def abort(self) -> None:
         engine = getattr(self, "engine", None)
@@ -116,6 +125,7 @@ class EmbeddedNode(Node):
     async def stop(self) -> None:
         """Commit what is pending, seal, sync, close."""
         await self.upkeep.stop()
+        await self.broker.transactions.close()
         await self.broker.groups.close()
         await self._quiet()
         await self.wal.close()

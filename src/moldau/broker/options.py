@@ -56,6 +56,10 @@ class Options:
         "send_buffer_bytes",
         "settings",
         "tail_cache_bytes",
+        "transaction_abort_interval_ms",
+        "transaction_max_timeout_ms",
+        "transaction_remove_interval_ms",
+        "transactional_id_expiration_ms",
         "upload_linger_ms",
         "upload_max_bytes",
         "uploads_max",
@@ -104,3 +108,7 @@ class Options:
         self.offset_metadata_max_bytes = 4096
         self.offsets_retention_ms = 7 * 24 * 3600 * 1000
         self.offsets_retention_check_interval_ms = 600_000
+        self.transaction_abort_interval_ms = 10_000
+        self.transaction_max_timeout_ms = 900_000
+        self.transaction_remove_interval_ms = 3_600_000
+        self.transactional_id_expiration_ms = 604_800_000

@@ -43,6 +43,13 @@ _SERVED: dict[int, tuple[str, int, int]] = {
     k.UPDATE_FEATURES: ("update_features", 0, 2),
     k.CREATE_TOPICS: ("create_topics", 2, 7),
     k.INIT_PRODUCER_ID: ("init_producer_id", 0, 5),
+    k.ADD_PARTITIONS_TO_TXN: ("add_partitions_to_txn", 0, 5),
+    k.ADD_OFFSETS_TO_TXN: ("add_offsets_to_txn", 0, 4),
+    k.END_TXN: ("end_txn", 0, 5),
+    k.WRITE_TXN_MARKERS: ("write_txn_markers", 1, 2),
+    k.TXN_OFFSET_COMMIT: ("txn_offset_commit", 0, 6),
+    k.DESCRIBE_TRANSACTIONS: ("describe_transactions", 0, 0),
+    k.LIST_TRANSACTIONS: ("list_transactions", 0, 2),
 }
 
 VERSIONS: dict[int, tuple[int, int]] = {key: (low, high) for key, (_, low, high) in sorted(_SERVED.items())}

@@ -103,6 +103,7 @@ class SharedNode(Node):
         broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)
         broker.markers = SharedMarkers(broker.refresher, broker.views, broker.cache, together.peers.published)
+        broker.transactions = self._transactions(sole=False, mine=lambda: together.maintaining)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(
             self._jobs(stores.maintenance, self.blobs, ids, None),
@@ -116,6 +117,7 @@ class SharedNode(Node):
             sole=lambda: together.maintaining,
         )
         await together.start()
+        broker.transactions.start()
         if options.maintains:
             self._upkeep.start()
 
@@ -178,6 +180,7 @@ class SharedNode(Node):
         assert self._together is not None
         assert self._upkeep is not None
         await _within(STOP_SECONDS_MAX, "upkeep", self._upkeep.stop())
+        await _within(STOP_SECONDS_MAX, "transactions", self.broker.transactions.close())
         await _within(STOP_SECONDS_MAX, "appends", self._quiet())
         await self.broker.catalog.close()
         await _within(STOP_SECONDS_MAX, "membership", self._together.close())

@@ -7,13 +7,14 @@ an API and not on the group (nullable fields, one error or many) is the handler'
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from moldau.metadata.errors import StoreError
-from moldau.metadata.rows_groups import OffsetRow
-from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE
+from moldau.metadata.rows import Guard
+from moldau.metadata.rows_groups import OffsetKey, OffsetRow
+from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, NONE
 
 from .cleanup import OffsetCleanup
 from .config import GroupConfig
@@ -41,8 +42,11 @@ class GroupCoordinator:
         config: GroupConfig,
         now: Callable[[], int],
         topic_name: Callable[[bytes], str | None],
+        guard: Guard | None = None,
     ) -> None:
+        """`guard` is the lease that these groups are coordinated under, None where nobody else can have it."""
         self.config = config
+        self._guard = guard
         self._groups = Groups(config)
         self._store = store
         self._runtime = GroupRuntime(self._groups, store, now)
@@ -90,6 +94,20 @@ class GroupCoordinator:
         """One error code for each of `event.offsets`, in their order. One write of the store."""
         return await self._runtime.commit(event)
 
+    async def commit_transactional(
+        self, event: OffsetCommit, write: Callable[[list[OffsetRow], Guard | None], Awaitable[None]]
+    ) -> list[int]:
+        """As `commit_offsets`, but `write` puts the offsets into a transaction, under the lease of the group. What it raises comes out."""
+        return await self._runtime.commit_transactional(event, lambda rows: write(rows, self._guard))
+
+    async def fetch_stable(
+        self, group_id: str, keys: list[tuple[bytes, int]] | None
+    ) -> tuple[list[OffsetRow], list[OffsetKey] | None]:
+        """As `fetch_offsets`, and which of them an open transaction may change; None: any. Raises StoreError."""
+        if self._runtime.is_committing(group_id):
+            return [], None
+        return await self._store.fetch_offsets_and_pending(group_id, keys)
+
     async def fetch_offsets(self, group_id: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
         """What is committed for `keys`, (topic_id, partition) each, or for everything; others are left out.
 
@@ -110,6 +128,10 @@ class GroupCoordinator:
         await self._cleanup.run()
 
     # -- administration
+
+    def error_of(self, group_id: str) -> int:
+        """Why the group is not served here: it is."""
+        return NONE
 
     def list_groups(self, states: Iterable[str] = (), types: Iterable[str] = ()) -> list[ListedGroup]:
         """Groups in one of `states` and of one of `types`, in any case; an empty filter lets all through."""

@@ -154,8 +154,8 @@ class OffsetCommit(Event):
     """Offsets of a member (or, with generation -1 and no member id, of anybody while the group is empty).
 
     `offsets`: (topic_id, partition, offset, leader_epoch, metadata or None). `retention_ms` -1: the broker's (an own
-    one exists in OffsetCommit 2-4). `knows_group_id_not_found`: OffsetCommit 9+. The reply is a list of error codes,
-    one for each of `offsets`.
+    one exists in OffsetCommit 2-4). `knows_group_id_not_found`: OffsetCommit 9+. `transactional`: they wait for the end of a transaction
+    (TxnOffsetCommit). The reply is a list of error codes, one for each of `offsets`.
     """
 
     __slots__ = (
@@ -166,6 +166,7 @@ class OffsetCommit(Event):
         "member_id",
         "offsets",
         "retention_ms",
+        "transactional",
     )
 
     def __init__(
@@ -179,6 +180,7 @@ class OffsetCommit(Event):
         instance_id: str | None = None,
         retention_ms: int = -1,
         knows_group_id_not_found: bool = True,
+        transactional: bool = False,
         ticket: Any = None,
     ) -> None:
         self.group_id = group_id
@@ -189,6 +191,7 @@ class OffsetCommit(Event):
         self.instance_id = instance_id
         self.retention_ms = retention_ms
         self.knows_group_id_not_found = knows_group_id_not_found
+        self.transactional = transactional
         self.ticket = ticket
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,11 +24,15 @@ from .replies import failed, refusal
 from .timers import Deadlines
 
 if TYPE_CHECKING:
+    from moldau.metadata.rows_groups import OffsetRow
+
     from .ports import GroupStore
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+WriteOffsets = Callable[["list[OffsetRow]"], Awaitable[None]]
 
 
 class _Lane:
@@ -56,6 +60,8 @@ class GroupRuntime:
         self._parked: dict[asyncio.Future[Any], Event] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._open = False
+        self._transactional: Counter[str] = Counter()
+        """Group id to how many commits of offsets to transactions are under way."""
 
     # -- life
 
@@ -150,6 +156,53 @@ class GroupRuntime:
                 lane.writes -= 1
                 self._drain(event.group_id, lane)
         return list(reply)
+
+    async def commit_transactional(self, event: OffsetCommit, write: WriteOffsets) -> list[int]:
+        """As `commit`, but `write` puts the offsets where they wait for the end of their transaction; what it raises comes out.
+
+        Until it is back `is_committing` says so: a member that takes the partitions over must not be told offsets that this changes.
+        """
+        if not self._open:
+            return list(refusal(event, COORDINATOR_NOT_AVAILABLE))
+        group_id = event.group_id
+        lane = self._lanes.get(group_id)
+        busy = lane is not None and (lane.busy or lane.waiting)
+        decision = None if busy else self._groups.handle(event, self._now())
+        if decision is None or decision.records:  # the first commit of a group makes the group
+            return await self.alone(group_id, lambda: self._commit_alone(event, write))
+        lane = self._lanes.setdefault(group_id, _Lane())
+        lane.writes += 1
+        try:
+            return await self._write_transactional(group_id, decision, write)
+        finally:
+            lane.writes -= 1
+            self._drain(group_id, lane)
+
+    async def _commit_alone(self, event: OffsetCommit, write: WriteOffsets) -> list[int]:
+        decision = self._groups.handle(event, self._now())
+        made = Decision()
+        made.records, decision.records = decision.records, []
+        made.replies = decision.replies
+        await self._write(event.group_id, made)
+        decision.replies = made.replies
+        return await self._write_transactional(event.group_id, decision, write)
+
+    async def _write_transactional(self, group_id: str, decision: Decision, write: WriteOffsets) -> list[int]:
+        self._watch(group_id, decision.deadline)
+        codes: list[int] = list(decision.replies[0][1])
+        if decision.offsets and WRITE_FAILED not in codes:
+            self._transactional[group_id] += 1
+            try:
+                await write(decision.offsets)
+            finally:
+                self._transactional[group_id] -= 1
+                if not self._transactional[group_id]:
+                    del self._transactional[group_id]
+        return codes
+
+    def is_committing(self, group_id: str) -> bool:
+        """Whether offsets of the group are on their way into a transaction."""
+        return group_id in self._transactional
 
     async def alone(self, group_id: str, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` while no event of the group is decided and no write of it is in flight.

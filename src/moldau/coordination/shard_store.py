@@ -31,7 +31,7 @@ class ShardStore:
     def __init__(self, store: GroupStore, shard: int, epoch: int, lost: Callable[[], None]) -> None:
         self._store = store
         self._shard = shard
-        self._guard = Guard(lease_of(shard), epoch)
+        self.guard = Guard(lease_of(shard), epoch)
         self._lost = lost
 
     async def load_groups(self) -> list[GroupRecord]:
@@ -45,7 +45,7 @@ class ShardStore:
         guard: Guard | None = None,
     ) -> None:
         try:
-            await self._store.write(records, offsets, deleted_offsets, guard or self._guard)
+            await self._store.write(records, offsets, deleted_offsets, guard or self.guard)
         except LeaseLost:
             self._lost()
             raise

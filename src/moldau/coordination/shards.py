@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
-from moldau.metadata.rows_groups import OffsetRow
-from moldau.protocol.error_codes import COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR
+from moldau.metadata.errors import LeaseLost
+from moldau.metadata.rows import Guard
+from moldau.metadata.rows_groups import OffsetKey, OffsetRow
+from moldau.protocol.error_codes import COORDINATOR_LOAD_IN_PROGRESS, NONE, NOT_COORDINATOR
 
 from .cleanup import CHUNK
 from .config import GroupConfig
@@ -65,7 +67,7 @@ class GroupShards:
         async with self._changing:
             await self._close(shard)
             store = ShardStore(self._store, shard, epoch, lambda: self._refused(shard))
-            coordinator = GroupCoordinator(store, self.config, self._now, self._topic_name)
+            coordinator = GroupCoordinator(store, self.config, self._now, self._topic_name, store.guard)
             try:
                 await coordinator.start()
             except RecordFormatError as error:
@@ -106,7 +108,9 @@ class GroupShards:
         return self._shards.get(shard_of(group_id))
 
     def error_of(self, group_id: str) -> int:
-        """Why the group is not served here."""
+        """Why the group is not served here; NONE where it is."""
+        if shard_of(group_id) in self._shards:
+            return NONE
         return COORDINATOR_LOAD_IN_PROGRESS if self._expected(shard_of(group_id)) else NOT_COORDINATOR
 
     def _refusal(self, event: Event) -> object:
@@ -135,6 +139,25 @@ class GroupShards:
     async def commit_offsets(self, event: OffsetCommit) -> list[int]:
         coordinator = self._of(event.group_id)
         return await coordinator.commit_offsets(event) if coordinator else self._refusal(event)  # type: ignore[return-value]
+
+    async def commit_transactional(
+        self, event: OffsetCommit, write: Callable[[list[OffsetRow], Guard | None], Awaitable[None]]
+    ) -> list[int]:
+        coordinator = self._of(event.group_id)
+        if coordinator is None:
+            return self._refusal(event)  # type: ignore[return-value]
+        try:
+            return await coordinator.commit_transactional(event, write)
+        except LeaseLost:
+            self._refused(shard_of(event.group_id))
+            return refusal(event, NOT_COORDINATOR)  # type: ignore[no-any-return]
+
+    async def fetch_stable(
+        self, group_id: str, keys: list[tuple[bytes, int]] | None
+    ) -> tuple[list[OffsetRow], list[OffsetKey] | None]:
+        """Only where the group is coordinated: what is on its way into a transaction is known there."""
+        coordinator = self._of(group_id)
+        return await coordinator.fetch_stable(group_id, keys) if coordinator else ([], None)
 
     async def fetch_offsets(self, group_id: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
         """Committed offsets are rows: every broker can read them."""

@@ -148,10 +148,10 @@ def test_our_own_keys_do_not_hide_kafkas_in_the_environment() -> None:
 
 
 def test_not_yet_takes_only_the_default() -> None:
-    key = broker_keys()["transaction.max.timeout.ms"]
+    key = broker_keys()["quota.window.num"]
     assert key.standing == NOT_YET
-    assert key.parse("900000") == 900_000
-    with pytest.raises(InvalidValue, match=r"only the default 900000 works so far\. Transactions come"):
+    assert key.parse("11") == 11
+    with pytest.raises(InvalidValue, match=r"only the default 11 works so far\. Quotas come"):
         key.parse("5")
 
 

@@ -1,8 +1,8 @@
 """OffsetFetch 1-10: what groups have committed (several groups from 8, KIP-709; member ids from 9, KIP-848; topic ids in 10, KIP-516).
 
 Null topics (from 2) means all. What is not committed is offset -1 with empty metadata, also for unknown groups and topic names; an
-unknown topic id is UNKNOWN_TOPIC_ID. `require_stable` (7, KIP-447) holds always: no transactional commit is ever pending. The
-error of a store that does not answer is COORDINATOR_NOT_AVAILABLE, for the group where the version can say so.
+unknown topic id is UNKNOWN_TOPIC_ID. With `require_stable` (7, KIP-447) what an open transaction may change is UNSTABLE_OFFSET_COMMIT: ask again.
+The error of a store that does not answer is COORDINATOR_NOT_AVAILABLE, for the group where the version can say so.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ async def handle(broker: Broker, request: Request) -> OffsetFetchResponse:
     if request.version < 8:
         return await _one_group(broker, message, request.version)
     by_id = request.version >= 10
-    return OffsetFetchResponse(groups=[await _group(broker, asked, by_id) for asked in message.groups])
+    stable = message.require_stable
+    return OffsetFetchResponse(groups=[await _group(broker, asked, by_id, stable) for asked in message.groups])
 
 
-async def _group(broker: Broker, asked: OffsetFetchRequestGroup, by_id: bool) -> OffsetFetchResponseGroup:
+async def _group(broker: Broker, asked: OffsetFetchRequestGroup, by_id: bool, stable: bool) -> OffsetFetchResponseGroup:
+    if stable and (code := broker.groups.error_of(asked.group_id)):
+        return OffsetFetchResponseGroup(group_id=asked.group_id, error_code=code)
     try:
-        topics = await _topics(broker, asked.group_id, asked.topics, by_id)
+        topics = await _topics(broker, asked.group_id, asked.topics, by_id, stable)
     except StoreError:
         return OffsetFetchResponseGroup(group_id=asked.group_id, error_code=error_codes.COORDINATOR_NOT_AVAILABLE)
     return OffsetFetchResponseGroup(group_id=asked.group_id, topics=topics)
@@ -50,9 +53,12 @@ async def _group(broker: Broker, asked: OffsetFetchRequestGroup, by_id: bool) ->
 
 async def _one_group(broker: Broker, message: OffsetFetchRequest, version: int) -> OffsetFetchResponse:
     """Below version 8: the same in other classes."""
-    error_code = error_codes.NONE
+    stable = version >= 7 and message.require_stable
+    error_code = broker.groups.error_of(message.group_id) if stable else error_codes.NONE
+    if error_code:
+        return OffsetFetchResponse(error_code=error_code, topics=[])
     try:
-        found = await _topics(broker, message.group_id, message.topics, by_id=False)
+        found = await _topics(broker, message.group_id, message.topics, by_id=False, stable=stable)
     except StoreError:
         error_code = error_codes.COORDINATOR_NOT_AVAILABLE
         found = [_without_offsets(topic, error_code) for topic in message.topics or ()] if version < 2 else []
@@ -82,12 +88,13 @@ async def _topics(
     group_id: str,
     asked: Sequence[OffsetFetchRequestTopic | OffsetFetchRequestTopics] | None,
     by_id: bool,
+    stable: bool,
 ) -> list[OffsetFetchResponseTopics]:
     """The topics asked for, or all. Raises StoreError."""
     if asked is None:
-        rows = await broker.groups.fetch_offsets(group_id, None)
+        rows, unstable = await _rows(broker, group_id, None, stable)
         await broker.catalog.look_for((row.topic_id, -1) for row in rows)
-        return _all(broker, rows)
+        return _all(broker, rows, unstable)
     await broker.catalog.look_for((_name_or_id(topic, by_id), -1) for topic in asked)
     ids = [_topic_id(broker, topic, by_id) for topic in asked]
     keys = [
@@ -96,7 +103,7 @@ async def _topics(
         if topic_id is not None
         for index in topic.partition_indexes
     ]
-    rows = await broker.groups.fetch_offsets(group_id, keys) if keys else []
+    rows, unstable = await _rows(broker, group_id, keys, stable) if keys else ([], set())
     found = {(row.topic_id, row.partition): row for row in rows}
     answers = []
     for topic_id, topic in zip(ids, asked, strict=True):
@@ -106,9 +113,24 @@ async def _topics(
         partitions = []
         for index in topic.partition_indexes:
             row = found.get((topic_id, index))
-            partitions.append(_partition(row) if row is not None else _no_offset(index, error_codes.NONE))
+            if unstable is None or (topic_id, index) in unstable:
+                partitions.append(_no_offset(index, error_codes.UNSTABLE_OFFSET_COMMIT))
+            else:
+                partitions.append(_partition(row) if row is not None else _no_offset(index, error_codes.NONE))
         answers.append(OffsetFetchResponseTopics(name=topic.name, topic_id=topic_id, partitions=partitions))
     return answers
+
+
+async def _rows(
+    broker: Broker, group_id: str, keys: list[tuple[bytes, int]] | None, stable: bool
+) -> tuple[list[OffsetRow], set[tuple[bytes, int]] | None]:
+    """What is committed, and (topic id, partition) of what may change; None: of all that there is. Raises StoreError."""
+    if not stable:
+        return await broker.groups.fetch_offsets(group_id, keys), set()
+    rows, pending = await broker.groups.fetch_stable(group_id, keys)
+    if pending is None:
+        return (await broker.groups.fetch_offsets(group_id, None) if keys is None else []), None
+    return rows, {(key.topic_id, key.partition) for key in pending}
 
 
 def _topic_id(broker: Broker, asked: OffsetFetchRequestTopic | OffsetFetchRequestTopics, by_id: bool) -> bytes | None:
@@ -122,8 +144,10 @@ def _name_or_id(asked: OffsetFetchRequestTopic | OffsetFetchRequestTopics, by_id
     return asked.topic_id if by_id and isinstance(asked, OffsetFetchRequestTopics) else asked.name
 
 
-def _all(broker: Broker, rows: list[OffsetRow]) -> list[OffsetFetchResponseTopics]:
-    """Rows come sorted by topic; those of topics that are gone are left out."""
+def _all(
+    broker: Broker, rows: list[OffsetRow], unstable: set[tuple[bytes, int]] | None
+) -> list[OffsetFetchResponseTopics]:
+    """Rows come sorted by topic; those of topics that are gone are left out. What has only a pending offset has none yet."""
     answers: list[OffsetFetchResponseTopics] = []
     for row in rows:
         name = broker.catalog.name_of(row.topic_id)
@@ -131,7 +155,10 @@ def _all(broker: Broker, rows: list[OffsetRow]) -> list[OffsetFetchResponseTopic
             continue
         if not answers or answers[-1].topic_id != row.topic_id:
             answers.append(OffsetFetchResponseTopics(name=name, topic_id=row.topic_id, partitions=[]))
-        answers[-1].partitions.append(_partition(row))
+        if unstable is None or (row.topic_id, row.partition) in unstable:
+            answers[-1].partitions.append(_no_offset(row.partition, error_codes.UNSTABLE_OFFSET_COMMIT))
+        else:
+            answers[-1].partitions.append(_partition(row))
     return answers
 
 

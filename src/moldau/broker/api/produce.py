@@ -1,7 +1,7 @@
 """Produce 3-13 (0-2 are advertised and refused: KAFKA-18659): batches into the log, acknowledged after their commit.
 
 acks=-1 and acks=1 are answered after the sequencing commit, synced for -1; acks=0 has no reply, and an error closes the connection.
-Version 13 names topics by id. Each partition fails alone. This is the hot path: no task, no future; the appender calls back.
+12 is that of transactions version 2 (KIP-890): batches join the transaction by themselves. Version 13 names topics by id. Each partition fails alone. This is the hot path: no task, no future; the appender calls back.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
+from moldau.broker.transactional import IMPLICIT_FROM, Joining, is_stale, join, known_guard
 from moldau.log.flush import Append
 from moldau.log.shared_appender import SharedAppender
 from moldau.metadata.errors import StoreError
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.catalog import Topic
     from moldau.broker.dispatch import Reply, Request
+    from moldau.log.flush import Batch
     from moldau.log.view import PartitionView
+    from moldau.metadata.rows_txn import TxnGuard
+    from moldau.records.batch import BatchHeader
 
     _Unknown = tuple[str | bytes, PartitionProduceData, PartitionProduceResponse]
 
@@ -40,7 +44,7 @@ LOG_APPEND_TIME = 1
 class _Produce:
     """One request under way: answers come in any order, the reply leaves with the last."""
 
-    __slots__ = ("acks", "broker", "failed", "missing", "reply", "request", "response", "unknown")
+    __slots__ = ("acks", "broker", "failed", "joining", "missing", "reply", "request", "response", "unknown")
 
     def __init__(self, broker: Broker, request: Request, reply: Reply, response: ProduceResponse) -> None:
         self.broker = broker
@@ -52,6 +56,8 @@ class _Produce:
         self.failed = False
         self.unknown: list[_Unknown] | None = [] if broker.catalog.shared else None
         """What another broker may have made; None where there is none."""
+        self.joining: list[Joining] | None = None
+        """Batches that may open a transaction in their partition, once somebody has said so."""
 
     def one_done(self) -> None:
         self.missing -= 1
@@ -78,8 +84,6 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
     early = error_codes.NONE
     if message.acks not in (-1, 0, 1):
         early = error_codes.INVALID_REQUIRED_ACKS
-    elif message.transactional_id is not None:
-        early = error_codes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     for data in message.topic_data:
         topic = broker.catalog.by_id.get(data.topic_id) if by_id else broker.catalog.by_name.get(data.name)
         answers: list[PartitionProduceResponse] = []
@@ -105,7 +109,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
         reply.overlaps = False  # a request behind this one must not come before it
         broker.keep(broker.loop.create_task(_look_again(produce, produce.unknown)))
     else:
-        produce.one_done()
+        _all_placed(produce)
 
 
 async def _look_again(produce: _Produce, unknown: list[_Unknown]) -> None:
@@ -124,6 +128,28 @@ async def _look_again(produce: _Produce, unknown: list[_Unknown]) -> None:
             _refuse(produce, answer, code, "the metadata store does not answer")
         else:
             _refuse_unknown(produce, topic, answer)
+    _all_placed(produce)
+
+
+def _all_placed(produce: _Produce) -> None:
+    """Every batch of the request is on its way, refused, or among those that join a transaction."""
+    if produce.joining is None:
+        produce.one_done()
+        return
+    produce.reply.overlaps = False  # a request behind this one must not come before it
+    broker = produce.broker
+    broker.keep(broker.loop.create_task(_join(produce, produce.joining)))
+
+
+async def _join(produce: _Produce, batches: list[Joining], again: bool = False) -> None:
+    def take(each: Joining, guard: TxnGuard) -> None:
+        _submit(produce, each.topic, each.index, each.batch, each.header, each.answer, guard, again)
+
+    def refuse(each: Joining, code: int, message: str) -> None:
+        _refuse(produce, each.answer, code, message)
+
+    message: ProduceRequest = produce.request.message
+    await join(produce.broker, message.transactional_id or "", produce.request.version, batches, take, refuse)
     produce.one_done()
 
 
@@ -179,9 +205,37 @@ def _append(
             for at, text in invalid.record_errors
         ]
         return
+    guard = None
     if header.is_transactional:
-        _refuse(produce, answer, error_codes.INVALID_TXN_STATE, "transactions are not served yet")
-        return
+        transactional_id = produce.request.message.transactional_id
+        if not transactional_id:
+            code = error_codes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+            _refuse(produce, answer, code, "a transactional batch came in a request without a transactional id")
+            return
+        guard = known_guard(broker, transactional_id, header, topic.partition_ids[index])
+        if guard is None:
+            if produce.joining is None:
+                produce.joining = []
+            produce.joining.append(Joining(topic, index, batch, header, answer))
+            return
+    _submit(produce, topic, index, batch, header, answer, guard)
+
+
+def _submit(
+    produce: _Produce,
+    topic: Topic,
+    index: int,
+    batch: Batch,
+    header: BatchHeader,
+    answer: PartitionProduceResponse,
+    guard: TxnGuard | None,
+    again: bool = False,
+) -> None:
+    """`again`: of a transactional batch, that its guard was asked about anew."""
+    broker = produce.broker
+    now = broker.clock()
+    rules = topic.rules
+    from_zero = header.is_transactional and produce.request.version >= IMPLICIT_FROM
     produce.missing += 1
     broker.metrics.bytes_in += len(batch)
     broker.metrics.records_in += header.record_count
@@ -189,6 +243,11 @@ def _append(
     def done(append: Append) -> None:
         answer.log_start_offset = append.view.log_start_offset
         if append.error_code:
+            if is_stale(append) and not again:
+                broker.transactions.forget(produce.request.message.transactional_id)
+                joining = [Joining(topic, index, batch, header, answer)]
+                broker.keep(broker.loop.create_task(_join(produce, joining, again=True)))
+                return
             if append.error_code == error_codes.UNKNOWN_TOPIC_OR_PARTITION:
                 broker.catalog.suspect()
             _refuse(produce, answer, append.error_code, append.error_message)
@@ -202,12 +261,12 @@ def _append(
     partition_id = topic.partition_ids[index]
     view = broker.views.get(partition_id)
     if view is not None:
-        broker.appender.submit(Append(view, batch, header, durable, done))
+        broker.appender.submit(Append(view, batch, header, durable, done, guard, from_zero))
         return
 
     def loaded(view: PartitionView | None, error: Exception | None) -> None:
         if view is not None:
-            broker.appender.submit(Append(view, batch, header, durable, done))
+            broker.appender.submit(Append(view, batch, header, durable, done, guard, from_zero))
             return
         code = error_codes.KAFKA_STORAGE_ERROR if error else error_codes.UNKNOWN_TOPIC_OR_PARTITION
         if not error:

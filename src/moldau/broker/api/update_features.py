@@ -1,6 +1,6 @@
 """UpdateFeatures 0-2 (KIP-584, KIP-778, KIP-1022): raise or lower the finalized level of a feature.
 
-All or nothing, as in Kafka: one refused feature refuses the request. A safe downgrade of `metadata.version` is refused because nobody can
+`transaction.version` may go up and down. All or nothing, as in Kafka: one refused feature refuses the request. A safe downgrade of `metadata.version` is refused because nobody can
 say that it loses nothing; an unsafe one too, as in Kafka. Level 0 is no level of `metadata.version`.
 """
 
@@ -40,8 +40,9 @@ async def handle(broker: Broker, request: Request) -> UpdateFeaturesResponse:
     if not message.validate_only:
         try:
             for update in message.feature_updates:
-                await broker.cluster_store.set_feature(update.feature, update.max_version_level)
-                broker.cluster.features[update.feature] = update.max_version_level
+                level = features.stored(update.max_version_level)
+                await broker.cluster_store.set_feature(update.feature, level)
+                broker.cluster.features[update.feature] = level
         except StoreError as error:
             return UpdateFeaturesResponse(error_code=error_codes.FEATURE_UPDATE_FAILED, error_message=str(error))
     results = [UpdatableFeatureResult(feature=name) for name in names] if request.version < 2 else []
@@ -63,7 +64,8 @@ def _problem(broker: Broker, update: FeatureUpdateKey, version: int) -> tuple[in
     if level < current:
         if kind == UPGRADE:
             return error_codes.INVALID_UPDATE_VERSION, f"{level} is below {current}, and a downgrade was not asked for"
-        return error_codes.INVALID_UPDATE_VERSION, f"a downgrade from {current} to {level} might lose metadata"
+        if update.feature == features.METADATA:
+            return error_codes.INVALID_UPDATE_VERSION, f"a downgrade from {current} to {level} might lose metadata"
     if level > current and kind != UPGRADE:
         return error_codes.INVALID_UPDATE_VERSION, f"{level} is above {current}, but a downgrade was asked for"
     return None

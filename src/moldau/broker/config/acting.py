@@ -39,6 +39,10 @@ _ATTRIBUTES: dict[str, str] = {
     "offset.metadata.max.bytes": "offset_metadata_max_bytes",
     "offsets.retention.check.interval.ms": "offsets_retention_check_interval_ms",
     "socket.request.max.bytes": "request_max_bytes",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "transaction_abort_interval_ms",
+    "transaction.max.timeout.ms": "transaction_max_timeout_ms",
+    "transaction.remove.expired.transaction.cleanup.interval.ms": "transaction_remove_interval_ms",
+    "transactional.id.expiration.ms": "transactional_id_expiration_ms",
 }
 
 

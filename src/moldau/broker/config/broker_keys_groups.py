@@ -193,17 +193,17 @@ group.streams.rack.aware.assignment.tags      list      ""          -         re
     Client tags across which standby copies are spread.
 group.streams.topology.description.plugin.class  class     -           -         read-only     M  not_yet:streams_groups
     The class that keeps descriptions of streams topologies.
-transaction.max.timeout.ms                    int       900000      1..       read-only     H  not_yet:transactions
+transaction.max.timeout.ms                    int       900000      1..       read-only     H  acts
     The longest time-out a transactional producer may ask for.
-transactional.id.expiration.ms                int       604800000   1..       read-only     H  not_yet:transactions
+transactional.id.expiration.ms                int       604800000   1..       read-only     H  acts
     How long an idle transactional id is remembered.
-transaction.abort.timed.out.transaction.cleanup.interval.ms  int       10000       1..       read-only     L  not_yet:transactions
+transaction.abort.timed.out.transaction.cleanup.interval.ms  int       10000       1..       read-only     L  acts
     How often transactions whose time is over are aborted.
-transaction.remove.expired.transaction.cleanup.interval.ms  int       3600000     1..       read-only     L  not_yet:transactions
+transaction.remove.expired.transaction.cleanup.interval.ms  int       3600000     1..       read-only     L  acts
     How often expired transactional ids are looked for.
-transaction.partition.verification.enable     boolean   true        -         cluster-wide  L  not_yet:transactions
-    Whether a transactional write is checked against the transaction's partitions.
-transaction.two.phase.commit.enable           boolean   false       -         read-only     L  not_yet:transactions
+transaction.partition.verification.enable     boolean   true        -         cluster-wide  L  acts
+    Whether a batch of an older client is refused if its partition was not added to the transaction before; otherwise the batch adds it.
+transaction.two.phase.commit.enable           boolean   false       -         read-only     L  not_yet:two_phase
     Whether producers may take part in two-phase commit.
 add.partitions.to.txn.retry.backoff.ms        int       20          1..       read-only     H  no_meaning:txn_rows
     How long a broker waits before it asks again for a partition to be added to a transaction.

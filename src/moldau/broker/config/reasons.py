@@ -33,6 +33,6 @@ REASONS: Final = {
     "telemetry": "Clients' metrics come with a later release.",
     "threads": "One event loop serves the broker; more cores are used by more processes.",
     "tiered": "There is one tier: all data already lie in the blob store.",
-    "transactions": "Transactions come with a later release.",
+    "two_phase": "Two-phase commit (KIP-939) is unstable in Kafka and not served.",
     "txn_rows": "A transaction's state is rows of the metadata store, not records of a topic.",
 }

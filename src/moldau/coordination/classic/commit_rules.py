@@ -24,7 +24,8 @@ def validate_commit(group: ClassicGroup, event: OffsetCommit) -> int:
 
     Without a generation (administrators, consumers that assign partitions themselves) only while the group is empty. A
     member commits in its own generation, also while the next one is gathering; but not between JoinGroup and
-    SyncGroup, where it cannot know what it owns: REBALANCE_IN_PROGRESS.
+    SyncGroup, where it cannot know what it owns: REBALANCE_IN_PROGRESS. Offsets of a transaction are less strictly held: old producers tell no
+    member (below TxnOffsetCommit 3, KIP-447), and a member between two generations may still commit what it read in its own.
     """
     state = group.state
     if state is DEAD:
@@ -32,13 +33,13 @@ def validate_commit(group: ClassicGroup, event: OffsetCommit) -> int:
     if event.generation_id < 0 and state is EMPTY:
         return NONE
     if event.generation_id < 0 and not event.member_id and event.instance_id is None:
-        return UNKNOWN_MEMBER_ID
+        return NONE if event.transactional else UNKNOWN_MEMBER_ID
     error = group.validate_member(event.member_id, event.instance_id)
     if error != NONE:
         return error
     if event.generation_id != group.generation_id:
         return ILLEGAL_GENERATION
-    return REBALANCE_IN_PROGRESS if state is COMPLETING_REBALANCE else NONE
+    return REBALANCE_IN_PROGRESS if state is COMPLETING_REBALANCE and not event.transactional else NONE
 
 
 def commit_keeps_session(group: ClassicGroup, event: OffsetCommit, now: int) -> None:

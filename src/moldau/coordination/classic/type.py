@@ -71,7 +71,8 @@ class ClassicType:
         return commit_rules.validate_commit(group, event)
 
     def committed(self, group: ClassicGroup, event: OffsetCommit, now: int, out: Decision) -> None:
-        commit_rules.commit_keeps_session(group, event, now)
+        if not event.transactional:
+            commit_rules.commit_keeps_session(group, event, now)
         if not group.persisted:
             value = ClassicGroupValue(
                 EMPTY, group.state_timestamp, group.generation_id, group.protocol_type, None, None, []

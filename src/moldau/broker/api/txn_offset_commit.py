@@ -1,0 +1,109 @@
+"""TxnOffsetCommit 0-6: offsets of a group that are committed with a transaction (KIP-98). Until then they are pending.
+
+2 has leader epochs; 3 the member, its generation and instance, which are checked as those of OffsetCommit (KIP-447); 5 begins a transaction of version
+2 if there is none (KIP-890); 6 names topics by id. Unknown topics and partitions fail alone. What is wrong with the producer is said of
+every partition: INVALID_PRODUCER_EPOCH, INVALID_PRODUCER_ID_MAPPING, INVALID_TXN_STATE.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moldau.broker.txn_errors import code_of
+from moldau.coordination.events import OffsetCommit
+from moldau.coordination.transactions.refusal import TxnRefused
+from moldau.metadata.errors import StoreError
+from moldau.protocol import error_codes
+from moldau.protocol.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition,
+    TxnOffsetCommitResponseTopic,
+)
+
+if TYPE_CHECKING:
+    from moldau.broker.broker import Broker
+    from moldau.broker.dispatch import Request
+    from moldau.metadata.rows import Guard
+    from moldau.metadata.rows_groups import OffsetRow
+
+
+async def handle(broker: Broker, request: Request) -> TxnOffsetCommitResponse:
+    message: TxnOffsetCommitRequest = request.message
+    by_id = request.version >= 6
+    offsets: list[tuple[bytes, int, int, int, str | None]] = []
+    committed: list[TxnOffsetCommitResponsePartition] = []
+    answers: list[TxnOffsetCommitResponseTopic] = []
+    unknown = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+    unknown_partition = error_codes.UNKNOWN_TOPIC_OR_PARTITION
+    try:
+        await broker.catalog.look_for(
+            (
+                asked.topic_id if by_id else asked.name,
+                max((each.partition_index for each in asked.partitions), default=-1),
+            )
+            for asked in message.topics
+        )
+    except StoreError:
+        unknown = unknown_partition = error_codes.COORDINATOR_NOT_AVAILABLE
+    for asked in message.topics:
+        topic = broker.catalog.by_id.get(asked.topic_id) if by_id else broker.catalog.by_name.get(asked.name)
+        partitions: list[TxnOffsetCommitResponsePartition] = []
+        answers.append(TxnOffsetCommitResponseTopic(name=asked.name, topic_id=asked.topic_id, partitions=partitions))
+        for each in asked.partitions:
+            answer = TxnOffsetCommitResponsePartition(partition_index=each.partition_index)
+            partitions.append(answer)
+            if topic is None:
+                answer.error_code = unknown
+            elif not 0 <= each.partition_index < len(topic.partition_ids):
+                answer.error_code = unknown_partition
+            else:
+                offsets.append(
+                    (
+                        topic.topic_id,
+                        each.partition_index,
+                        each.committed_offset,
+                        each.committed_leader_epoch,
+                        each.committed_metadata,
+                    )
+                )
+                committed.append(answer)
+    if offsets:
+        for answer, code in zip(committed, await _commit(broker, message, offsets, request.version), strict=True):
+            answer.error_code = code
+    return TxnOffsetCommitResponse(topics=answers)
+
+
+async def _commit(
+    broker: Broker,
+    message: TxnOffsetCommitRequest,
+    offsets: list[tuple[bytes, int, int, int, str | None]],
+    version: int,
+) -> list[int]:
+    """One error code for each offset."""
+
+    async def write(rows: list[OffsetRow], guard: Guard | None) -> None:
+        await broker.transactions.commit_offsets(
+            message.transactional_id,
+            (message.producer_id, message.producer_epoch),
+            rows,
+            guard,
+            2 if version >= 5 else 1,
+        )
+
+    event = OffsetCommit(
+        message.group_id,
+        message.member_id,
+        message.generation_id_or_member_epoch,
+        offsets,
+        commit_timestamp=broker.steady_clock(),
+        instance_id=message.group_instance_id,
+        knows_group_id_not_found=False,
+        transactional=True,
+    )
+    if not message.group_id:
+        return [error_codes.INVALID_GROUP_ID] * len(offsets)
+    try:
+        return await broker.groups.commit_transactional(event, write)
+    except (TxnRefused, StoreError) as error:
+        return [code_of(error, knows_fenced=False)] * len(offsets)
