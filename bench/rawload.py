@@ -4,6 +4,7 @@ Runs as a program of its own (it must not share an interpreter with what measure
 
     python -m bench.rawload produce BOOTSTRAP TOPIC --partitions 6 --records 1000000 --size 100 --batch-bytes 1000000
     python -m bench.rawload fetch   BOOTSTRAP TOPIC --partitions 6 --records 1000000 --size 100
+    python -m bench.rawload scan    BOOTSTRAP TOPIC --partitions 6 --seconds 10 --mb-s 50
     python -m bench.rawload trip    BOOTSTRAP TOPIC --partitions 6 --records 300 --size 100
     python -m bench.rawload idle    BOOTSTRAP TOPIC --partitions 1000 --connections 500 --seconds 20
 
@@ -16,6 +17,7 @@ requests a second on each connection whatever comes back, their latency counted 
 are read before and after: an acknowledged record that did not arrive makes the program fail.
 ``fetch``    reads from offset 0 to ``--records``, one connection to each leader, 1 MiB per partition and request, and counts
 every batch.
+``scan``     reads from offset 0 to the end, again and again for ``--seconds``, at ``--mb-s`` at most (0: as fast as it goes).
 ``trip``     sends one record at a time to each partition, while a consumer waits for it on a connection of its own; the next
 follows when the record was acknowledged and has arrived.
 ``idle``     opens connections that each own ``partitions / connections`` partitions in a fetch session and long-poll as
@@ -191,6 +193,45 @@ async def fetch(o: argparse.Namespace) -> dict[str, Any]:
     return {**state, "seconds": seconds, "errors": 0, **tail_of([t for lane in lanes for t in lane.latencies])}
 
 
+class Scanning:
+    """One connection that reads the partitions of its leader from their beginning, again and again."""
+
+    def __init__(self, connection: Connection, topic: bytes, partitions: list[int], bytes_a_second: float) -> None:
+        self.connection, self.topic, self.partitions, self.pace = connection, topic, partitions, bytes_a_second
+        self.offsets = dict.fromkeys(partitions, 0)
+        self.bytes = self.requests = 0
+        self.began = time.perf_counter()
+        connection.on_frame = self.on_frame
+        self.send()
+
+    def send(self) -> None:
+        self.connection.transport.write(fetch_request(self.topic, self.offsets))
+
+    def on_frame(self, view: memoryview) -> None:
+        self.bytes += len(view)
+        self.requests += 1
+        if not count_batches(view, self.offsets, len(self.topic)):
+            self.offsets = dict.fromkeys(self.partitions, 0)
+        wait = self.began + self.bytes / self.pace - time.perf_counter() if self.pace else 0.0
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self.send)
+        else:
+            self.send()
+
+
+async def scan(o: argparse.Namespace) -> dict[str, Any]:
+    topic = o.topic.encode()
+    by_leader = await leaders(o.bootstrap, topic, o.partitions)
+    connections = [(await connect(address), partitions) for address, partitions in by_leader.items()]
+    lanes = [Scanning(c, topic, led, o.mb_s * 1e6 * len(led) / o.partitions) for c, led in connections]
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(o.seconds, end, over)
+    began = time.perf_counter()
+    await finished([over], [lane.connection for lane in lanes])
+    found = {"bytes": sum(lane.bytes for lane in lanes), "requests": sum(lane.requests for lane in lanes)}
+    return {**found, "seconds": time.perf_counter() - began, "errors": 0}
+
+
 class Trip:
     """One partition: a record, its acknowledgement, its arrival; then the next."""
 
@@ -329,7 +370,7 @@ def run(main: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench.rawload", description=__doc__)
-    parser.add_argument("mode", choices=["produce", "fetch", "trip", "idle"])
+    parser.add_argument("mode", choices=["produce", "fetch", "scan", "trip", "idle"])
     parser.add_argument("bootstrap")
     parser.add_argument("topic")
     parser.add_argument("--partitions", type=int, default=6)
@@ -340,13 +381,14 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--in-flight", type=int, default=5)
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--mb-s", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     return parser
 
 
 def main() -> None:
     o = arguments().parse_args()
-    modes = {"produce": produce, "fetch": fetch, "trip": trip, "idle": idle}
+    modes = {"produce": produce, "fetch": fetch, "scan": scan, "trip": trip, "idle": idle}
     try:
         print(json.dumps(run(modes[o.mode](o))), flush=True)
     except Failed as e:

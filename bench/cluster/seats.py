@@ -26,6 +26,7 @@ from conformance.common.brokers import (
     cpu_seconds,
     free_ports,
     metadata_answered,
+    resident_bytes,
     tail,
 )
 from conformance.common.brokers import Moldau as _Program
@@ -88,6 +89,9 @@ class Node:
 
     def cpu_seconds(self) -> float:
         return self._spent + (cpu_seconds(self._process.pid) if self._process is not None else 0.0)
+
+    def resident_bytes(self) -> int:
+        return resident_bytes(self.pid)
 
     def end(self, how: signal.Signals = signal.SIGTERM, grace: float = 60.0) -> None:
         """SIGTERM, and SIGKILL after a while; or at once."""
@@ -152,7 +156,10 @@ class Cluster:
 
 
 class MoldauCluster(Cluster):
-    """Brokers of this checkout on one PostgreSQL and one blob store. `endpoint` is where a bucket is found, if not at its own port."""
+    """Brokers of this checkout on one PostgreSQL and one blob store, each fresh if it is not given.
+
+    `endpoint` is where a bucket is found, if not at its own port.
+    """
 
     name = "moldau"
 
@@ -162,6 +169,7 @@ class MoldauCluster(Cluster):
         blobs: BlobEngine,
         *,
         endpoint: str | None = None,
+        stores: tuple[str, str] = ("", ""),
         settings: Mapping[str, str] | None = None,
         brokers: int = BROKERS,
     ) -> None:
@@ -169,7 +177,8 @@ class MoldauCluster(Cluster):
         self.database = database
         self.blobs = blobs
         self.settings = dict(settings or {})
-        self.blobs_url = blobs.url(endpoint)
+        self.schema = stores[0] or database.fresh()
+        self.blobs_url = stores[1] or blobs.url(endpoint)
         self._first = brokers
 
     def start(self) -> None:
@@ -191,10 +200,26 @@ class MoldauCluster(Cluster):
             "moldau.http.listener": f"127.0.0.1:{http}",
             **self.settings,
         }
-        command = [*_Program.program(), "serve", "--metadata", self.database.url, "--blobs", self.blobs_url]
+        command = [
+            *_Program.program(),
+            "serve",
+            "--metadata",
+            self.database.url(self.schema),
+            "--blobs",
+            self.blobs_url,
+        ]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         return Node(node_id, command, port, self.folder / f"{node_id}.log", self.blobs.environment)
+
+    @property
+    def stores(self) -> tuple[str, str]:
+        """For a cluster that goes on with them."""
+        return self.schema, self.blobs_url
+
+    def sql(self, statement: str) -> str:
+        """What PostgreSQL says in the cluster's database."""
+        return self.database.sql(statement, self.schema)
 
     def cpu_seconds(self) -> float:
         return super().cpu_seconds() + self.database.cpu_seconds() + self.blobs.cpu_seconds()

@@ -23,33 +23,34 @@ S3_ENGINES = ("versitygw", "minio")
 
 
 class Database:
-    """PostgreSQL 16, synced, with one empty database."""
+    """PostgreSQL 16, synced, with as many empty databases as are asked for."""
 
     def __init__(self) -> None:
         from support.postgres import Postgres
 
         self._server: Any = Postgres(16, syncs=True, **POSTGRES_SETTINGS)
-        self._name = ""
 
     def __enter__(self) -> Self:
         self._server.start()
-        self._name = self._server.database()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.remove()
 
-    @property
-    def url(self) -> str:
-        return str(self._server.url(self._name))
+    def fresh(self) -> str:
+        """The name of a new database."""
+        return str(self._server.database())
+
+    def url(self, name: str) -> str:
+        return str(self._server.url(name))
 
     @property
     def pid(self) -> int:
         return int((self._server.data / "postmaster.pid").read_text().split()[0])
 
-    def sql(self, statement: str) -> str:
-        """What `psql` says."""
-        return str(self._server.sql(statement, self._name))
+    def sql(self, statement: str, name: str) -> str:
+        """What `psql` says in that database."""
+        return str(self._server.sql(statement, name))
 
     def cpu_seconds(self) -> float:
         return cpu_seconds(self.pid)
