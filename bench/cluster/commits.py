@@ -17,9 +17,9 @@ from moldau.metadata.opening import open_stores
 from moldau.metadata.postgres import appends
 from moldau.metadata.postgres.address import Address
 
-SECONDS = 3.0
+SECONDS = 1.5
 CONNECTIONS = (1, 2, 4, 8)
-SHAPES = ((1, 200), (12, 200), (100, 200), (12, 0), (200, 0))
+SHAPES = ((1, 200), (12, 200), (12, 0), (200, 0))
 """Partitions in a commit, inline bytes of each; 0: they lie in an object."""
 FORMAT_VERSION = 1
 

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench import machine
 from bench.cluster import measure, report
@@ -65,7 +65,10 @@ def open_seats(stack: contextlib.ExitStack, wanted: set[str], s3: str) -> dict[s
     return seats
 
 
-def run(works: Sequence[Work], rounds: int, quick: bool, s3: str) -> tuple[report.Results, int]:
+def run(
+    works: Sequence[Work], rounds: int, quick: bool, s3: str, keep: Callable[[report.Results], None]
+) -> tuple[report.Results, int]:
+    """`keep` is told of all results after each work. Raises BrokerError."""
     results: report.Results = {}
     failures = 0
     with contextlib.ExitStack() as stack:
@@ -79,6 +82,7 @@ def run(works: Sequence[Work], rounds: int, quick: bool, s3: str) -> tuple[repor
             records = work.quick_records if quick else work.records
             results[work.name], failed = run_work(work, seats, records, min(rounds, work.rounds_max))
             failures += failed
+            keep(results)
     return results, failures
 
 
@@ -118,14 +122,19 @@ def main(argv: Sequence[str]) -> int:
             "settings": f"{rounds} rounds{', quick' if o.quick else ''}; Kafka: 1 GiB heap a broker; ours: defaults",
             "engine": f"PostgreSQL 16 (fsync on); {o.s3} and a shared directory",
         }
+
+        def keep(found: report.Results) -> None:
+            merged = {**before["results"], **found}
+            ordered = {work.name: merged[work.name] for work in WORKS if work.name in merged}
+            kept.write_text(json.dumps({"about": about, "results": ordered}, indent=1))
+
+        works = [BY_NAME[name] for name in o.only] if o.only else WORKS
         try:
-            found, failures = run([BY_NAME[name] for name in o.only] if o.only else WORKS, rounds, o.quick, o.s3)
+            _, failures = run(works, rounds, o.quick, o.s3, keep)
         except (BrokerError, LoadError, TimeoutError) as e:
             print(e, file=sys.stderr)
             return 1
-        merged = {**before["results"], **found}
-        results = {work.name: merged[work.name] for work in WORKS if work.name in merged}
-        kept.write_text(json.dumps({"about": about, "results": results}, indent=1))
+        results = json.loads(kept.read_text())["results"]
     report.print_table(results)
     if o.write:
         page = CHECKOUT / "docs" / "benchmarks-cluster.md"

@@ -88,6 +88,7 @@ WORKS: list[Work] = [
         records=2_000_000,
         quick_records=500_000,
         storage="standard",
+        rounds_max=2,
     ),
     Work(
         "java-produce-1mb",
@@ -96,10 +97,11 @@ WORKS: list[Work] = [
         (Target("records_s", KAFKA, 1.5, 3.0), at_most("cpu_s_per_m", KAFKA, 0.6, 0.6)),
         _PRODUCE,
         load=("batch.size=1000000", "linger.ms=20", "max.request.size=8000000", "buffer.memory=67108864"),
-        records=400_000,
+        records=250_000,
         quick_records=150_000,
         size=1000,
         storage="standard",
+        rounds_max=2,
     ),
     Work(
         "express",
@@ -125,10 +127,10 @@ WORKS: list[Work] = [
         ("p50_ms", "p99_ms", "trip_p50_ms", "trip_p99_ms"),
         seats=(OURS,),
         partitions=12,
-        records=600,
+        records=360,
         quick_records=240,
         storage="standard",
-        rounds_max=3,
+        rounds_max=2,
     ),
     Work(
         "failover",
@@ -136,7 +138,7 @@ WORKS: list[Work] = [
         "failover",
         (at_most("stall_s", "", 1.5, 0.5), at_most("stall_s", KAFKA, 0.1, 0.05)),
         _STALL,
-        rounds_max=3,
+        rounds_max=2,
     ),
     Work(
         "join",
@@ -187,7 +189,7 @@ WORKS: list[Work] = [
         seats=(OURS, FILES),
         records=3_000_000,
         quick_records=1_500_000,
-        rounds_max=3,
+        rounds_max=1,
     ),
 ]
 
