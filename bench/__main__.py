@@ -1,5 +1,7 @@
 """python -m bench [--only NAME]... [--quick] [--rounds N] [--write]: this broker beside Apache Kafka, in one run.
 
+With ``--cluster``: three brokers beside three of Apache Kafka (``bench/cluster``, which has options of its own).
+
 Both brokers run at once, each idle while the other is measured; rounds go ours, kafka, flush, then start one seat later.
 Kafka is warmed with at least 10 million records. Prints the table, leaves ``results.json`` and ``plot.svg`` in
 ``bench/out``; ``--write`` also writes ``docs/benchmarks.md`` and its plot. Needs Java and Maven. Exit status 1 when a
@@ -144,4 +146,8 @@ def main() -> int:
 
 if __name__ == "__main__":
     with terminated_as_exit():
+        if "--cluster" in sys.argv:
+            from bench.cluster.run import main as cluster_main
+
+            sys.exit(cluster_main([a for a in sys.argv[1:] if a != "--cluster"]))
         sys.exit(main())

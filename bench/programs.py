@@ -101,8 +101,12 @@ def _java_tool(name: str, bootstrap: str, topic: str, options: str, timeout: flo
     return _run([*command, *options.split()], timeout).strip().splitlines()[-1]
 
 
-def java_produce(bootstrap: str, topic: str, records: int, size: int, timeout: float) -> dict[str, float]:
+def java_produce(
+    bootstrap: str, topic: str, records: int, size: int, timeout: float, properties: Sequence[str] = ()
+) -> dict[str, float]:
     options = f"--num-records {records} --record-size {size} --throughput -1 --command-property acks=all"
+    for each in properties:
+        options += f" --command-property {each}"
     last = _java_tool("ProducerPerformance", bootstrap, topic, options, timeout)
     m = re.search(r"(\d+) records sent, ([\d.]+) records/sec", last)
     p50, p99 = re.search(r"(\d+) ms 50th", last), re.search(r"(\d+) ms 99th", last)

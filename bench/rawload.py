@@ -4,19 +4,26 @@ Runs as a program of its own (it must not share an interpreter with what measure
 
     python -m bench.rawload produce BOOTSTRAP TOPIC --partitions 6 --records 1000000 --size 100 --batch-bytes 1000000
     python -m bench.rawload fetch   BOOTSTRAP TOPIC --partitions 6 --records 1000000 --size 100
+    python -m bench.rawload scan    BOOTSTRAP TOPIC --partitions 6 --seconds 10 --mb-s 50
+    python -m bench.rawload trip    BOOTSTRAP TOPIC --partitions 6 --records 300 --size 100
     python -m bench.rawload idle    BOOTSTRAP TOPIC --partitions 1000 --connections 500 --seconds 20
 
-``produce``  keeps ``--in-flight`` requests on each of ``--connections`` connections. A request holds one batch for one
-partition; a connection stays on its own partition when there are at least as many connections as partitions, else it
-goes round them. ``--batch-bytes 0`` puts one record in each request. The end offsets are read before and after: an
-acknowledged record that did not arrive makes the program fail.
-``fetch``    reads from offset 0 to ``--records`` on one connection, 1 MiB per partition and request, and counts every
-batch.
+Requests for a partition go to the leader that Metadata names at the start; BOOTSTRAP may hold several addresses.
+
+``produce``  keeps ``--in-flight`` requests on each of ``--connections`` connections to each leader. A request holds one
+batch for one partition; a connection stays on its own partition when there are at least as many connections as the
+leader has partitions, else it goes round them. ``--batch-bytes 0`` puts one record in each request. ``--rate``: so many
+requests a second on each connection whatever comes back, their latency counted from when they were due. The end offsets
+are read before and after: an acknowledged record that did not arrive makes the program fail.
+``fetch``    reads from offset 0 to ``--records``, one connection to each leader, 1 MiB per partition and request, and counts
+every batch.
+``scan``     reads from offset 0 to the end, again and again for ``--seconds``, at ``--mb-s`` at most (0: as fast as it goes).
+``trip``     sends one record at a time to each partition, while a consumer waits for it on a connection of its own; the next
+follows when the record was acknowledged and has arrived.
 ``idle``     opens connections that each own ``partitions / connections`` partitions in a fetch session and long-poll as
 a consumer with default settings does (500 ms, 1 byte), and prints ``ready`` once all sessions stand. After ``--seconds``,
-or on SIGTERM, it closes them: a session left behind keeps its place among the broker's 1,000 for two minutes.
-
-Spoken versions: Produce 7, Fetch 11, ListOffsets 1: the newest before the compact encoding, served by both brokers.
+or on SIGTERM, it closes them: a session left behind keeps its place among the broker's 1,000 for two minutes. They all go
+to the first broker of BOOTSTRAP.
 """
 
 from __future__ import annotations
@@ -25,188 +32,40 @@ import argparse
 import asyncio
 import collections
 import json
-import os
 import signal
 import struct
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
-from crc32c import crc32c
-
-PRODUCE, FETCH, LIST_OFFSETS = 0, 1, 2
-NOT_READY = {3, 5, 6}  # a topic just created: unknown, without leader, with the leader not there yet
-CLIENT = b"load"
-
-
-def varint(n: int) -> bytes:
-    """Zigzag varint of a number that is not negative."""
-    n <<= 1
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
-
-
-def batch(count: int, size: int) -> bytes:
-    """A record batch (version 2, no compression) of ``count`` records without key, values of ``size`` bytes."""
-    records = bytearray()
-    for i in range(count):
-        value = os.urandom(min(8, size)).ljust(size, b"x")
-        body = b"\0" + varint(0) + varint(i) + b"\x01" + varint(size) + value + b"\0"
-        records += varint(len(body)) + body
-    now = int(time.time() * 1000)
-    tail = struct.pack(">hiqqqhii", 0, count - 1, now, now, -1, -1, -1, count) + records
-    rest = struct.pack(">ibI", -1, 2, crc32c(tail)) + tail
-    return struct.pack(">qi", 0, len(rest)) + rest
-
-
-def string(value: bytes) -> bytes:
-    return struct.pack(">h", len(value)) + value
-
-
-def frame(key: int, version: int, body: bytes, correlation_id: int = 0) -> bytes:
-    message = struct.pack(">hhi", key, version, correlation_id) + string(CLIENT) + body
-    return struct.pack(">i", len(message)) + message
-
-
-def produce_request(topic: bytes, partition: int, records: bytes, acks: int) -> bytes:
-    body = struct.pack(">hhii", -1, acks, 30_000, 1) + string(topic) + struct.pack(">iii", 1, partition, len(records))
-    return frame(PRODUCE, 7, body + records)
-
-
-def fetch_request(
-    topic: bytes, offsets: dict[int, int], *, session: int = 0, epoch: int = -1, max_bytes: int = 50 << 20
-) -> bytes:
-    """``offsets``: what this request names; an incremental request of a session names nothing."""
-    body = struct.pack(">iiiib", -1, 500, 1, max_bytes, 0) + struct.pack(">ii", session, epoch)
-    if offsets:
-        body += struct.pack(">i", 1) + string(topic) + struct.pack(">i", len(offsets))
-        for partition, offset in offsets.items():
-            body += struct.pack(">iiqqi", partition, -1, offset, -1, 1 << 20)
-    else:
-        body += struct.pack(">i", 0)
-    return frame(FETCH, 11, body + struct.pack(">ih", 0, 0))
-
-
-class Failed(Exception):
-    """The broker answered an error, or closed the connection."""
-
-
-class Connection(asyncio.BufferedProtocol):
-    """Frames in, without copies of large ones; each whole frame goes to ``on_frame`` (the view is gone afterwards)."""
-
-    SMALL = 256 << 10
-
-    def __init__(self) -> None:
-        self.on_frame: Callable[[memoryview], None] = lambda _: None
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport
-        self._small = memoryview(bytearray(self.SMALL))
-        self._large: memoryview | None = None  # the buffer of one frame that does not fit the small buffer
-        self._buffer = self._small
-        self._filled = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self.transport = transport  # type: ignore[assignment]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.lost.done():
-            self.lost.set_exception(Failed("the broker closed the connection"))
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer[self._filled :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._filled += nbytes
-        buffer, start = self._buffer, 0
-        while self._filled - start >= 4:
-            end = start + 4 + int.from_bytes(buffer[start : start + 4], "big")
-            if end > self._filled:
-                break
-            try:
-                self.on_frame(buffer[start + 4 : end])
-            except Failed as e:
-                if not self.lost.done():
-                    self.lost.set_exception(e)
-                return
-            start = end
-        rest = self._filled - start
-        target, need = self._small, 4
-        if rest >= 4:
-            need = 4 + int.from_bytes(buffer[start : start + 4], "big")
-        if need > self.SMALL:
-            if self._large is None or len(self._large) < need:
-                self._large = memoryview(bytearray(need))
-            target = self._large[:need]
-        if rest and (start or target is not buffer):
-            target[:rest] = (
-                bytes(buffer[start : self._filled]) if target.obj is buffer.obj else buffer[start : self._filled]
-            )
-        self._buffer, self._filled = target, rest
-
-
-async def connect(bootstrap: str) -> Connection:
-    host, port = bootstrap.rsplit(":", 1)
-    _, connection = await asyncio.get_running_loop().create_connection(Connection, host, int(port))
-    return connection
-
-
-async def finished(done: Sequence[asyncio.Future[Any]], connections: Sequence[Connection]) -> None:
-    """Waits until all of ``done`` are; raises ``Failed`` as soon as one of the connections cannot go on."""
-    everything: asyncio.Future[Any] = asyncio.gather(*done)
-    lost: list[asyncio.Future[Any]] = [c.lost for c in connections]
-    await asyncio.wait([everything, *lost], return_when=asyncio.FIRST_COMPLETED)
-    for connection in lost:
-        if connection.done():
-            everything.cancel()
-            connection.result()
-    everything.result()
-
-
-async def call(connection: Connection, request: bytes) -> bytes:
-    """One request and its answer."""
-    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    connection.on_frame = lambda view: answer.set_result(bytes(view))
-    connection.transport.write(request)
-    await finished([answer], [connection])
-    return answer.result()
-
-
-async def end_offsets(connection: Connection, topic: bytes, partitions: int) -> list[int]:
-    body = struct.pack(">ii", -1, 1) + string(topic) + struct.pack(">i", partitions)
-    for p in range(partitions):
-        body += struct.pack(">iq", p, -1)
-    at, found = 4 + 4 + 2 + len(topic), [0] * partitions
-    for patience in range(100, -1, -1):
-        answer = await call(connection, frame(LIST_OFFSETS, 1, body))
-        (count,) = struct.unpack_from(">i", answer, at)
-        errors = set()
-        for i in range(count):
-            partition, error, _, offset = struct.unpack_from(">ihqq", answer, at + 4 + i * 22)
-            errors.add(error)
-            found[partition] = offset
-        if errors == {0}:
-            break
-        if not patience or not errors <= NOT_READY | {0}:
-            raise Failed(f"ListOffsets: error codes {sorted(errors)}")
-        await asyncio.sleep(0.2)
-    return found
-
-
-def percentile(ordered: list[float], part: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0.0
+from bench.rawwire import (
+    Connection,
+    Failed,
+    all_ends,
+    batch,
+    connect,
+    count_batches,
+    end_offsets,
+    fetch_request,
+    finished,
+    leaders,
+    percentile,
+    produce_request,
+)
 
 
 class Producing:
-    """One connection that keeps ``in_flight`` requests going until ``total`` are acknowledged."""
+    """One connection that keeps ``in_flight`` requests going, or sends ``rate`` a second, until ``total`` are acknowledged."""
 
     def __init__(
-        self, connection: Connection, requests: list[bytes], total: int, in_flight: int, error_at: int
+        self,
+        connection: Connection,
+        requests: list[bytes],
+        total: int,
+        in_flight: int,
+        error_at: int,
+        rate: float = 0.0,
     ) -> None:
         self.connection, self.requests, self.total = connection, requests, total
         self.sent = self.acknowledged = self.errors = 0
@@ -214,135 +73,227 @@ class Producing:
         self.latencies: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.error_at = error_at
+        self.rate = rate
         connection.on_frame = self.on_frame
-        for _ in range(min(in_flight, total)):
-            self.send()
+        if rate:
+            self.due = time.perf_counter()
+            self.tick()
+        else:
+            for _ in range(min(in_flight, total)):
+                self.send(time.perf_counter())
 
-    def send(self) -> None:
-        self.sent_at.append(time.perf_counter())
+    def send(self, due: float) -> None:
+        self.sent_at.append(due)
         self.connection.transport.write(self.requests[self.sent % len(self.requests)])
         self.sent += 1
+
+    def tick(self) -> None:
+        now = time.perf_counter()
+        while self.sent < self.total and self.due <= now:
+            self.send(self.due)
+            self.due += 1 / self.rate
+        if self.sent < self.total:
+            asyncio.get_running_loop().call_later(max(0.0, self.due - time.perf_counter()), self.tick)
 
     def on_frame(self, view: memoryview) -> None:
         self.latencies.append(time.perf_counter() - self.sent_at.popleft())
         self.acknowledged += 1
         if view[self.error_at] or view[self.error_at + 1]:
             self.errors += 1
-        if self.sent < self.total:
-            self.send()
-        elif self.acknowledged == self.total and not self.done.done():
+        if self.acknowledged == self.total and not self.done.done():
             self.done.set_result(None)
+        elif self.sent < self.total and not self.rate:
+            self.send(time.perf_counter())
+
+
+def tail_of(latencies: list[float], name: str = "") -> dict[str, float]:
+    """Percentiles of seconds, in ms."""
+    latencies.sort()
+    return {f"{name}p50_ms": percentile(latencies, 0.5) * 1e3, f"{name}p99_ms": percentile(latencies, 0.99) * 1e3}
 
 
 async def produce(o: argparse.Namespace) -> dict[str, Any]:
     topic = o.topic.encode()
     per_batch = max(1, (o.batch_bytes - 61) // (o.size + 8)) if o.batch_bytes else 1
     records = batch(per_batch, o.size)
-    requests = [produce_request(topic, p, records, o.acks) for p in range(o.partitions)]
-    each = max(1, -(-o.records // per_batch) // o.connections)
-    side = await connect(o.bootstrap)
-    before = await end_offsets(side, topic, o.partitions)
-    connections = [await connect(o.bootstrap) for _ in range(o.connections)]
+    by_leader = await leaders(o.bootstrap, topic, o.partitions)
+    before = await all_ends(by_leader, topic)
     error_at = 4 + 4 + 2 + len(topic) + 4 + 4
+    plans: list[tuple[Connection, list[bytes], int]] = []
+    for address, partitions in by_leader.items():
+        requests = [produce_request(topic, p, records, o.acks) for p in partitions]
+        share = o.records * len(partitions) / o.partitions
+        each = max(1, -(-int(share) // per_batch) // o.connections)
+        for k in range(o.connections):
+            if o.connections >= len(requests):
+                mine = [requests[k % len(requests)]]
+            else:
+                mine = [requests[(k + i * o.connections) % len(requests)] for i in range(len(requests))]
+            plans.append((await connect(address), mine, each))
     began = time.perf_counter()
-    lanes = []
-    for k, connection in enumerate(connections):
-        if o.connections >= o.partitions:
-            mine = [requests[k % o.partitions]]
-        else:
-            mine = [requests[(k + i * o.connections) % o.partitions] for i in range(o.partitions)]
-        lanes.append(Producing(connection, mine, each, o.in_flight, error_at))
-    await finished([lane.done for lane in lanes], connections)
+    lanes = [Producing(c, mine, each, o.in_flight, error_at, o.rate) for c, mine, each in plans]
+    await finished([lane.done for lane in lanes], [lane.connection for lane in lanes])
     seconds = time.perf_counter() - began
-    sent = each * o.connections * per_batch
+    sent = sum(lane.total for lane in lanes) * per_batch
     errors = sum(lane.errors for lane in lanes)
-    after = await end_offsets(side, topic, o.partitions)
-    if not errors and sum(after) - sum(before) != sent:
-        raise Failed(f"{sent} records were acknowledged, {sum(after) - sum(before)} arrived")
-    latencies = sorted(t for lane in lanes for t in lane.latencies)
+    arrived = sum((await all_ends(by_leader, topic)).values()) - sum(before.values())
+    if not errors and arrived != sent:
+        raise Failed(f"{sent} records were acknowledged, {arrived} arrived")
     return {
         "records": sent,
-        "requests": each * o.connections,
+        "requests": sum(lane.total for lane in lanes),
         "seconds": seconds,
         "errors": errors,
-        "p50_ms": percentile(latencies, 0.5) * 1e3,
-        "p99_ms": percentile(latencies, 0.99) * 1e3,
+        **tail_of([t for lane in lanes for t in lane.latencies]),
     }
 
 
-def count_batches(view: memoryview, offsets: dict[int, int], topic_length: int) -> int:
-    """Records that a Fetch 11 answer adds; ``offsets`` move on. Costs a few operations per batch, none per record."""
-    error, _session, topics = struct.unpack_from(">hii", view, 8)
-    if error:
-        raise Failed(f"Fetch: error code {error}")
-    at, added = 18, 0
-    for _ in range(topics):
-        at += 2 + topic_length
-        (partitions,) = struct.unpack_from(">i", view, at)
-        at += 4
-        for _ in range(partitions):
-            partition, error, _, _, _, aborted = struct.unpack_from(">ihqqqi", view, at)
-            if error:
-                raise Failed(f"Fetch of partition {partition}: error code {error}")
-            at += 34 + max(aborted, 0) * 16 + 4
-            (length,) = struct.unpack_from(">i", view, at)
-            at += 4
-            end = at + max(length, 0)
-            while at + 61 <= end:
-                base, batch_length = struct.unpack_from(">qi", view, at)
-                if at + 12 + batch_length > end:
-                    break  # the broker may cut the last batch short
-                (last_delta,) = struct.unpack_from(">i", view, at + 23)
-                following = base + last_delta + 1
-                added += following - max(base, offsets[partition])
-                offsets[partition] = following
-                at += 12 + batch_length
-            at = end
-    return added
+class Fetching:
+    """One connection that reads the partitions of its leader until what is wanted of all is there, or nothing comes any more."""
+
+    def __init__(self, connection: Connection, topic: bytes, partitions: list[int], state: dict[str, int]) -> None:
+        self.connection, self.topic, self.state = connection, topic, state
+        self.offsets = dict.fromkeys(partitions, 0)
+        self.latencies: list[float] = []
+        self.empty = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        connection.on_frame = self.on_frame
+        self.send()
+
+    def send(self) -> None:
+        self.sent_at = time.perf_counter()
+        self.connection.transport.write(fetch_request(self.topic, self.offsets))
+
+    def on_frame(self, view: memoryview) -> None:
+        self.latencies.append(time.perf_counter() - self.sent_at)
+        state = self.state
+        added = count_batches(view, self.offsets, len(self.topic))
+        state["records"] += added
+        state["bytes"] += len(view)
+        state["requests"] += 1
+        self.empty = 0 if added else self.empty + 1
+        if state["records"] >= state["wanted"] or self.empty >= 10:
+            self.done.set_result(None)
+        else:
+            self.send()
 
 
 async def fetch(o: argparse.Namespace) -> dict[str, Any]:
     topic = o.topic.encode()
-    connection = await connect(o.bootstrap)
-    await end_offsets(connection, topic, o.partitions)
-    offsets = dict.fromkeys(range(o.partitions), 0)
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    state = {"records": 0, "bytes": 0, "requests": 0, "empty": 0}
-    latencies: list[float] = []
-    sent_at = [0.0]
-
-    def send() -> None:
-        sent_at[0] = time.perf_counter()
-        connection.transport.write(fetch_request(topic, offsets))
-
-    def on_frame(view: memoryview) -> None:
-        latencies.append(time.perf_counter() - sent_at[0])
-        added = count_batches(view, offsets, len(topic))
-        state["records"] += added
-        state["bytes"] += len(view)
-        state["requests"] += 1
-        state["empty"] = 0 if added else state["empty"] + 1
-        if state["records"] >= o.records or state["empty"] >= 10:
-            done.set_result(None)
-        else:
-            send()
-
-    connection.on_frame = on_frame
+    by_leader = await leaders(o.bootstrap, topic, o.partitions)
+    await all_ends(by_leader, topic)
+    state = {"records": 0, "bytes": 0, "requests": 0, "wanted": o.records}
+    connections = [(await connect(address), partitions) for address, partitions in by_leader.items()]
     began = time.perf_counter()
-    send()
-    await finished([done], [connection])
+    lanes = [Fetching(connection, topic, partitions, state) for connection, partitions in connections]
+    await finished([lane.done for lane in lanes], [lane.connection for lane in lanes])
     seconds = time.perf_counter() - began
-    if state["records"] < o.records:
+    if state.pop("wanted") > state["records"]:
         raise Failed(f"only {state['records']} of {o.records} records came")
-    latencies.sort()
+    return {**state, "seconds": seconds, "errors": 0, **tail_of([t for lane in lanes for t in lane.latencies])}
+
+
+class Scanning:
+    """One connection that reads the partitions of its leader from their beginning, again and again."""
+
+    def __init__(self, connection: Connection, topic: bytes, partitions: list[int], bytes_a_second: float) -> None:
+        self.connection, self.topic, self.partitions, self.pace = connection, topic, partitions, bytes_a_second
+        self.offsets = dict.fromkeys(partitions, 0)
+        self.bytes = self.requests = 0
+        self.began = time.perf_counter()
+        connection.on_frame = self.on_frame
+        self.send()
+
+    def send(self) -> None:
+        self.connection.transport.write(fetch_request(self.topic, self.offsets))
+
+    def on_frame(self, view: memoryview) -> None:
+        self.bytes += len(view)
+        self.requests += 1
+        if not count_batches(view, self.offsets, len(self.topic)):
+            self.offsets = dict.fromkeys(self.partitions, 0)
+        wait = self.began + self.bytes / self.pace - time.perf_counter() if self.pace else 0.0
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self.send)
+        else:
+            self.send()
+
+
+async def scan(o: argparse.Namespace) -> dict[str, Any]:
+    topic = o.topic.encode()
+    by_leader = await leaders(o.bootstrap, topic, o.partitions)
+    connections = [(await connect(address), partitions) for address, partitions in by_leader.items()]
+    lanes = [Scanning(c, topic, led, o.mb_s * 1e6 * len(led) / o.partitions) for c, led in connections]
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(o.seconds, end, over)
+    began = time.perf_counter()
+    await finished([over], [lane.connection for lane in lanes])
+    found = {"bytes": sum(lane.bytes for lane in lanes), "requests": sum(lane.requests for lane in lanes)}
+    return {**found, "seconds": time.perf_counter() - began, "errors": 0}
+
+
+class Trip:
+    """One partition: a record, its acknowledgement, its arrival; then the next."""
+
+    def __init__(
+        self, producer: Connection, consumer: Connection, topic: bytes, partition: int, end: int, size: int, total: int
+    ) -> None:
+        self.producer, self.consumer, self.topic, self.total = producer, consumer, topic, total
+        self.request = produce_request(topic, partition, batch(1, size), -1)
+        self.offsets = {partition: end}
+        self.errors = 0
+        self.acks: list[float] = []
+        self.trips: list[float] = []
+        self.error_at = 4 + 4 + 2 + len(topic) + 4 + 4
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        producer.on_frame, consumer.on_frame = self.on_ack, self.on_records
+        consumer.transport.write(fetch_request(topic, self.offsets))
+        self.send()
+
+    def send(self) -> None:
+        self.sent_at = time.perf_counter()
+        self.producer.transport.write(self.request)
+
+    def on_ack(self, view: memoryview) -> None:
+        self.acks.append(time.perf_counter() - self.sent_at)
+        self.errors += bool(view[self.error_at] or view[self.error_at + 1])
+        self.follow()
+
+    def on_records(self, view: memoryview) -> None:
+        if count_batches(view, self.offsets, len(self.topic)):
+            self.trips.append(time.perf_counter() - self.sent_at)
+        if len(self.trips) < self.total:
+            self.consumer.transport.write(fetch_request(self.topic, self.offsets))
+        self.follow()
+
+    def follow(self) -> None:
+        if len(self.acks) != len(self.trips):
+            return
+        if len(self.trips) < self.total:
+            self.send()
+        elif not self.done.done():
+            self.done.set_result(None)
+
+
+async def trip(o: argparse.Namespace) -> dict[str, Any]:
+    topic = o.topic.encode()
+    by_leader = await leaders(o.bootstrap, topic, o.partitions)
+    ends = await all_ends(by_leader, topic)
+    each = max(1, o.records // o.partitions)
+    began = time.perf_counter()
+    trips = [
+        Trip(await connect(address), await connect(address), topic, p, ends[p], o.size, each)
+        for address, partitions in by_leader.items()
+        for p in partitions
+    ]
+    await finished([t.done for t in trips], [c for t in trips for c in (t.producer, t.consumer)])
     return {
-        "records": state["records"],
-        "requests": state["requests"],
-        "bytes": state["bytes"],
-        "seconds": seconds,
-        "errors": 0,
-        "p50_ms": percentile(latencies, 0.5) * 1e3,
-        "p99_ms": percentile(latencies, 0.99) * 1e3,
+        "records": each * len(trips),
+        "requests": each * len(trips),
+        "seconds": time.perf_counter() - began,
+        "errors": sum(t.errors for t in trips),
+        **tail_of([t for each in trips for t in each.acks]),
+        **tail_of([t for each in trips for t in each.trips], "trip_"),
     }
 
 
@@ -384,13 +335,14 @@ class Polling:
 
 async def idle(o: argparse.Namespace) -> dict[str, Any]:
     topic = o.topic.encode()
-    side = await connect(o.bootstrap)
-    ends = await end_offsets(side, topic, o.partitions)
+    bootstrap = o.bootstrap.split(",")[0]
+    side = await connect(bootstrap)
+    ends = await end_offsets(side, topic, range(o.partitions))
     share = max(1, o.partitions // o.connections)
     pollers = []
     for k in range(o.connections):
         mine = {p % o.partitions: ends[p % o.partitions] for p in range(k * share, (k + 1) * share)}
-        pollers.append(Polling(await connect(o.bootstrap), topic, mine))
+        pollers.append(Polling(await connect(bootstrap), topic, mine))
     connections = [p.connection for p in pollers]
     await asyncio.wait_for(finished([p.standing for p in pollers], connections), 60)
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -418,7 +370,7 @@ def run(main: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench.rawload", description=__doc__)
-    parser.add_argument("mode", choices=["produce", "fetch", "idle"])
+    parser.add_argument("mode", choices=["produce", "fetch", "scan", "trip", "idle"])
     parser.add_argument("bootstrap")
     parser.add_argument("topic")
     parser.add_argument("--partitions", type=int, default=6)
@@ -428,13 +380,15 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--acks", type=int, default=-1, choices=[-1, 1])
     parser.add_argument("--in-flight", type=int, default=5)
     parser.add_argument("--connections", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--mb-s", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     return parser
 
 
 def main() -> None:
     o = arguments().parse_args()
-    modes = {"produce": produce, "fetch": fetch, "idle": idle}
+    modes = {"produce": produce, "fetch": fetch, "scan": scan, "trip": trip, "idle": idle}
     try:
         print(json.dumps(run(modes[o.mode](o))), flush=True)
     except Failed as e:

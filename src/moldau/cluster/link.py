@@ -1,7 +1,7 @@
 """One connection to another broker: notes go out, the answers say that the peer lives.
 
-A peer whose connection is reset and that takes no new one is suspected at once; one that is silent for `SILENCE_SECONDS` is too. The
-link goes on trying, and takes the suspicion back with the first answer.
+A peer whose connection breaks is suspected at once, before anybody can ask who leads its partitions; one that is silent for `SILENCE_SECONDS` is
+too. The link goes on trying, and takes the suspicion back with the first answer: where only the connection broke, after some milliseconds.
 """
 
 from __future__ import annotations
@@ -125,6 +125,9 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._lost.set()
+        if self._was_up and not self._closed:
+            # clients lost theirs in the same moment: told of the old leader once more, librdkafka waits for its next look at metadata
+            self._suspect("the connection broke")
 
     def _drop(self) -> None:
         if self._transport is not None:

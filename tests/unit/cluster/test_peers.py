@@ -42,10 +42,14 @@ class Peer:
         finally:
             writer.close()
 
-    async def close(self) -> None:
-        self.server.close()
+    def hang_up(self) -> None:
+        """Its connections break, and it takes new ones."""
         for writer in self._writers:
             writer.transport.abort()
+
+    async def close(self) -> None:
+        self.server.close()
+        self.hang_up()
         await self.server.wait_closed()
 
 
@@ -106,6 +110,20 @@ def test_a_death_is_noticed_by_the_reset_and_a_return_too() -> None:
         assert not peers.up(2)
         await peer.open()
         await until(lambda: members.node_ids == [1, 2])
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
+def test_a_peer_whose_connection_breaks_is_not_named_until_it_answers_again() -> None:
+    async def main() -> None:
+        peer, members, peers = await joined()
+        named: list[list[int]] = []
+        members.on_change(lambda: named.append(members.node_ids))
+        peer.hang_up()
+        await until(lambda: len(named) == 2)
+        assert named == [[1], [1, 2]]
         peers.close()
         await peer.close()
 
