@@ -1,4 +1,4 @@
-"""Transactions end to end, with real clients: on one machine, and on two brokers that share their stores.
+"""Transactions end to end, with real clients: on one machine, with two workers there, and on two brokers that share their stores.
 
 confluent-kafka (librdkafka) uses transactions of version 1 or 2 as it likes, aiokafka version 1. What a reader of committed records sees is compared
 with what was committed.
@@ -42,12 +42,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 QUICK = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "100", "group.initial.rebalance.delay.ms": "0"}
 
 
-@pytest.fixture(params=["alone", "shared"])
+@pytest.fixture(params=["alone", "workers", "shared"])
 def bootstrap(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Where clients begin."""
     if request.param == "alone":
         with BrokerThread(settings=QUICK) as broker:
             yield broker.bootstrap
+        return
+    if request.param == "workers":
+        process = BrokerProcess(
+            tmp_path / "data", *[f"{key}={value}" for key, value in QUICK.items()], workers=2
+        ).start()
+        try:
+            admin = AdminClient({"bootstrap.servers": process.bootstrap})
+            wait_until(lambda: len(admin.list_topics(timeout=5).brokers) == 2)
+            yield process.bootstrap
+        finally:
+            process.stop()
         return
     servers: Servers = request.getfixturevalue("postgres_servers")
     server = servers[16]
