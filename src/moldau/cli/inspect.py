@@ -47,6 +47,10 @@ def _tell(report: dict[str, Any]) -> None:
         f"{report['data']}: {report['topics']} topics, {report['partitions']} partitions, {report['extents']} extents,"
         f" {report['batches']} batches, {report['bytes']} bytes checked"
     )
+    if report["open_transactions"] or report["aborted_transactions"]:
+        click.echo(
+            f"transactions in partitions: {report['open_transactions']} open, {report['aborted_transactions']} were aborted"
+        )
     for problem in report["problems"]:
         click.echo(click.style("damaged: ", fg="red") + problem)
     for note in report["notes"]:

@@ -162,16 +162,7 @@ class Appender:
         set_base_offset(append.batch, 0, base, view.leader_epoch)
         last = base + header.last_offset_delta
         if header.producer_id >= 0:
-            view.producers.add(
-                header.producer_id,
-                header.producer_epoch,
-                header.base_sequence,
-                header.last_sequence,
-                base,
-                last,
-                header.max_timestamp,
-                now,
-            )
+            view.producers.add_batch(header, base, now)
             part.folds.append(fold.of_batch(header, base - part.base))
         view.next_offset = part.end = last + 1
         part.appends.append(append)

@@ -122,16 +122,7 @@ class Draft:
         if queued.upload is None:
             set_base_offset(queued.append.batch, 0, base, self.leader_epoch)
         if header.producer_id >= 0:
-            states.add(
-                header.producer_id,
-                header.producer_epoch,
-                header.base_sequence,
-                header.last_sequence,
-                base,
-                self.end - 1,
-                header.max_timestamp,
-                0,
-            )
+            states.add_batch(header, base, 0)
             self.folds.append(fold.of_batch(header, base - self.base))
         self.taken.append(queued)
         self.length += queued.size

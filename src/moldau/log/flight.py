@@ -53,16 +53,7 @@ class Flight:
             cache.add(view, offset, batch)
             following = offset + queued.offsets
             if header.producer_id >= 0:
-                view.producers.add(
-                    header.producer_id,
-                    header.producer_epoch,
-                    header.base_sequence,
-                    header.last_sequence,
-                    offset,
-                    following - 1,
-                    header.max_timestamp,
-                    self.now,
-                )
+                view.producers.add_batch(header, offset, self.now)
             offset = following
         view.next_offset = draft.end
         if epoch > view.leader_epoch:

@@ -10,19 +10,21 @@ from collections.abc import AsyncIterator
 
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.metadata.ports import LogStore, MaintenanceStore
-from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent, PartitionRow
-from moldau.records.batch import compute_crc, iter_headers
+from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent, PartitionRow, PartitionState
+from moldau.records.batch import BatchHeader, compute_crc, iter_headers
+from moldau.records.control import read_end_txn_marker
 from moldau.records.errors import InvalidBatch
 
-from . import segment
-from .fold import unpack
+from . import segment, snapshot
+from .fold import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL, FLAGS_MAX, Entry, unpack
 from .refold import Refold
+from .snapshots import fold_into
 
 _CHUNK = 1000
 
 
 class Inspection:
-    """Checks one store's partitions and blobs. `batches` and `bytes_read` count what was looked at."""
+    """Checks one store's partitions and blobs. `batches` and `bytes_read` count what was looked at, `transactions` those that are open."""
 
     def __init__(self, log_store: LogStore, maintenance: MaintenanceStore, blobs: BlobStore) -> None:
         self._log_store = log_store
@@ -31,6 +33,9 @@ class Inspection:
         self.extents = 0
         self.batches = 0
         self.bytes_read = 0
+        self.transactions = 0
+        self.aborted = 0
+        """Ranges that readers of committed records skip."""
 
     async def partition(self, row: PartitionRow, *, deep: bool) -> AsyncIterator[str]:
         """What is wrong with one partition. `deep` reads every batch."""
@@ -38,6 +43,7 @@ class Inspection:
         if state is None:
             yield "its row is gone"
             return
+        self._count(state)
         try:
             refold = Refold(state)
         except ValueError as error:
@@ -61,7 +67,7 @@ class Inspection:
                 if extent.running_max_timestamp < running:
                     yield f"{where}: running maximum of timestamps is {extent.running_max_timestamp}, expected {running}"
                 try:
-                    unpack(extent.fold)
+                    _check_entries(extent)
                     if refold is not None:
                         refold.add(extent)
                 except ValueError as error:
@@ -94,6 +100,7 @@ class Inspection:
         self.bytes_read += len(data)
         offset = extent.base_offset
         end = 0
+        seen: dict[int, tuple[int, ...]] = {}
         try:
             for position, header in iter_headers(data):
                 self.batches += 1
@@ -101,6 +108,10 @@ class Inspection:
                     yield f"batch at offset {offset}, blob {extent.blob_id:016x}: wrong checksum"
                 if header.base_offset != offset:
                     yield f"batch at offset {offset}, blob {extent.blob_id:016x}: says it is at {header.base_offset}"
+                if header.producer_id >= 0:
+                    batch = data[position : position + header.size]
+                    relative = offset - extent.base_offset
+                    seen[relative] = _meaning(header, batch, relative)
                 offset += header.last_offset_delta + 1
                 end = position + header.size
         except InvalidBatch as error:
@@ -110,6 +121,19 @@ class Inspection:
             yield f"blob {extent.blob_id:016x}: {len(data) - end} bytes at the end are no batch"
         if offset != extent.last_offset + 1:
             yield f"its batches end at offset {offset - 1}"
+        for entry in _entries(extent):
+            if seen.get(entry[4]) != entry[:4] + entry[5:6] + entry[7:]:
+                yield f"the batch at offset {extent.base_offset + entry[4]} is not what its row says of producer {entry[0]}"
+
+    def _count(self, state: PartitionState) -> None:
+        """Of what a view would know of transactions."""
+        try:
+            states = snapshot.unpack(state.snapshot)
+            fold_into(states, state.extents, state.snapshot_offset)
+        except ValueError:
+            return  # it is reported where it lies
+        self.transactions += len(states.transactions.open)
+        self.aborted += len(states.transactions.aborted)
 
     async def _read(self, extent: Extent) -> memoryview:
         if extent.kind != KIND_INLINE:
@@ -135,3 +159,34 @@ class Inspection:
             yield f"{'inline ' if inline else ''}blob {blob_id:016x} is counted with {counted} extents, {named} name it"
         for blob_id in sorted(set(sizes) - set(rows)):
             yield f"blob {blob_id:016x} is an orphan: no row knows it; the broker will collect it (harmless)"
+
+
+def _check_entries(extent: Extent) -> None:
+    """Raises ValueError for a fold that no release writes."""
+    last = -1
+    for entry in unpack(extent.fold):
+        flags = entry[7]
+        if not last < entry[4] <= entry[5] <= extent.last_offset - extent.base_offset:
+            raise ValueError(
+                f"its fold says that a batch spans {entry[4]}..{entry[5]} in it, after one that ends at {last}"
+            )
+        if flags > FLAGS_MAX or (flags & FLAG_COMMIT and not flags & FLAG_MARKER):
+            raise ValueError(f"its fold has flags {flags}, which mean nothing")
+        last = entry[5]
+
+
+def _entries(extent: Extent) -> list[Entry]:
+    try:
+        return unpack(extent.fold)
+    except ValueError:
+        return []  # it was reported
+
+
+def _meaning(header: BatchHeader, batch: memoryview, relative: int) -> tuple[int, ...]:
+    """What an entry says of the batch, without its offset and time. Raises InvalidBatch."""
+    flags = FLAG_TRANSACTIONAL if header.is_transactional else 0
+    marker = read_end_txn_marker(batch) if header.is_control else None
+    if marker is not None:
+        flags |= FLAG_MARKER | (FLAG_COMMIT if marker.commit else 0)
+    sequences = header.base_sequence, header.last_sequence
+    return header.producer_id, header.producer_epoch, *sequences, relative + header.last_offset_delta, flags

@@ -7,6 +7,7 @@ from moldau.metadata.rows import Extent, PartitionState
 from . import snapshot
 from .producer_state import Producer, ProducerStates
 from .snapshots import fold_into
+from .transactions import AbortedRange
 
 
 class Refold:
@@ -15,6 +16,7 @@ class Refold:
     def __init__(self, state: PartitionState) -> None:
         """Raises ValueError for a snapshot that cannot be read."""
         self._snapshot_offset = state.snapshot_offset
+        self._log_start_offset = state.row.log_start_offset
         self._said = snapshot.unpack(state.snapshot)
         self._expired_before = snapshot.expired_before(state.snapshot)
         self._states = ProducerStates()
@@ -47,7 +49,41 @@ class Refold:
                     found.append(f"producer {producer_id} is missing")
             elif _batches(said, self._begins) != _batches(refolded, self._begins) or said.epoch != refolded.epoch:
                 found.append(f"producer {producer_id} is not what the extents say")
+        return found + (self._open() + self._aborted() if self._begins >= 0 else [])
+
+    def _open(self) -> list[str]:
+        said, refolded = self._said.transactions.open, self._states.transactions.open
+        found = []
+        if list(said.values()) != sorted(said.values()):
+            found.append("open transactions are out of order")
+        for producer_id in dict.fromkeys((*said, *refolded)):
+            first, again = said.get(producer_id, -1), refolded.get(producer_id, -1)
+            # of a transaction that began below the first extent it may know a later batch, or none
+            if first != again and not 0 <= first < self._begins:
+                found.append(
+                    f"the transaction of producer {producer_id} is open since {first}, the extents say {again}"
+                )
         return found
+
+    def _aborted(self) -> list[str]:
+        found = []
+        said = {(each.producer_id, each.last_offset): each for each in self._known(self._said)}
+        refolded = {(each.producer_id, each.last_offset): each for each in self._known(self._states)}
+        if list(self._said.transactions.aborted) != sorted(self._said.transactions.aborted, key=lambda each: each[2]):
+            found.append("aborted ranges are out of order")
+        for key in dict.fromkeys((*said, *refolded)):
+            one, other = said.get(key), refolded.get(key)
+            if one is None or (one.first_offset >= self._begins and not self._agree(one, other)):
+                found.append(f"what producer {key[0]} aborted at {key[1]} is {one}, the extents say {other}")
+        return found
+
+    def _known(self, states: ProducerStates) -> list[AbortedRange]:
+        start = max(self._begins, self._log_start_offset)
+        return [each for each in states.transactions.aborted if each.last_offset >= start]
+
+    def _agree(self, said: AbortedRange, refolded: AbortedRange | None) -> bool:
+        """A last stable offset below the first extent is that of a transaction which the extents do not know."""
+        return refolded is not None and (said == refolded or (said[:3] == refolded[:3] and said[3] < self._begins))
 
 
 def _batches(producer: Producer, begins: int) -> list[tuple[int, int, int, int]]:

@@ -61,6 +61,7 @@ class Snapshots:
             for at in range(0, len(state.extents), _FOLD_SLICE):
                 fold_into(states, state.extents[at : at + _FOLD_SLICE], state.snapshot_offset)
                 await asyncio.sleep(0)
+            states.transactions.prune(state.row.log_start_offset)
             await self._write(partition_id, end, states)
         view = self._views.get(partition_id)
         if view is not None:

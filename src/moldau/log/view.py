@@ -78,13 +78,17 @@ class PartitionView:
                 raise ValueError(f"nothing is at {expected}, the next extent begins at {extent.base_offset}")
             self._fold(extent, state.snapshot_offset)
             expected = extent.last_offset + 1
+        self.producers.transactions.prune(row.log_start_offset)
         if (max(row.log_start_offset, state.snapshot_offset) if expected < 0 else expected) != row.end_offset:
             raise ValueError(f"the log ends at {row.end_offset}, its last extent at {expected}")
 
     @property
     def last_stable_offset(self) -> int:
         """Below it no transaction is open."""
-        return self.high_watermark
+        first = self.producers.transactions.first_open
+        if first < 0:
+            return self.high_watermark
+        return min(self.high_watermark, max(first, self.log_start_offset))
 
     def _fold(self, extent: Extent, from_offset: int) -> None:
         if extent.fold:
@@ -151,6 +155,7 @@ class PartitionView:
         """The log now begins there. Readers below it are told by their next fetch."""
         if log_start_offset > self.log_start_offset:
             self.log_start_offset = log_start_offset
+            self.producers.transactions.prune(log_start_offset)
             keep = self.find(log_start_offset)
             if keep:
                 del self.extents[:keep], self.last_offsets[:keep]

@@ -57,7 +57,7 @@ async def inspect_data_dir(data: Path | None, *, deep: bool) -> dict[str, Any]:
         folder.close()
 
 
-_COUNTS = ("topics", "partitions", "extents", "batches", "bytes")
+_COUNTS = ("topics", "partitions", "extents", "batches", "bytes", "open_transactions", "aborted_transactions")
 
 
 async def look_at(data: Path, *, deep: bool, power_kept: bool = False) -> dict[str, Any]:
@@ -91,4 +91,5 @@ async def look_at(data: Path, *, deep: bool, power_kept: bool = False) -> dict[s
         await blobs.close()
         await asyncio.get_running_loop().run_in_executor(None, engine.close)
     counts.update(extents=inspection.extents, batches=inspection.batches, bytes=inspection.bytes_read)
+    counts.update(open_transactions=inspection.transactions, aborted_transactions=inspection.aborted)
     return {"data": str(data), **counts, "problems": problems, "notes": notes}

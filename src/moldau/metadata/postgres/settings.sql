@@ -7,6 +7,10 @@ ALTER TABLE sequence SET (fillfactor = 50);
 ALTER TABLE cluster SET (fillfactor = 50);
 ALTER TABLE broker SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 500);
 ALTER TABLE group_offset SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+-- The row of a transactional id changes with each step of a transaction, and has no index but its key. What takes part comes and goes.
+ALTER TABLE IF EXISTS txn SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE IF EXISTS txn_partition SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE IF EXISTS txn_offset SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 -- Rows come at the end of a partition and go at its beginning.
 ALTER TABLE extent SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 ALTER TABLE inline_blob SET (autovacuum_vacuum_scale_factor = 0.02, toast.autovacuum_vacuum_scale_factor = 0.02);

@@ -57,6 +57,17 @@ GROUP_OFFSET: Final = _table(
     "group_id, topic_id, partition_index",
 )
 COORDINATOR_RECORD: Final = _table("coordinator_record", "kind group_id record_key value", "kind, group_id, record_key")
+TXN: Final = _table(
+    "txn",
+    "transactional_id producer_id epoch previous_id previous_epoch state seq timeout_ms started_ms updated_ms version",
+    "transactional_id",
+)
+TXN_PARTITION: Final = _table("txn_partition", "transactional_id partition_id", "transactional_id, partition_id")
+TXN_OFFSET: Final = _table(
+    "txn_offset",
+    "transactional_id group_id topic_id partition_index committed_offset leader_epoch metadata commit_timestamp expire_timestamp",
+    "transactional_id, group_id, topic_id, partition_index",
+)
 ENTITY: Final = _table("entity", "kind name configs", "kind, name")
 
 TABLES: Final = (
@@ -70,6 +81,9 @@ TABLES: Final = (
     INLINE_RELEASED,
     GROUP_OFFSET,
     COORDINATOR_RECORD,
+    TXN,
+    TXN_PARTITION,
+    TXN_OFFSET,
     ENTITY,
     CLUSTER,
 )
