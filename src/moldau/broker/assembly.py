@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from moldau.clock import Clock, now_ms, steady_ms
 from moldau.coordination.config import GroupConfig
 from moldau.log.blob_ids import BlobIds
+from moldau.log.cleaner import Cleaner
 from moldau.log.collection import Collector
 from moldau.log.inline_cache import InlineCache
 from moldau.log.lookup import Lookup
@@ -143,6 +144,8 @@ class Node:
             snapshots,
             Retainer(log_store, store, views, snapshots, clock),
             Collector(store, blobs, clock),
+            Cleaner(log_store, store, blobs, views, snapshots, ids, clock),
+            lambda: broker.configs.broker,
             checkpoint,
         )
 
