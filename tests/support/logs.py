@@ -10,6 +10,7 @@ from moldau.blobs.memory import MemoryBlobs
 from moldau.blobs.ports import AppendableBlobs
 from moldau.log import fold
 from moldau.log.blob_ids import BlobIds
+from moldau.log.cleaner import Cleaner
 from moldau.log.collection import Collector
 from moldau.log.lookup import Lookup
 from moldau.log.producer_state import ProducerStates
@@ -61,6 +62,7 @@ class Log:
         store = it.maintenance
         self.snapshots = Snapshots(it.log, store, self.views, clock, expiration_ms)
         self.builder = SegmentBuilder(it.log, store, self.blobs, self.views, self.snapshots, self.ids, clock, pause)
+        self.cleaner = Cleaner(it.log, store, self.blobs, self.views, self.snapshots, self.ids, clock, pause)
         self.retainer = Retainer(it.log, store, self.views, self.snapshots, clock)
         self.collector = Collector(store, self.blobs, clock, garbage_age_ms=0, orphan_age_ms=1000)
         self.wal = -1
@@ -99,20 +101,34 @@ class Log:
             folded = fold.pack_entry(*entry)
             self.model.apply(entry, base, self.now)
             view.producers.apply(entry, base, self.now)
-        row = AppendEntry(partition_id, base, len(values), 0, len(batch), header.max_timestamp, folded)
+        await self.append_batches(view, base, bytes(batch), len(values), header.max_timestamp, folded, inline=inline)
+        self.records += [(base + n, value, timestamp + n) for n, value in enumerate(values)]
+        return base
+
+    async def append_batches(
+        self,
+        view: PartitionView,
+        base: int,
+        batches: bytes,
+        offsets: int,
+        max_timestamp: int,
+        folded: bytes,
+        *,
+        inline: bool = True,
+    ) -> None:
+        """Batches that the view has folded already, in one extent."""
+        row = AppendEntry(view.partition_id, base, offsets, 0, len(batches), max_timestamp, folded)
         blob_id = self.ids.take()
         if not inline:
             if self.wal < 0:
                 await self.roll()
-            blob_id, row.position = self.wal, await self._write(bytes(batch))
-        commit = AppendCommit(blob_id, [row], bytes(batch) if inline else None, True, self.now)
+            blob_id, row.position = self.wal, await self._write(batches)
+        commit = AppendCommit(blob_id, [row], batches if inline else None, True, self.now)
         (result,) = await submit(self.it.log, commit)
         assert (result.status, result.offset) == (APPENDED, base)
-        extent = (await self.it.log.extents_from(partition_id, base, 1))[0]
-        view.next_offset = base + len(values)
+        extent = (await self.it.log.extents_from(view.partition_id, base, 1))[0]
+        view.next_offset = base + offsets
         view.publish(extent)
-        self.records += [(base + n, value, timestamp + n) for n, value in enumerate(values)]
-        return base
 
     async def roll(self) -> None:
         """Seal the write-ahead blob, begin the next one."""

@@ -142,6 +142,7 @@ class Cleaner:
         self.working = -1
         """The partition that a run is at, -1: none."""
         self.runs = 0
+        self.rounds = 0
         self.records_removed = 0
         self.bytes_read = 0
         self.bytes_written = 0
@@ -212,6 +213,7 @@ class Cleaner:
         return True
 
     def _count(self, run: _Run) -> None:
+        self.rounds += run.rounds
         self.bytes_read += run.bytes_read
         self.bytes_written += run.bytes_written
         self.records_removed += run.records_removed
