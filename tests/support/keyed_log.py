@@ -54,7 +54,12 @@ class KeyedLog:
         self.log.ids = self.log.builder._ids = self.log.cleaner._ids = before.ids
 
     async def write(
-        self, *batches: Sequence[Pair], producer: int = -1, inline: bool = True, timestamp: int | None = None, **how: Any
+        self,
+        *batches: Sequence[Pair],
+        producer: int = -1,
+        inline: bool = True,
+        timestamp: int | None = None,
+        **how: Any,
     ) -> int:
         """Batches of (key, value) in one extent, in the transaction of `producer` if that is one. Returns the base offset."""
         view = await self.log.views.load(self.p)
@@ -154,7 +159,7 @@ class KeyedLog:
         found = []
         for batch in await self.batches():
             header = BatchHeader(batch)
-            if header.base_offset >= end:
+            if header.last_offset >= end:  # a log start may lie inside an open transaction
                 break
             while waiting and waiting[0].first_offset <= header.last_offset:
                 aborted.add(waiting.pop(0).producer_id)

@@ -177,8 +177,7 @@ class Cleaner:
             return False
         looked.end = view.high_watermark
         stable = view.last_stable_offset
-        cleaned_to = max(cleaned_to, view.log_start_offset)
-        made = await self._plan(view, cleaned_to, stable, rule)
+        made = await self._plan(view, max(cleaned_to, view.log_start_offset), stable, rule)
         if not made.due:
             looked.look_at, looked.not_before = made.look_at, 0
             return False
@@ -250,7 +249,7 @@ class Cleaner:
                     run.partition_id,
                     compactor.spoiled,
                 )
-            if compactor.full_at <= run.cleaned_to:
+            if compactor.full_at <= max(run.cleaned_to, self._log_start(run.partition_id)):
                 return
             top = compactor.full_at
 

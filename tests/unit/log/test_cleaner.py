@@ -146,7 +146,13 @@ def test_commit_markers_go_as_tombstones_do_and_those_of_aborts_stay(opener: Any
             for _ in range(3):
                 await log.write(pairs("z"))
                 assert await log.compact()
-                assert told(await log.committed()) == [(1, "0"), (7, "2"), (12, "a"), (13, "4"), told(await log.there())[-1]]
+                assert told(await log.committed()) == [
+                    (1, "0"),
+                    (7, "2"),
+                    (12, "a"),
+                    (13, "4"),
+                    told(await log.there())[-1],
+                ]
                 log.log.now += 2000
             markers = [BatchHeader(batch).base_offset for batch in await log.batches() if BatchHeader(batch).is_control]
             assert markers == [5, 11, 17]
@@ -167,7 +173,7 @@ def test_small_results_stay_in_the_store_and_large_ones_become_segments(opener: 
             for n in range(12):
                 await log.write([(b"k%d" % n, b"small")], inline=False)
             assert await log.compact(RULE._replace(segment_bytes=400_000))
-            assert [extent.kind for extent in await log.extents()] == [KIND_INLINE]
+            assert [extent.kind for extent in await log.extents()] == [KIND_INLINE, *[KIND_WAL] * 12]
             assert len(await log.there()) == 15
             assert await it.maintenance.live_counts() == []
 
