@@ -201,6 +201,10 @@ class Cleaner:
         finally:
             self.working = -1
             self._count(run)
+        fresh = self._views.get(partition_id)
+        if fresh is not None:
+            # the tail cache still holds what is gone: readers below the end go to the extents
+            fresh.cache_floor = max(fresh.cache_floor, made.end)
         looked.not_before = 0  # what came meanwhile is looked at next
         self.runs += 1
         log.info(

@@ -54,7 +54,7 @@ def test_batches_keep_codec_offsets_timestamps_and_producer(opener: Any, codec: 
         async with opener() as it:
             log = await opened(it)
             how: dict[str, Any] = {"log_append_time": 77} if stamped else {}
-            many = pairs(*[f"key-{n % 40}" for n in range(100)]) + [(b"gone", None)]
+            many = [*pairs(*[f"key-{n % 40}" for n in range(100)]), (b"gone", None)]
             await log.write(many, codec=codec, producer_id=9, producer_epoch=3, base_sequence=5, **how)
             await log.write(pairs("key-1", "key-2", "x"), codec=codec)
             assert await log.compact()
