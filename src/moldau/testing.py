@@ -127,8 +127,11 @@ class BrokerProcess:
         *sets: str,
         env: dict[str, str] | None = None,
         program: Sequence[str] = ("-m", "moldau"),
+        workers: int | None = None,
     ) -> None:
+        """`workers`: that many, on the ports from that of `bootstrap` on; `kill` is the end of all of them."""
         self._program = program
+        self._workers = workers
         self._temporary = tempfile.TemporaryDirectory(prefix="moldau-") if data is None else None
         self.data = data if data is not None else Path(self._temporary.name)  # type: ignore[union-attr]
         self._sets = sets
@@ -147,6 +150,8 @@ class BrokerProcess:
         """Ready when it returns. Raises RuntimeError with what the broker said when it did not start."""
         command = [sys.executable, *self._program, "serve", "--data", str(self.data)]
         command += ["--set", "moldau.http.listener="]
+        if self._workers is not None:
+            command += ["--workers", str(self._workers)]
         for each in (f"listeners=PLAINTEXT://127.0.0.1:{self._port}", *self._sets):
             command += ["--set", each]
         with open(self.data.with_suffix(".log"), "a") as log:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from support.aio import Opener, opened, reopened
 from support.stores import Stores, entry, submit
+from support.txns import put_txn, txn_row
 
 from moldau.metadata.errors import StoreCorrupt
 from moldau.metadata.ports import LOCKED_EXTENTS_MAX
@@ -18,6 +19,7 @@ from moldau.metadata.rows import (
     KIND_SEGMENT,
     KIND_WAL,
     MOVED,
+    TXN_OVER,
     AppendCommit,
     AppendResult,
     BlobRow,
@@ -25,6 +27,7 @@ from moldau.metadata.rows import (
     LockedPartition,
     PartitionSeen,
 )
+from moldau.metadata.rows_txn import ABORTED, COMMITTED, EMPTY, PREPARED, TxnGuard
 
 
 def numbers(extents: list[Extent]) -> list[tuple[int, int]]:
@@ -32,6 +35,79 @@ def numbers(extents: list[Extent]) -> list[tuple[int, int]]:
 
 
 class LogStoreContract:
+    # -- guards -------------------------------------------------------------------------------------------------------
+
+    @opened
+    async def test_a_guard_holds_while_its_transaction_is_open_and_names_the_partition(self, it: Stores) -> None:
+        a, b = await it.topic(partitions=2)
+
+        async def status(partition_id: int, seq: int, transactional_id: str = "t\0\ufffe") -> int:
+            end = (await it.row(partition_id)).end_offset
+            guard = TxnGuard(partition_id, transactional_id, seq)
+            (answer,) = await it.append(entry(partition_id, end), guards=(guard,))
+            assert answer.offset == (end if answer.status == APPENDED else -1)
+            assert (await it.row(partition_id)).end_offset == end + (answer.status == APPENDED)
+            return answer.status
+
+        assert await status(a, 5) == TXN_OVER
+        await put_txn(it, txn_row("t\0\ufffe", 5), a)
+        assert await status(a, 5) == APPENDED
+        assert await status(a, 5) == APPENDED
+        assert await status(a, 4) == TXN_OVER
+        assert await status(a, 6) == TXN_OVER
+        assert await status(b, 5) == TXN_OVER
+        assert await status(a, 5, "t") == TXN_OVER
+        for state in (EMPTY, PREPARED, COMMITTED, ABORTED):
+            await put_txn(it, txn_row("t\0\ufffe", 5, state), a)
+            assert await status(a, 5) == TXN_OVER
+        await put_txn(it, txn_row("t\0\ufffe", 6), a, b)
+        assert await status(a, 5) == TXN_OVER
+        assert await status(a, 6) == APPENDED
+        assert await status(b, 6) == APPENDED
+
+    @opened
+    async def test_a_guard_that_does_not_hold_stops_its_partition_only(self, it: Stores) -> None:
+        a, b, c, d = await it.topic(partitions=4)
+        (dead,) = await it.topic("dead")
+        await it.topics.delete_topic((await it.row(dead)).topic_id, 5)
+        await put_txn(it, txn_row("x", 1), a, b, dead)
+        await put_txn(it, txn_row("y", 1, ABORTED), a)
+        guards = (
+            TxnGuard(a, "x", 1),
+            TxnGuard(a, "y", 1),
+            TxnGuard(b, "x", 1),
+            TxnGuard(d, "x", 1),
+            TxnGuard(dead, "y", 1),
+        )
+        entries = [entry(a, 0), entry(b, 0), entry(c, 0), entry(d, 0), entry(dead, 0)]
+        answers = await it.append(*entries, blob_id=5, inline=b"some bytes", guards=guards)
+        assert [r.status for r in answers] == [TXN_OVER, APPENDED, APPENDED, TXN_OVER, GONE]
+        assert [(await it.row(p)).end_offset for p in (a, b, c, d)] == [0, 1, 1, 0]
+        assert await it.log.read_inline(5) == b"some bytes"
+        assert await it.maintenance.live_counts() == []
+        moved = await it.append(entry(b, 0), guards=(TxnGuard(b, "x", 1),))
+        assert [(r.status, r.offset) for r in moved] == [(MOVED, 1)]
+        over = await it.append(entry(a, 0), blob_id=9, inline=b"nobody's", guards=(TxnGuard(a, "y", 1),))
+        assert over == [AppendResult(TXN_OVER, -1)]
+        assert await it.log.read_inline(9) is None
+
+    @opened
+    async def test_guards_under_locks(self, it: Stores) -> None:
+        a, b = await it.topic(partitions=2)
+        await put_txn(it, txn_row("x", 1), a)
+        guards = (TxnGuard(a, "x", 1), TxnGuard(b, "x", 1))
+
+        def decide(locked: list[LockedPartition]) -> AppendCommit:
+            entries = [entry(each.row.partition_id, each.row.end_offset) for each in locked]
+            return it.flush(*entries, inline=None, blob_id=8, new_blob_bytes=20, guards=guards)
+
+        for end in range(2):
+            answers = await it.log.append_locked({a: 0, b: 0}, 8, decide, guards)
+            assert [(r.status, r.offset) for r in answers] == [(APPENDED, end), (TXN_OVER, -1)]
+        await put_txn(it, txn_row("x", 2), a, b)
+        assert [r.status for r in await it.log.append_locked({a: 0, b: 0}, 8, decide, guards)] == [TXN_OVER] * 2
+        assert await it.maintenance.live_counts() == []
+
     # -- append -------------------------------------------------------------------------------------------------------
 
     @opened

@@ -13,6 +13,7 @@ from maintenance_store import MaintenanceStoreContract
 from recovery_store import RecoveryStoreContract
 from support.stores import memory_opener
 from topic_store import TopicStoreContract
+from txn_store import TxnStoreContract
 
 
 @pytest.fixture
@@ -45,4 +46,8 @@ class TestCatalogStore(CatalogStoreContract):
 
 
 class TestLeaseStore(LeaseStoreContract):
+    pass
+
+
+class TestTxnStore(TxnStoreContract):
     pass

@@ -13,10 +13,12 @@ from support.aio import run
 from support.postgres import Postgres, waiting_for_locks
 from support.stores import Stores, entry, postgres_opener, submit
 from support.tcp_proxy import FaultProxy, fault_proxy
+from support.transactions import begin, do, markers_of, new, offset, on
 
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.postgres.log_store import PostgresLogStore
 from moldau.metadata.rows import APPENDED, GONE, KIND_WAL, MOVED, AppendCommit, BlobRow, LockedPartition
+from moldau.metadata.rows_txn import COMMITTED, ONGOING, End, TxnChange, TxnRow
 
 Body = Callable[[Stores, FaultProxy, Stores], Coroutine[Any, Any, None]]
 
@@ -241,11 +243,11 @@ def test_a_transaction_is_tried_again_unless_its_commit_is_in_doubt(behind: Behi
                 await it.log.raise_log_start(p, 1)  # on a connection that knows the statement
                 lose(skip=step)
                 assert await it.log.raise_log_start(p, 2) == (2, 10)
-        for offset, lose in ((3, proxy.lose_request), (4, proxy.lose_reply)):
+        for start, lose in ((3, proxy.lose_request), (4, proxy.lose_reply)):
             await it.log.raise_log_start(p, 1)
             lose(skip=2)  # COMMIT
             with pytest.raises(StoreUnavailable):
-                await it.log.raise_log_start(p, offset)
+                await it.log.raise_log_start(p, start)
         assert (await it.row(p)).log_start_offset == 4
 
     behind.run(body)
@@ -264,6 +266,63 @@ def test_the_writes_of_groups_are_sent_again(behind: Behind) -> None:
             lose()
             await asyncio.gather(*(it.groups.write([], [row(n * 10 + k)], []) for k in range(5)))
             assert await other.groups.fetch_offsets("g", None) == [row(n * 10 + 4)]
+
+    behind.run(body)
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_the_end_of_a_transaction_is_asked_for_again(behind: Behind, after: bool) -> None:
+    """BEGIN, the row, what takes part, the end: tried again. COMMIT: whoever asks again sees what became of it."""
+
+    def end(row: TxnRow | None, partitions: frozenset[int], now: int) -> TxnChange | None:
+        assert row is not None
+        if row.state != ONGOING:
+            return None
+        return TxnChange(row._replace(state=COMMITTED), end=End(True, row.producer_id, row.epoch))
+
+    async def body(it: Stores, proxy: FaultProxy, other: Stores) -> None:
+        a, b = await it.topic("t", 2)
+        lose = proxy.lose_reply if after else proxy.lose_request
+        for n in range(3):  # the connection knows all statements
+            await begin(it, "t", [a, b], [offset(n)], epoch=n)
+            await it.txns.change("t", end)
+        for step in range(5):
+            await begin(it, "t", [a, b], [offset(10 + step)], epoch=10 + step)
+            before = (await other.row(a)).end_offset
+            lose(skip=step)
+            if step < 4:
+                assert len((await it.txns.change("t", end)).markers) == 2
+            else:
+                with pytest.raises(StoreUnavailable):
+                    await it.txns.change("t", end)
+                again = await it.txns.change("t", end)
+                assert len(again.markers) == (0 if after else 2)
+                assert again.row == on("t", state=COMMITTED, epoch=10 + step)
+            assert (await other.row(a)).end_offset == before + 1
+            assert [row.offset for row in await other.groups.fetch_offsets("g", None)] == [10 + step]
+            await begin(it, "t", [])  # on whichever connection: it knows the statements again
+            await it.txns.change("t", end)
+        for p in (a, b):
+            assert [marker.producer_epoch for marker in await markers_of(other, p)] == [0, 1, 2, 10, 11, 12, 13, 14]
+        assert await other.maintenance.live_counts() == []
+
+    behind.run(body)
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_the_first_change_of_an_id_is_asked_for_again(behind: Behind, after: bool) -> None:
+    def bump(row: TxnRow | None, partitions: frozenset[int], now: int) -> TxnChange:
+        return TxnChange(new("t") if row is None else row._replace(epoch=row.epoch + 1))
+
+    async def body(it: Stores, proxy: FaultProxy, other: Stores) -> None:
+        await it.txns.change("warm", do(new("warm")))
+        (proxy.lose_reply if after else proxy.lose_request)(
+            skip=4
+        )  # BEGIN, the row, what takes part, the new row, COMMIT
+        with pytest.raises(StoreUnavailable):
+            await it.txns.change("t", bump)
+        changed = await it.txns.change("t", bump)
+        assert changed.row == new("t", epoch=1 if after else 0)
 
     behind.run(body)
 

@@ -14,6 +14,7 @@ from recovery_store import RecoveryStoreContract
 from support.postgres import Postgres
 from support.stores import postgres_opener
 from topic_store import TopicStoreContract
+from txn_store import TxnStoreContract
 
 
 @pytest.fixture
@@ -46,4 +47,8 @@ class TestCatalogStore(CatalogStoreContract):
 
 
 class TestLeaseStore(LeaseStoreContract):
+    pass
+
+
+class TestTxnStore(TxnStoreContract):
     pass

@@ -77,15 +77,31 @@ class MaintainedLog(RuleBasedStateMachine):
             records, size, producer = rng.randrange(1, 4), rng.randrange(1500), None
             if rng.random() < 0.6:
                 number = rng.randrange(4)
+                transactional = number in self.log.model.transactions.open or rng.random() < 0.3
+                if transactional and rng.random() < 0.3:
+                    self.end(number, rng.random() < 0.5)
                 epoch, sequence = self.producers.get(number, (0, 0))
                 producer = (number, epoch, sequence)
                 self.producers[number] = (epoch, sequence + records)
             values = [b"%d" % size * (size // 4 + 1)] * records
-            self.do(self.log.append(self.p, values, inline=inline, producer=producer, timestamp=self.log.now - size))
+            how = {"inline": inline, "producer": producer, "timestamp": self.log.now - size}
+            self.do(self.log.append(self.p, values, transactional=producer is not None and transactional, **how))
+
+    def end(self, number: int, commit: bool) -> None:
+        epoch, _ = self.producers.get(number, (0, 0))
+        if number % 2:  # transactions of version 2
+            epoch += 1
+            self.producers[number] = (epoch, 0)
+        self.do(self.log.mark(self.p, number, epoch, commit))
+
+    @rule(number=PRODUCERS, commit=st.booleans())
+    def end_transaction(self, number: int, commit: bool) -> None:
+        self.end(number, commit)
 
     @rule(number=PRODUCERS)
     def new_epoch(self, number: int) -> None:
-        self.producers[number] = (self.producers.get(number, (0, 0))[0] + 1, 0)
+        if number not in self.log.model.transactions.open:
+            self.producers[number] = (self.producers.get(number, (0, 0))[0] + 1, 0)
 
     @rule(ms=st.integers(1, 3000))
     def wait(self, ms: int) -> None:
@@ -166,12 +182,13 @@ class MaintainedLog(RuleBasedStateMachine):
     @invariant()
     def the_fold_is_that_of_everything_ever_appended(self) -> None:
         fresh = self.fresh()
+        self.log.model.transactions.prune(fresh.log_start_offset)
         if self.expiration_ms == 1 << 40:
             assert snapshot.pack(fresh.producers) == snapshot.pack(self.log.model)
         # snapshots leave out who has expired; nobody else may be missing, and nothing of the others
         before = self.log.now - self.expiration_ms
         for producer_id, producer in self.log.model.by_id.items():
-            if producer.appended_at >= before:
+            if producer.appended_at >= before or producer_id in self.log.model.transactions.open:
                 assert _last(fresh.producers, producer_id) == _last(self.log.model, producer_id)
 
     @invariant()
@@ -185,6 +202,9 @@ class MaintainedLog(RuleBasedStateMachine):
         if extents and extents[0].base_offset == 0 and self.expiration_ms == 1 << 40:
             whole = ProducerStates()
             fold_into(whole, extents, 0)
+            whole.transactions.prune(state.row.log_start_offset)
+            assert whole.transactions.open == self.log.model.transactions.open
+            assert whole.transactions.aborted == self.log.model.transactions.aborted
             assert {p: _last(whole, p) for p in whole.by_id} == {
                 p: _last(self.log.model, p) for p in self.log.model.by_id
             }
@@ -193,6 +213,8 @@ class MaintainedLog(RuleBasedStateMachine):
     def the_view_in_memory_is_that_of_the_store(self) -> None:
         view, fresh = self.view(), self.fresh()
         assert (view.high_watermark, view.log_start_offset) == (fresh.high_watermark, fresh.log_start_offset)
+        assert view.last_stable_offset == fresh.last_stable_offset
+        assert view.producers.transactions.aborted == fresh.producers.transactions.aborted
         stored = self.do(self.it.log.extents_from(self.p, max(view.tail_start, view.log_start_offset), 10_000))
         mine = [extent for extent in view.extents if extent.last_offset >= view.log_start_offset]
         assert (
@@ -214,6 +236,8 @@ def _last(states: ProducerStates, producer_id: int) -> tuple[Any, ...] | None:
     producer = states.by_id.get(producer_id)
     if producer is None:
         return None
+    if not producer.batches:
+        return producer.epoch, producer.marked
     batch = producer.batches[-1]
     return producer.epoch, batch.first_sequence, batch.last_sequence, batch.base_offset, batch.last_offset
 

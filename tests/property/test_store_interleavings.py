@@ -21,9 +21,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.postgres import Servers
-from support.stores import Stores, entry, memory_opener, postgres_opener, sqlite_opener, submit, topic_id
+from support.stores import Stores, entry, memory_opener, postgres_opener, sqlite_opener, submit, topic_id, url_opener
 
 from moldau.metadata.errors import StoreError
+from moldau.metadata.opening import sqlite_url
 from moldau.metadata.postgres.engine import PostgresEngine
 from moldau.metadata.rows import APPENDED, KIND_SEGMENT, MOVED, AppendCommit, BlobRow, Extent
 
@@ -243,6 +244,21 @@ class TwoBrokers(TwoWriters):
         return self.peer if writer and it is self.stores[1] else it
 
 
+class TwoWorkers(TwoWriters):
+    """The two writers are workers of one host, each with its engine on the same SQLite file."""
+
+    def opener(self) -> Any:
+        return url_opener(sqlite_url(self.folder / "metadata.sqlite"))
+
+    @initialize()
+    def open(self) -> None:
+        super().open()
+        self.peer: Stores = self.do(self.stack.enter_async_context(self.opener()()))
+
+    def of(self, writer: int, it: Stores) -> Stores:
+        return self.peer if writer and it is self.stores[1] else it
+
+
 class TwoBrokersOn18(TwoBrokers):
     version = 18
 
@@ -257,7 +273,8 @@ TestTwoBrokersOn18 = pytest.mark.slow(TwoBrokersOn18.TestCase)
 TestTwoBrokers.settings = TestTwoBrokersOn18.settings = settings(
     max_examples=5, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
+TestTwoWorkers = pytest.mark.slow(TwoWorkers.TestCase)
 TestTwoWriters = pytest.mark.slow(TwoWriters.TestCase)
-TestTwoWriters.settings = settings(
+TestTwoWriters.settings = TestTwoWorkers.settings = settings(
     max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

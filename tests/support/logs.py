@@ -25,6 +25,7 @@ from moldau.log.views import Views
 from moldau.metadata.rows import APPENDED, KIND_WAL, AppendCommit, AppendEntry, BlobRow
 from moldau.records.batch import BatchHeader, iter_headers
 from moldau.records.builder import build_batch
+from moldau.records.control import end_txn_marker
 from moldau.records.record import Record, iter_records
 
 from .stores import Stores, submit
@@ -80,6 +81,7 @@ class Log:
         timestamp: int = 50,
         producer: tuple[int, int, int] | None = None,
         guess: int | None = None,
+        transactional: bool = False,
     ) -> int:
         """One batch in one extent; returns its base offset. `producer` is (id, epoch, base sequence)."""
         view = await self.views.load(partition_id)
@@ -92,18 +94,40 @@ class Log:
             [Record(n, timestamp + n, None, value) for n, value in enumerate(values)],
             base_offset=base if guess is None else guess,
             leader_epoch=view.leader_epoch,
+            transactional=transactional,
             **idempotent,
         )
-        header = BatchHeader(batch)
-        folded = b""
-        if producer is not None:
-            entry = (*producer, header.last_sequence, 0, header.last_offset_delta, header.max_timestamp, 0)
-            folded = fold.pack_entry(*entry)
-            self.model.apply(entry, base, self.now)
-            view.producers.apply(entry, base, self.now)
-        await self.append_batches(view, base, bytes(batch), len(values), header.max_timestamp, folded, inline=inline)
+        folded = b"" if producer is None else fold.of_batch(BatchHeader(batch), 0)
+        await self._commit(view, batch, folded, inline)
         self.records += [(base + n, value, timestamp + n) for n, value in enumerate(values)]
         return base
+
+    async def mark(self, partition_id: int, producer_id: int, epoch: int, commit: bool) -> int:
+        """A marker; returns its offset."""
+        view = await self.views.load(partition_id)
+        assert view is not None
+        base = view.high_watermark
+        batch = end_txn_marker(
+            producer_id=producer_id,
+            producer_epoch=epoch,
+            commit=commit,
+            coordinator_epoch=0,
+            now=self.now,
+            base_offset=base,
+            leader_epoch=view.leader_epoch,
+        )
+        await self._commit(view, batch, fold.of_marker(producer_id, epoch, commit, self.now), True)
+        ((_, value),) = values_of(bytes(batch))
+        self.records.append((base, value, self.now))
+        return base
+
+    async def _commit(self, view: PartitionView, batch: bytearray, folded: bytes, inline: bool) -> None:
+        header = BatchHeader(batch)
+        base, records = view.high_watermark, header.last_offset_delta + 1
+        for entry in fold.unpack(folded):
+            self.model.apply(entry, base, self.now)
+            view.producers.apply(entry, base, self.now)
+        await self.append_batches(view, base, bytes(batch), records, header.max_timestamp, folded, inline=inline)
 
     async def append_batches(
         self,

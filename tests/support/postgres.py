@@ -41,6 +41,10 @@ class Postgres(PostgresServer):
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def running(self) -> bool:
+        return self.process is not None
+
     def database(self) -> str:
         """The name of a new, empty one."""
         self.databases += 1

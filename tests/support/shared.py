@@ -12,6 +12,7 @@ from moldau.blobs.memory import MemoryBlobs
 from moldau.blobs.ports import BlobError, Buffer
 from moldau.log.blob_ids import BlobIds
 from moldau.log.flush import Append
+from moldau.log.marker_writer import SharedMarkers
 from moldau.log.reader import Reader
 from moldau.log.refresher import Refresher
 from moldau.log.shared_appender import SharedAppender
@@ -21,6 +22,7 @@ from moldau.log.views import Views
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.ports import AppendDone, Decide
 from moldau.metadata.rows import MOVED, AppendCommit, AppendResult
+from moldau.metadata.rows_txn import TxnGuard
 from moldau.protocol import error_codes
 from moldau.records.batch import BatchHeader, iter_headers
 from moldau.records.builder import build_batch
@@ -113,13 +115,15 @@ class Doubtful:
         await released.wait()
         done(*answer)
 
-    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+    async def append_locked(
+        self, known: dict[int, int], blob_id: int, decide: Decide, guards: tuple[TxnGuard, ...] = ()
+    ) -> list[AppendResult]:
         self.locked += 1
         doubted = self.doubts > 0
         self.doubts -= doubted
         if doubted and not self.happens:
             raise StoreUnavailable("no answer")
-        results = await self._store.append_locked(known, blob_id, decide)
+        results = await self._store.append_locked(known, blob_id, decide, guards)
         for partition_id in known:
             del self.lost_in_a_row[partition_id]
         if doubted:
@@ -147,6 +151,7 @@ class Broker:
         self.store = Doubtful(it.log)
         self.reader = Reader(it.log, blobs, self.cache, guesses=True)
         self.ids = BlobIds(number)
+        self.markers = SharedMarkers(self.refresher, self.views, self.cache, self.told.__setitem__)
         self.appender = SharedAppender(
             self.store,
             blobs,
@@ -161,12 +166,17 @@ class Broker:
             self.told.__setitem__,
         )
 
-    async def append(self, partition_id: int, *values: bytes, producer: Producer = (-1, -1, -1)) -> tuple[int, int]:
-        """(error code, base offset) of one batch."""
-        return await self.begin(partition_id, *values, producer=producer)
+    async def append(self, partition_id: int, *values: bytes, **how: Any) -> tuple[int, int]:
+        """(error code, base offset) of one batch; `how` as for `begin`."""
+        return await self.begin(partition_id, *values, **how)
 
     def begin(
-        self, partition_id: int, *values: bytes, producer: Producer = (-1, -1, -1)
+        self,
+        partition_id: int,
+        *values: bytes,
+        producer: Producer = (-1, -1, -1),
+        transactional: bool = False,
+        guard: TxnGuard | None = None,
     ) -> asyncio.Future[tuple[int, int]]:
         """As `append`; batches that are begun one after the other arrive so. The view must be in memory, or is loaded first."""
         batch = build_batch(
@@ -174,6 +184,7 @@ class Broker:
             producer_id=producer[0],
             producer_epoch=producer[1],
             base_sequence=producer[2],
+            transactional=transactional,
         )
         told: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
 
@@ -182,7 +193,7 @@ class Broker:
 
         def loaded(view: Any, error: Exception | None) -> None:
             assert view is not None
-            self.appender.submit(Append(view, batch, BatchHeader(batch), True, done))
+            self.appender.submit(Append(view, batch, BatchHeader(batch), True, done, guard))
 
         self.views.load_then(partition_id, loaded)
         return told

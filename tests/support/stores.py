@@ -17,6 +17,7 @@ from moldau.metadata.memory.maintenance_store import MemoryMaintenanceStore
 from moldau.metadata.memory.recovery_store import MemoryRecoveryStore
 from moldau.metadata.memory.state import MemoryState
 from moldau.metadata.memory.topic_store import MemoryTopicStore
+from moldau.metadata.memory.txn_store import MemoryTxnStore
 from moldau.metadata.memory_groups import MemoryGroupStore
 from moldau.metadata.opening import open_stores
 from moldau.metadata.ports import (
@@ -29,6 +30,7 @@ from moldau.metadata.ports import (
     RecoveryStore,
     TopicStore,
 )
+from moldau.metadata.ports_txn import TxnStore
 from moldau.metadata.postgres.engine import PostgresEngine
 from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult, Extent, PartitionRow
 from moldau.metadata.sql.catalog_rows import SqlCatalogStore
@@ -38,6 +40,7 @@ from moldau.metadata.sql.lease_rows import SqlLeaseStore
 from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
 from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
 from moldau.metadata.sql.topic_rows import SqlTopicStore
+from moldau.metadata.sql.txn_rows import SqlTxnStore
 from moldau.metadata.sqlite.engine import SqliteEngine
 from moldau.metadata.sqlite.log_store import SqliteLogStore
 
@@ -71,12 +74,14 @@ class Stores:
         recovery: RecoveryStore,
         leases: LeaseStore,
         groups: GroupStore,
+        txns: TxnStore,
         clock: ManualClock,
         engine: SqliteEngine | PostgresEngine | None = None,
     ) -> None:
         self.recovery = recovery
         self.leases = leases
         self.groups = groups
+        self.txns = txns
         self.clock = clock
         self.log = log
         self.maintenance = maintenance
@@ -144,6 +149,7 @@ def submit(log: AppendStore, commit: AppendCommit) -> asyncio.Future[list[Append
 def memory_opener() -> Any:
     clock = ManualClock()
     state = MemoryState("a-cluster", 1, clock)
+    cluster = MemoryClusterStore(state, FORMAT)
 
     @asynccontextmanager
     async def opener() -> AsyncIterator[Stores]:
@@ -151,11 +157,12 @@ def memory_opener() -> Any:
             MemoryLogStore(state),
             MemoryMaintenanceStore(state),
             MemoryTopicStore(state),
-            MemoryClusterStore(state, FORMAT),
+            cluster,
             MemoryCatalogStore(state),
             MemoryRecoveryStore(state),
             MemoryLeaseStore(state),
             MemoryGroupStore(state),
+            MemoryTxnStore(state, cluster),
             clock,
         )
 
@@ -163,6 +170,11 @@ def memory_opener() -> Any:
 
 
 def postgres_opener(url: str, **options: Any) -> Any:
+    return url_opener(url, **options)
+
+
+def url_opener(url: str, **options: Any) -> Any:
+    """Stores that several processes may have open."""
     clock = ManualClock()
 
     @asynccontextmanager
@@ -178,6 +190,7 @@ def postgres_opener(url: str, **options: Any) -> Any:
                 it.recovery,
                 it.leases,
                 it.groups,
+                it.txns,
                 clock,
                 it.engine,
             )
@@ -206,6 +219,7 @@ def sqlite_opener(folder: Path) -> Any:
                 SqlRecoveryStore(engine),
                 SqlLeaseStore(engine),
                 SqlGroupStore(engine),
+                SqlTxnStore(engine, cluster),
                 clock,
                 engine,
             )

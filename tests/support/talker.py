@@ -116,6 +116,10 @@ class Talker:
         """All names."""
         return sorted(topic.name for topic in self.call(api_keys.METADATA, 9, MetadataRequest(topics=None)).topics)
 
+    def brokers(self) -> set[int]:
+        """The node ids that it names."""
+        return {broker.node_id for broker in self.call(api_keys.METADATA, 9, MetadataRequest(topics=[])).brokers}
+
     def leader_epoch(self, topic: str, partition: int = 0) -> int:
         request = MetadataRequest(topics=[MetadataRequestTopic(name=topic)])
         (found,) = self.call(api_keys.METADATA, 9, request).topics

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class FaultProxy:
-    """Faults are for the next bytes of any connection, and then over; `stalled` and `refusing` last."""
+    """Faults are for the next bytes of any connection, and then over; `stalled`, `refusing` and `delay` last."""
 
     def __init__(self, port: int) -> None:
         self._upstream = port
@@ -20,6 +20,8 @@ class FaultProxy:
         """New connections are cut at once."""
         self.stalled = False
         """Nothing passes, and nothing is cut."""
+        self.delay = 0.0
+        """Each piece takes that many seconds longer."""
         self._lose_request = False
         self._lose_reply = False
         self._skip = 0
@@ -89,6 +91,8 @@ class FaultProxy:
             self.lost.set()
 
     async def _pass(self) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
         while self.stalled:
             await asyncio.sleep(0.005)
 

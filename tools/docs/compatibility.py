@@ -22,7 +22,7 @@ DIFFERS = {
     "UpdateFeatures": "`metadata.version` only; it is never lowered.",
     "ElectLeaders": "An election is never needed: the leader is always the preferred one.",
     "DescribeLogDirs": "One directory; a partition's size is its record bytes.",
-    "DescribeProducers": "No transactions: `current_txn_start_offset` is -1.",
+    "DescribeProducers": "The coordinator's epoch is 0 after a producer's first marker, -1 before.",
     "OffsetForLeaderEpoch": "An epoch rises when a log may have gone back, not with its leader.",
     "ListConfigResources": "Client-metrics are none.",
 }

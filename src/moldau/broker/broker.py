@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from moldau.coordination.shards import GroupShards
     from moldau.log.appender import Appender
     from moldau.log.lookup import Lookup
+    from moldau.log.marker_writer import MarkerWriter
     from moldau.log.reader import Reader
     from moldau.log.refresher import Refresher
     from moldau.log.shared_appender import SharedAppender
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from moldau.log.view import PartitionView
     from moldau.log.views import Views
     from moldau.metadata.ports import ClusterStore, LogStore, TopicStore
+    from moldau.metadata.ports_txn import TxnStore
     from moldau.metadata.rows import ClusterRow
 
     from .catalog import Catalog, Topic
@@ -86,6 +88,8 @@ class Broker:
     log_store: LogStore
     topic_store: TopicStore
     cluster_store: ClusterStore
+    txn_store: TxnStore
+    markers: MarkerWriter
     producer_ids: ProducerIds
     fetch_sessions: FetchSessions
     purgatory: Purgatory

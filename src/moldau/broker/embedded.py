@@ -13,12 +13,13 @@ from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.journal import Journal
 from moldau.log.journaled_store import JournaledStore
-from moldau.log.replay import Replay
+from moldau.log.marker_writer import EmbeddedMarkers
 from moldau.log.wal import WriteAhead
 from moldau.version import VERSION
 
 from .assembly import FORMAT_VERSION, Node, group_config
 from .broker import Endpoint
+from .recovery import recover
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class EmbeddedNode(Node):
         self._syncs = syncs
         self.power_kept = False
         """Whether the machine has been running since the stores were last open."""
+        self.by_workers = False
+        """Whether workers had them open."""
+        self.unclean = False
+        """Whether these did not end in order."""
 
     async def start(self, endpoints: list[Endpoint]) -> None:
         from moldau.blobs.local import LocalBlobs
@@ -49,8 +54,8 @@ class EmbeddedNode(Node):
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.group_rows import SqlGroupStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
-        from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
+        from moldau.metadata.sql.txn_rows import SqlTxnStore
         from moldau.metadata.sqlite.engine import SqliteEngine
         from moldau.metadata.sqlite.journal_store import SqliteJournalStore
         from moldau.metadata.sqlite.log_store import SqliteLogStore
@@ -58,19 +63,20 @@ class EmbeddedNode(Node):
         options, broker, clock = self.options, self.broker, self.clock
         data, syncs, power_kept = self._data, self._syncs, self.power_kept
         loop = asyncio.get_running_loop()
-        engine = self.engine = SqliteEngine(data / "metadata.sqlite", loop, syncs=syncs, power_kept=power_kept)
+        engine = self.engine = SqliteEngine(
+            data / "metadata.sqlite", loop, syncs=syncs, power_kept=power_kept, was_shared=self.by_workers
+        )
         engine.open()
         blobs = self.blobs = LocalBlobs(data / "blobs", syncs=syncs)
         engine.before_sync = blobs.sync
+        await recover(
+            engine, blobs, clock, power_kept=power_kept, unclean=self.by_workers and self.unclean, alone=options.node_id
+        )
         cluster_store = SqlClusterStore(engine, FORMAT_VERSION)
-        await cluster_store.create_cluster(clock())
         rows = SqliteLogStore(engine)
         journal_store = SqliteJournalStore(engine)
         maintenance_store = SqlMaintenanceStore(engine)
-        replayed = await Replay(journal_store, maintenance_store, blobs, power_kept=power_kept).run()
-        if replayed.blobs and not power_kept:
-            # what acks=1 answered may be gone, and clients that saw it are to find that out (KIP-320)
-            await SqlRecoveryStore(engine).raise_leader_epochs(1)
+        broker.txn_store = SqlTxnStore(engine, cluster_store)
         ids = BlobIds(await cluster_store.reserve_blob_block())
         self.wal = WriteAhead(blobs, rows, maintenance_store, ids, clock)
         await self.wal.open()
@@ -88,6 +94,7 @@ class EmbeddedNode(Node):
         broker.appender = Appender(
             journal, broker.views, broker.cache, clock, loop, options.inline_max_bytes, options.flush_max_bytes
         )
+        broker.markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
         self._serve()
         jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from moldau.blobs.block_cache import BlockCache
@@ -18,13 +19,14 @@ from moldau.cluster.membership import Membership
 from moldau.coordination.shards import GroupShards
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cold import ColdReads
+from moldau.log.marker_writer import SharedMarkers
 from moldau.log.shared_appender import SharedAppender
 from moldau.log.storage import AUTO, AppendRules
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.opening import Stores, open_stores
 from moldau.version import VERSION
 
-from .assembly import FORMAT_VERSION, Node, group_config
+from .assembly import FORMAT_VERSION, Engine, Node, group_config
 from .broker import Endpoint
 from .options import ANY_NODE_ID
 from .steering import Steering
@@ -33,10 +35,14 @@ from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from moldau.blobs.ports import BlobStore
-    from moldau.metadata.postgres.engine import PostgresEngine
 
     from .options import Options
 
+log = logging.getLogger(__name__)
+
+STOP_SECONDS_MAX = 3.0
+"""For each part of a stop."""
+LEAVE_SECONDS_MAX = 4.0
 FILES_LINGER_MS = 2
 """In a shared folder batches wait for others at most so long."""
 BUILD_AGE_MS_MIN = 60_000
@@ -46,7 +52,7 @@ BUILD_AGE_MS_MIN = 60_000
 class SharedNode(Node):
     """See the module's text. `fenced` is called when another broker has taken its node id: it must end."""
 
-    engine: PostgresEngine
+    engine: Engine
     blobs: BlobStore
 
     def __init__(self, options: Options) -> None:
@@ -94,7 +100,9 @@ class SharedNode(Node):
             together.expects,
             together.forget,
         )
+        broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)
+        broker.markers = SharedMarkers(broker.refresher, broker.views, broker.cache, together.peers.published)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(
             self._jobs(stores.maintenance, self.blobs, ids, None),
@@ -119,7 +127,7 @@ class SharedNode(Node):
             raise StoreUnavailable(str(error)) from error
         self._stores = stores
         self.engine = stores.engine
-        self.metadata_told = stores.engine.address.told
+        self.metadata_told = stores.told
         try:
             store = await open_blobs(options.blobs_url)
         except BadUrl as error:
@@ -163,17 +171,18 @@ class SharedNode(Node):
 
     async def leave(self) -> None:
         if self._together is not None:
-            await self._together.leave()
+            await _within(LEAVE_SECONDS_MAX, "leave", self._together.leave())
 
     async def stop(self) -> None:
+        """What a store that does not answer holds up is left: others find out, and the next start goes on."""
         assert self._together is not None
         assert self._upkeep is not None
-        await self._upkeep.stop()
-        await self._quiet()
+        await _within(STOP_SECONDS_MAX, "upkeep", self._upkeep.stop())
+        await _within(STOP_SECONDS_MAX, "appends", self._quiet())
         await self.broker.catalog.close()
-        await self._together.close()
-        await self.broker.groups.close()
-        await self._close()
+        await _within(STOP_SECONDS_MAX, "membership", self._together.close())
+        await _within(STOP_SECONDS_MAX, "groups", self.broker.groups.close())
+        await _within(STOP_SECONDS_MAX, "stores", self._close())
 
     async def abort(self) -> None:
         if self._upkeep is not None:
@@ -187,3 +196,12 @@ class SharedNode(Node):
             await self._stores.close()
         if hasattr(self, "blobs"):
             await self.blobs.close()
+
+
+async def _within(seconds: float, name: str, work: Awaitable[None]) -> None:
+    """Part of a stop, which must come to an end."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        log.warning("event=stop_cut_short what=%s seconds=%.0f", name, seconds)

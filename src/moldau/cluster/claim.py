@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from moldau.metadata.ports import ClusterStore, LeaseStore
 
-from .pulse import DEAD_MS
+from .pulse import GONE_MS
 
 CLAIM_MS = 10_000
 FIRST = 1
@@ -24,7 +24,7 @@ async def claim(cluster: ClusterStore, leases: LeaseStore, owner: str) -> int:
         lease = await leases.acquire(_name(node_id), owner, CLAIM_MS)
         if lease.owner == owner:
             # in this order: whoever had the lease before is registered by now
-            if all(row.node_id != node_id or row.age_ms >= DEAD_MS for row in await cluster.load_brokers()):
+            if all(row.node_id != node_id or row.age_ms >= GONE_MS for row in await cluster.load_brokers()):
                 return node_id
             await leases.release(owner, [_name(node_id)])
         node_id += 1

@@ -71,18 +71,20 @@ class Leases:
         kept = await self._store.renew(self._owner, list(self._held), TTL_MS)
         self._renewed_at = sent
         for name in list(self._held):
+            if name not in self._held:
+                continue  # forgotten while another one was lost
             if name in kept:
                 self._held[name] = sent + TTL_MS
             else:
                 log.warning("event=lease_lost name=%s", name)
-                del self._held[name]
+                self._held.pop(name, None)
                 await self._lost(name)
 
     async def _expire(self) -> None:
         """The store does not answer: what may be another's by now is not ours."""
         now = self._now()
         for name in [name for name, until in self._held.items() if now >= until]:
-            del self._held[name]
+            self._held.pop(name, None)
             await self._lost(name)
 
     async def _give_back(self, names: list[str]) -> None:
@@ -90,7 +92,7 @@ class Leases:
             return
         for name in names:
             await self._lost(name)
-            del self._held[name]
+            self._held.pop(name, None)
         await self._store.release(self._owner, names)
 
     async def _take(self, names: list[str]) -> None:
@@ -105,11 +107,11 @@ class Leases:
                 try:
                     await self._gained(name, lease.epoch)
                 except StoreError:
-                    del self._held[name]
+                    self._held.pop(name, None)
                     raise
 
     def forget(self, name: str) -> None:
-        """The store said that it is another's."""
+        """The store said that it is another's. It may come while `step` waits for something."""
         self._held.pop(name, None)
 
     async def close(self) -> None:

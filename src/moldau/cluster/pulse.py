@@ -20,7 +20,9 @@ from .membership import Membership
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.5
-DEAD_MS = 5_000
+DEAD_MS = 2_500
+GONE_MS = 5_000
+"""Without a heartbeat for so long its node id may be taken by another, and stores may be moved."""
 
 
 def member_of(row: BrokerRow) -> Member:

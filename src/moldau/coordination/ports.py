@@ -40,6 +40,14 @@ class GroupStore(Protocol):
         """
         ...
 
+    async def fetch_offsets_and_pending(
+        self, group: str, keys: list[tuple[bytes, int]] | None
+    ) -> tuple[list[OffsetRow], list[OffsetKey]]:
+        """As `fetch_offsets`, and which of `keys` have an offset in a transaction that has not ended, sorted: both of one moment, so that
+        no commit can pass between the two.
+        """
+        ...
+
     async def list_expirable(
         self, now: int, committed_before: int, after: OffsetKey | None, limit: int
     ) -> list[OffsetRow]:

@@ -53,6 +53,11 @@ class ShardStore:
     async def fetch_offsets(self, group: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
         return await self._store.fetch_offsets(group, keys)
 
+    async def fetch_offsets_and_pending(
+        self, group: str, keys: list[tuple[bytes, int]] | None
+    ) -> tuple[list[OffsetRow], list[OffsetKey]]:
+        return await self._store.fetch_offsets_and_pending(group, keys)
+
     async def list_expirable(
         self, now: int, committed_before: int, after: OffsetKey | None, limit: int
     ) -> list[OffsetRow]:

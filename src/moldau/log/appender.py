@@ -4,18 +4,24 @@ Back of the envelope, two cores: a durable commit takes 0.3-0.5 ms, so while one
 commit then costs each of them some microseconds. Large flushes cost a write, a sync (1.4 ms per MiB here) and the commit.
 
 Order of one flush: take what is pending -> decide offsets and sequences on the views (pure, in memory) -> store bytes -> commit ->
-publish. There is no timer: a flush begins when something is pending and nothing is in flight. A second, large flush may begin
+publish. A batch that opens a transaction is asked for (`txn_open`) when it is decided. There is no timer: a flush begins when something is pending and nothing is in flight. A second, large flush may begin
 its write while the first one commits; both pass the blob store's queue and the metadata store's queue in order, so the commits of a
 partition keep the order of arrival. A small flush whose bytes ride in the commit begins only when nothing is in flight.
+
+Who must move the end of partitions otherwise does it `alone`: no flush is decided meanwhile, and none is in flight. All who wait when a pause begins
+share it; who comes later waits for the next, before which what is pending goes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
 from moldau.clock import Clock
 from moldau.metadata.rows import APPENDED, GONE, AppendResult, Extent
+from moldau.metadata.rows_txn import TxnGuard
 from moldau.protocol import error_codes
 from moldau.records.batch import set_base_offset
 
@@ -26,12 +32,39 @@ from .sequencer import Sequencer
 from .tail_cache import TailCache
 from .views import Views
 
+T = TypeVar("T")
+
 _PARTITIONS_MAX = 200
 """Partitions in one commit at most."""
 _LONE_FLUSHES = 16
 """After so many flushes of one batch there seems to be nobody to wait for: the next one begins at once, a turn of the loop earlier."""
 _RETRIES_MAX = 3
 """A batch whose partition moved is decided again this often."""
+
+
+class _Work(Generic[T]):
+    """What somebody wants to do alone, and who is told of it."""
+
+    __slots__ = ("told", "work")
+
+    def __init__(self, work: Callable[[], Awaitable[T]], told: asyncio.Future[T]) -> None:
+        self.work = work
+        self.told = told
+
+    async def run(self) -> None:
+        if self.told.cancelled():
+            return
+        try:
+            result = await self.work()
+        except asyncio.CancelledError:
+            self.told.cancel()
+            raise
+        except Exception as error:
+            if not self.told.done():
+                self.told.set_exception(error)
+        else:
+            if not self.told.done():
+                self.told.set_result(result)
 
 
 class Appender:
@@ -46,7 +79,9 @@ class Appender:
         loop: asyncio.AbstractEventLoop,
         inline_max_bytes: int,
         flush_max_bytes: int,
+        txn_open: Callable[[TxnGuard], bool] = lambda guard: False,
     ) -> None:
+        """`txn_open`: whether that transaction is open and names the partition, as of now."""
         self._sequencer = sequencer
         self._views = views
         self._cache = cache
@@ -62,6 +97,12 @@ class Appender:
         # (partition_id, base offset) of batches being committed -> duplicates that wait for them
         self._duplicates: dict[tuple[int, int], list[Append]] = {}
         self.flushes = 0
+        self._txn_open = txn_open
+        self._paused = False
+        self._works: list[_Work[Any]] = []
+        self._pausing: asyncio.Task[None] | None = None
+        self._quiet: asyncio.Future[None] | None = None
+        self.pauses = 0
 
     def submit(self, append: Append) -> None:
         """Take a validated batch. The answer comes through `append.done`, perhaps before this returns."""
@@ -81,10 +122,12 @@ class Appender:
 
     @property
     def idle(self) -> bool:
-        """Nothing pending, nothing in flight."""
-        return not self._pending and not self._in_flight
+        """Nothing pending, nothing in flight, nobody at work alone."""
+        return not self._pending and not self._in_flight and self._pausing is None
 
     def _may_begin(self) -> bool:
+        if self._paused:
+            return False
         if self._in_flight == 0:
             return True
         return self._in_flight == 1 and self.pending_bytes > self._inline_max
@@ -139,7 +182,10 @@ class Appender:
     def _check_producer(self, append: Append) -> bool:
         """Whether the batch goes on; otherwise it was answered, or waits for the batch it repeats."""
         try:
-            duplicate = append.view.producers.check(append.header)
+            states = append.view.producers
+            duplicate = append.check(states)
+            if duplicate is None and append.guard is not None and states.opens(append.header):
+                self._check_guard(append.guard)
         except Refused as refused:
             append.fail(refused.error_code, str(refused))
             return False
@@ -147,6 +193,10 @@ class Appender:
             return True
         self._repeat(append, duplicate)
         return False
+
+    def _check_guard(self, guard: TxnGuard) -> None:
+        if not self._txn_open(guard):
+            raise Refused(error_codes.INVALID_TXN_STATE, "the transaction is over, or does not name the partition")
 
     def _repeat(self, append: Append, duplicate: Remembered) -> None:
         append.base_offset = duplicate.base_offset
@@ -170,7 +220,7 @@ class Appender:
         if header.max_timestamp > part.max_timestamp:
             part.max_timestamp = header.max_timestamp
 
-    # -- publish ------------------------------------------------------------------------------------------------------
+    # -- committed ----------------------------------------------------------------------------------------------------
 
     def _committed(self, flush: Flush, results: list[AppendResult] | None, error: Exception | None) -> None:
         self._in_flight -= 1
@@ -180,9 +230,48 @@ class Appender:
                 self._publish(part, flush, flush.positions[index], results[index], now)
             else:
                 self._failed(part, results[index] if results is not None else None, error)
+        if self._quiet is not None and not self._in_flight and not self._quiet.done():
+            self._quiet.set_result(None)
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._pending and not self._scheduled and self._may_begin():
             self._scheduled = True
             self._loop.call_soon(self._begin)
+
+    # -- alone --------------------------------------------------------------------------------------------------------
+
+    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` while nothing is decided and nothing is in flight; its result, or what it raises. A caller that gives up while the work
+        runs does not stop it.
+        """
+        told: asyncio.Future[T] = self._loop.create_future()
+        self._works.append(_Work(work, told))
+        if self._pausing is None:
+            self._pausing = self._loop.create_task(self._pause(), name="moldau-alone")
+        return await told
+
+    async def _pause(self) -> None:
+        try:
+            while self._works:
+                self._paused = True
+                self.pauses += 1
+                while self._in_flight:
+                    self._quiet = self._loop.create_future()
+                    await self._quiet
+                works, self._works = self._works, []
+                await asyncio.gather(*[each.run() for each in works])
+                self._paused = False
+                self._flush()
+        finally:
+            self._paused = False
+            self._pausing = self._quiet = None
+            for each in self._works:
+                each.told.cancel()
+            self._works = []
+            self._go_on()
+
+    # -- publish ------------------------------------------------------------------------------------------------------
 
     def _publish(self, part: Part, flush: Flush, position: int, result: AppendResult, now: int) -> None:
         view = part.view

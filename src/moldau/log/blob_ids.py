@@ -5,7 +5,8 @@ int64 = 31 bits number of the block | 32 bits counter
 
 from __future__ import annotations
 
-_COUNTER_BITS = 32
+from moldau.metadata.own_blob_ids import COUNTER_BITS
+
 LOW_WATER = 1 << 24
 """Ask for the next block when fewer ids than this are left."""
 
@@ -16,8 +17,8 @@ class BlobIds:
     __slots__ = ("_end", "_next", "_spare")
 
     def __init__(self, block: int) -> None:
-        self._next = (block << _COUNTER_BITS) + 1
-        self._end = (block + 1) << _COUNTER_BITS
+        self._next = (block << COUNTER_BITS) + 1
+        self._end = (block + 1) << COUNTER_BITS
         self._spare = 0
 
     def take(self) -> int:

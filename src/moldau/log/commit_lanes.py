@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 
+from moldau.records.batch import BatchHeader
+
 from .flush import Append
+
+_DOUBTED_MAX = 1000
 
 
 class Upload:
@@ -54,11 +58,14 @@ class Queued:
 class Lane:
     """`busy` while a commit or a look at the store is under way. `contended`: another broker writes the partition too, append under locks.
 
+    `doubted` holds, of producers of which nothing is in the log, what failed first (epoch, sequence): nothing that follows it may come before it, or
+    the producer, when it sends that one again, were told that it is out of order.
+
     `ahead` counts the offsets of batches that are express or in an object: the end of the log as far as it can be guessed. `standard` and
     `express_bytes` count batches and bytes in the lane.
     """
 
-    __slots__ = ("ahead", "busy", "contended", "express_bytes", "partition_id", "queue", "standard")
+    __slots__ = ("ahead", "busy", "contended", "doubted", "express_bytes", "partition_id", "queue", "standard")
 
     def __init__(self, partition_id: int) -> None:
         self.partition_id = partition_id
@@ -68,6 +75,22 @@ class Lane:
         self.ahead = 0
         self.standard = 0
         self.express_bytes = 0
+        self.doubted: dict[int, tuple[int, int]] = {}
+
+    def doubt(self) -> None:
+        """What became of the head, and of all behind it that could be committed, is not known."""
+        for queued in self.queue:
+            if not queued.may_commit:
+                return
+            self.doubt_batch(queued.append.header)
+
+    def doubt_batch(self, header: BatchHeader) -> None:
+        """A batch failed. What counts is the first of its producer's."""
+        known = self.doubted.get(header.producer_id)
+        if header.producer_id >= 0 and (known is None or known[0] != header.producer_epoch):
+            if len(self.doubted) >= _DOUBTED_MAX:
+                self.doubted.clear()
+            self.doubted[header.producer_id] = (header.producer_epoch, header.base_sequence)
 
     @property
     def may_commit(self) -> bool:

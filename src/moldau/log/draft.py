@@ -6,7 +6,9 @@ Pure, and safe on any thread: the copies hold what the view knows of just those 
 from __future__ import annotations
 
 from moldau.metadata.rows import LOCKED_NOTHING, AppendEntry, Extent, LockedPartition
-from moldau.records.batch import set_base_offset
+from moldau.metadata.rows_txn import TxnGuard
+from moldau.protocol import error_codes
+from moldau.records.batch import BatchHeader, set_base_offset
 
 from . import fold
 from .commit_lanes import Lane, Queued
@@ -19,13 +21,15 @@ class Draft:
 
     `repeats`: batches at its beginning that the log has already, each with its offset there. `taken`: the batches behind them that would be
     appended as one extent from `base` to `end` (exclusive). `refused`: why the batch behind the repeats must not be appended; then nothing is
-    taken. What is behind all these waits for the next commit: a batch that repeats one of `taken`, or would be refused after it.
+    taken. `guards`: that of the first one taken, if it opens a transaction. What is behind all these waits for the next commit: a batch that repeats one of `taken`, would be refused after it, or
+    opens a transaction.
     """
 
     __slots__ = (
         "base",
         "end",
         "folds",
+        "guards",
         "head",
         "known_end",
         "lane",
@@ -57,6 +61,7 @@ class Draft:
         self.length = 0
         self.max_timestamp = -1
         self.folds: list[bytes] = []
+        self.guards: list[TxnGuard] = []
         self.taken: list[Queued] = []
         self.repeats: list[tuple[Queued, int]] = []
         self.refused: Refused | None = None
@@ -99,7 +104,8 @@ class Draft:
             header = queued.append.header
             if header.producer_id >= 0:
                 try:
-                    repeated = states.check(header)
+                    self._check_order(states, header)
+                    repeated = queued.append.check(states)
                 except Refused as refused:
                     if not self.taken:
                         self.refused = refused
@@ -109,15 +115,34 @@ class Draft:
                         return
                     self.repeats.append((queued, repeated.base_offset))
                     continue
+            if self.taken and queued.append.guard is not None and states.opens(header):
+                return  # at the head of the next commit: if its guard does not hold, it is known whose it was
             if not self.taken:
                 self.position = queued.position
             elif queued.upload is not None and queued.position != self.position + self.length:
                 return
             self._take(states, queued)
 
+    def _check_order(self, states: ProducerStates, header: BatchHeader) -> None:
+        """A producer of which nothing is known may begin anywhere, but not behind a batch whose outcome it must find out first. Raises Refused."""
+        doubted = self.lane.doubted.get(header.producer_id)
+        if doubted is None:
+            return
+        if (
+            header.producer_id not in states.by_id
+            and doubted[0] == header.producer_epoch
+            and header.base_sequence > doubted[1]
+        ):
+            raise Refused(
+                error_codes.KAFKA_STORAGE_ERROR,
+                f"producer {header.producer_id}: its batch of sequence {doubted[1]} failed before; that one comes first",
+            )
+
     def _take(self, states: ProducerStates, queued: Queued) -> None:
-        header = queued.append.header
+        header, guard = queued.append.header, queued.append.guard
         base = self.end
+        if guard is not None and states.opens(header):
+            self.guards.append(guard)
         self.end = base + queued.offsets
         if queued.upload is None:
             set_base_offset(queued.append.batch, 0, base, self.leader_epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moldau.metadata.rows import KIND_INLINE, KIND_WAL, AppendCommit, AppendResult, Extent
+from moldau.metadata.rows_txn import TxnGuard
 from moldau.records.batch import set_base_offset
 
 from .commit_lanes import Upload
@@ -40,7 +41,13 @@ class Flight:
             any(queued.append.durable for draft in drafts for queued in draft.taken),
             self.now,
             -1 if upload is None else upload.size,
+            tuple([guard for draft in drafts for guard in draft.guards]),
         )
+
+    def guards(self) -> tuple[TxnGuard, ...]:
+        """All that a commit may name, whatever is decided."""
+        appends = [queued.append for draft in self.drafts for queued in draft.head]
+        return tuple([append.guard for append in appends if append.guard is not None])
 
     def show(self, view: PartitionView, cache: TailCache, draft: Draft, result: AppendResult) -> None:
         """Publish what was committed in a view that ends where it begins; the batches in memory get their true offsets."""

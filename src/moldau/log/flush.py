@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from moldau.metadata.rows import KIND_WAL, AppendEntry
+from moldau.metadata.rows_txn import TxnGuard
+from moldau.protocol import error_codes
 from moldau.records.batch import BatchHeader
 
+from .producer_state import ProducerStates, Refused, Remembered
 from .view import PartitionView
 
 Batch = bytearray | memoryview
 
 
 class Append:
-    """One batch on its way into the log. `done(self)` is called once, on the loop, with the result in the fields."""
+    """One batch on its way into the log. `done(self)` is called once, on the loop, with the result in the fields.
+
+    A transactional batch may open its transaction in the partition only with `guard`; where the transaction is open already none is looked at.
+    Without one, and with one that does not hold, the error is INVALID_TXN_STATE, and `unguarded` or not says which it was. `from_zero`: of a
+    producer that the partition does not know the first sequence must be 0 (transactions of version 2).
+    """
 
     __slots__ = (
         "base_offset",
@@ -22,25 +30,49 @@ class Append:
         "durable",
         "error_code",
         "error_message",
+        "from_zero",
+        "guard",
         "header",
         "refreshed",
         "retries",
+        "unguarded",
         "view",
     )
 
     def __init__(
-        self, view: PartitionView, batch: Batch, header: BatchHeader, durable: bool, done: Callable[[Append], None]
+        self,
+        view: PartitionView,
+        batch: Batch,
+        header: BatchHeader,
+        durable: bool,
+        done: Callable[[Append], None],
+        guard: TxnGuard | None = None,
+        from_zero: bool = False,
     ) -> None:
         self.view = view
         self.batch = batch
         self.header = header
         self.durable = durable
         self.done = done
+        self.guard = guard
+        self.from_zero = from_zero
+        self.unguarded = False
         self.error_code = 0
         self.error_message: str | None = None
         self.base_offset = -1
         self.retries = 0
         self.refreshed = False  # what is said of it is decided on a fresh view
+
+    def check(self, states: ProducerStates) -> Remembered | None:
+        """As `ProducerStates.check`, and that nothing opens a transaction without a guard. Raises Refused."""
+        repeated = states.check(self.header, self.from_zero)
+        if repeated is None and self.guard is None and states.opens(self.header):
+            self.unguarded = True
+            raise Refused(
+                error_codes.INVALID_TXN_STATE,
+                f"producer {self.header.producer_id} has no transaction open in the partition",
+            )
+        return repeated
 
     def fail(self, error_code: int, message: str | None) -> None:
         """Answer with an error."""

@@ -1,29 +1,24 @@
 """What an extent meant to producers, packed into its row.
 
-One entry for each idempotent batch and each marker; in a merged extent only those that still matter (`merge`):
-
-    int64 producer id | int16 epoch | int32 first sequence | int32 last sequence |
-    int32 base offset and int32 last offset, relative to the extent's base | int64 max timestamp | uint8 flags
-
-Flags: bit 0 transactional, bit 1 marker, bit 2 commit (of a marker; without it the marker aborts). A marker ends its producer's transaction; it has
-sequences -1 and bit 0. The bytes are the same on every store and in every release of format 1.
+One entry (`moldau.metadata.fold_entry`) for each idempotent batch and each marker; in a merged extent only those that still matter (`merge`). The
+bytes are the same on every store and in every release of format 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from struct import Struct
 
+from moldau.metadata.fold_entry import (
+    ENTRY,
+    ENTRY_BYTES,
+    FLAG_COMMIT,
+    FLAG_MARKER,
+    FLAG_TRANSACTIONAL,
+    pack_entry,
+)
 from moldau.metadata.rows import Extent
 from moldau.records.batch import NO_SEQUENCE, BatchHeader
 
-_ENTRY = Struct(">qhiiiiqB")
-ENTRY_BYTES = _ENTRY.size
-pack_entry = _ENTRY.pack
-
-FLAG_TRANSACTIONAL = 1
-FLAG_MARKER = 2
-FLAG_COMMIT = 4
 FLAGS_MAX = 7
 
 Entry = tuple[int, int, int, int, int, int, int, int]
@@ -54,7 +49,7 @@ def unpack(fold: bytes) -> list[Entry]:
     """The entries in offset order. Raises ValueError when the length fits no number of entries."""
     if len(fold) % ENTRY_BYTES:
         raise ValueError(f"a fold of {len(fold)} bytes is no multiple of {ENTRY_BYTES}")
-    return list(_ENTRY.iter_unpack(fold))
+    return list(ENTRY.iter_unpack(fold))
 
 
 REMEMBERED_BATCHES = 5
@@ -79,7 +74,7 @@ def merge(extents: Sequence[Extent]) -> bytes:
         shift = extent.base_offset - base
         for producer_id, epoch, first, last, begin, end, timestamp, flags in unpack(extent.fold):
             merged.add((producer_id, epoch, first, last, begin + shift, end + shift, timestamp, flags))
-    return b"".join([_ENTRY.pack(*entry) for entry in merged.kept()])
+    return b"".join([ENTRY.pack(*entry) for entry in merged.kept()])
 
 
 class _Kept:

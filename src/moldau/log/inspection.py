@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from moldau.blobs.ports import BlobError, BlobStore
+from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL
 from moldau.metadata.ports import LogStore, MaintenanceStore
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent, PartitionRow, PartitionState
 from moldau.records.batch import BatchHeader, compute_crc, iter_headers
@@ -16,7 +17,7 @@ from moldau.records.control import read_end_txn_marker
 from moldau.records.errors import InvalidBatch
 
 from . import segment, snapshot
-from .fold import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL, FLAGS_MAX, Entry, unpack
+from .fold import FLAGS_MAX, Entry, unpack
 from .refold import Refold
 from .snapshots import fold_into
 

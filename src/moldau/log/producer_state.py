@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL
 from moldau.protocol import error_codes
 from moldau.records.batch import SEQUENCE_MAX, BatchHeader
 
-from .fold import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL, REMEMBERED_BATCHES, Entry
+from .fold import REMEMBERED_BATCHES, Entry
 from .transactions import Transactions
 
 ACCEPT = -1

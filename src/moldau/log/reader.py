@@ -40,6 +40,7 @@ from .cold import ColdReads, Reads
 from .damage import DamagedLog, head_of, shift_of, where
 from .extent_run import run_length, verify
 from .inline_cache import InlineCache
+from .isolation import below
 from .segment import INDEX_INTERVAL_BYTES, BadSegment, Index
 from .tail_cache import TailCache
 from .view import PartitionView
@@ -58,6 +59,8 @@ _WINDOWS_MAX = 64
 """Partitions with rows kept for a consumer far behind."""
 _EXTENTS_MAX = 512
 """Extents in one answer at most."""
+NO_END = 1 << 62
+"""Of readers who get whatever is committed to the log."""
 
 _NONSENSE = (StructError, TypeError, ValueError, OverflowError)
 """What becomes of a row in which a bit was flipped, so that a number is none, or none that can be."""
@@ -92,9 +95,15 @@ class Reader:
         self._windows: OrderedDict[int, list[Extent]] = OrderedDict()
 
     def read_now(
+        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = NO_END
+    ) -> tuple[list[Buffer], int] | None:
+        """(buffers, their bytes) from the batch that holds `offset` to those below `end`, or None: use `read`. Raises DamagedLog."""
+        found = self._read_now(view, offset, max_bytes, first_whole)
+        return found if found is None or end >= view.high_watermark else below(found, end)
+
+    def _read_now(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
     ) -> tuple[list[Buffer], int] | None:
-        """(buffers, their bytes) from the batch that holds `offset`, or None: use `read`. Raises DamagedLog."""
         cached = self._cache.read(view, offset, max_bytes, first_whole)
         if cached is not None:
             return cached  # type: ignore[return-value]
@@ -156,9 +165,15 @@ class Reader:
         return [buffer], total
 
     async def read(
-        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
+        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = NO_END
     ) -> tuple[list[Buffer], int]:
         """As `read_now`, waiting for what it takes. Raises DamagedLog, and BlobError or StoreError when a store does not answer."""
+        found = await self._read(view, offset, max_bytes, first_whole)
+        return found if end >= view.high_watermark else below(found, end)
+
+    async def _read(
+        self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
+    ) -> tuple[list[Buffer], int]:
         for attempt in range(_ATTEMPTS):
             known, at = self._known(view, offset) if attempt == 0 else ([], 0)
             extents = known[at : at + _EXTENTS_MAX]

@@ -13,6 +13,7 @@ Decisions are made on copies. The view changes when a commit is known to have su
     appended    publish to view and tail cache, answer
     moved       another broker wrote: next time append under locks, which lose no race (`AppendStore.append_locked`); the rows that were read there
                 bring the view up to date; as long as others are found to write, the lane stays with locks
+    txn over    the transaction that the head opens (`Append.guard`) has ended: look at the partition once, then INVALID_TXN_STATE
     gone        UNKNOWN_TOPIC_OR_PARTITION
     blob gone   store the bytes again
     error       whether it was committed is in doubt: forget the view, KAFKA_STORAGE_ERROR; producers try again, and idempotent ones are told the
@@ -40,11 +41,13 @@ from moldau.metadata.rows import (
     APPENDED,
     BLOB_GONE,
     GONE,
+    TXN_OVER,
     AppendCommit,
     AppendResult,
     LockedPartition,
 )
 from moldau.protocol import error_codes
+from moldau.records.batch import BatchHeader
 
 from .answers import Answers
 from .blob_ids import BlobIds
@@ -69,7 +72,7 @@ _STORED_MAX = 4
 _LOCKED_MAX = 2
 """Commits of each kind under way at a time."""
 _LANES_KEPT = 1000
-"""Empty lanes that are remembered because their partitions are contended."""
+"""Empty lanes that are remembered because their partitions are contended, or something in them was left in doubt."""
 
 
 class SharedAppender:
@@ -115,9 +118,7 @@ class SharedAppender:
     def submit(self, append: Append) -> None:
         """Take a validated batch. The answer comes through `append.done`."""
         view = append.view
-        lane = self._lanes.get(view.partition_id)
-        if lane is None:
-            lane = self._lanes[view.partition_id] = Lane(view.partition_id)
+        lane = self._lane(view.partition_id)
         now = self._loop.time()
         queued = Queued(append, lane, now)
         size = queued.size
@@ -133,6 +134,16 @@ class SharedAppender:
             lane.standard += 1
             self._uploads.add(queued)
         self._schedule()
+
+    def _lane(self, partition_id: int) -> Lane:
+        lane = self._lanes.get(partition_id)
+        if lane is None:
+            lane = self._lanes[partition_id] = Lane(partition_id)
+        return lane
+
+    def pass_over(self, partition_id: int, header: BatchHeader) -> None:
+        """A batch failed before it could be submitted, because the store did not answer."""
+        self._lane(partition_id).doubt_batch(header)
 
     @property
     def pending_bytes(self) -> int:
@@ -198,8 +209,10 @@ class SharedAppender:
             if upload is None or upload.error is None:
                 self._ready.put(lane)
                 return
+            lane.doubt()
             self._answers.fail(lane, error_codes.KAFKA_STORAGE_ERROR, str(upload.error))
-        if not lane.queue and not lane.busy and (not lane.contended or len(self._lanes) > _LANES_KEPT):
+        kept = lane.contended or lane.doubted
+        if not lane.queue and not lane.busy and (not kept or len(self._lanes) > _LANES_KEPT):
             self._lanes.pop(lane.partition_id, None)
 
     def _upload_ended(self, upload: Upload) -> None:
@@ -302,7 +315,7 @@ class SharedAppender:
         try:
             faults.hit("log.append.commit")
             blob_id = -1 if flight.upload is None else flight.blob_id
-            results = await self._store.append_locked(known, blob_id, decide)
+            results = await self._store.append_locked(known, blob_id, decide, flight.guards())
         except asyncio.CancelledError:
             error = ConnectionError("the broker stops")
         except Exception as raised:
@@ -360,6 +373,7 @@ class SharedAppender:
             result = results[index] if results is not None else None
             if result is None:
                 self._views.drop(lane.partition_id)
+                lane.doubt()
                 self._answers.fail_ready(lane, error_codes.KAFKA_STORAGE_ERROR, str(error))
             elif result.status == APPENDED:
                 self._publish(draft, flight, result)
@@ -369,11 +383,24 @@ class SharedAppender:
             elif result.status == BLOB_GONE:
                 assert flight.upload is not None
                 self._uploads.again(flight.upload)
+            elif result.status == TXN_OVER:
+                if not self._over(draft):
+                    continue
             else:
                 self.lost_races += 1
                 lane.contended = True
             self._place(lane)
         self._pump()
+
+    def _over(self, draft: Draft) -> bool:
+        """The transaction that the head opens is over. A marker may be news to the view, and says better why; then, it is refused. Whether it was."""
+        if not draft.taken[0].append.refreshed:
+            self._freshen(draft.lane)
+            return False
+        self._answers.fail(
+            draft.lane, error_codes.INVALID_TXN_STATE, "the transaction is over, or does not name the partition"
+        )
+        return True
 
     def _publish(self, draft: Draft, flight: Flight, result: AppendResult) -> None:
         lane = draft.lane
@@ -386,6 +413,9 @@ class SharedAppender:
             self._refresher.hint(lane.partition_id, draft.end)
         if self._published is not None:
             self._published(lane.partition_id, draft.end)
+        if lane.doubted:
+            for queued in draft.taken:
+                lane.doubted.pop(queued.append.header.producer_id, None)
         for queued in draft.taken:
             assert queued is lane.queue[0], (
                 f"partition {lane.partition_id}: what was committed at {offset} is not the head"
@@ -412,6 +442,7 @@ class SharedAppender:
                 code, message = error_codes.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted"
         lane.busy = False
         if code:
+            lane.doubt()
             self._answers.fail_ready(lane, code, message)
         else:
             head.refreshed = True

@@ -91,11 +91,14 @@ class PartitionView:
         return min(self.high_watermark, max(first, self.log_start_offset))
 
     def _fold(self, extent: Extent, from_offset: int) -> None:
+        self._fold_entries(extent, from_offset)
+        self._keep(extent)
+
+    def _fold_entries(self, extent: Extent, from_offset: int) -> None:
         if extent.fold:
             for entry in fold.unpack(extent.fold):
                 if extent.base_offset + entry[4] >= from_offset:
                     self.producers.apply(entry, extent.base_offset, extent.appended_at)
-        self._keep(extent)
 
     def _keep(self, extent: Extent) -> None:
         if not self.extents:
@@ -117,6 +120,12 @@ class PartitionView:
         if self.waiters:
             for waiter in tuple(self.waiters):
                 waiter(self)
+
+    def mark(self, marker: Extent) -> None:
+        """A marker that was written for us lies at our end, and nothing of ours is in flight (or loses its race)."""
+        self._fold_entries(marker, 0)
+        self.next_offset = marker.last_offset + 1
+        self.publish(marker)
 
     def catch_up(self, extents: list[Extent]) -> None:
         """Other brokers wrote these, from our end on without a gap, and nothing of ours is in flight."""

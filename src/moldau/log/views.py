@@ -44,6 +44,10 @@ class Views:
             return view
         return await asyncio.shield(self._load(partition_id))
 
+    async def loaded(self, partition_id: int) -> PartitionView | None:
+        """The view if it is in memory, or is being built; None otherwise. Raises StoreError."""
+        return await self.load(partition_id) if partition_id in self._loading else self._views.get(partition_id)
+
     def load_then(self, partition_id: int, then: Then) -> None:
         """`load` for callers without a task: `then` gets the view, or None, or the error.
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from .errors import LeaseLost
 from .memory.lease_store import holds
 from .memory.state import MemoryState
+from .memory.txn_store import pending_offsets
 from .rows import Guard
 from .rows_groups import GroupRecord, OffsetKey, OffsetRow
 
 
 class MemoryGroupStore:
-    """`moldau.coordination.ports.GroupStore` on two dicts."""
+    """`moldau.coordination.ports.GroupStore` on dicts."""
 
-    __slots__ = ("_offsets", "_records", "_state")
+    __slots__ = ("_records", "_state")
 
     def __init__(self, state: MemoryState | None = None) -> None:
-        """`state` holds the leases that writes may be guarded by."""
+        """`state` holds the offsets, and the leases that writes may be guarded by."""
         self._state = state or MemoryState()
         self._records: dict[tuple[int, str, str], bytes] = {}
-        self._offsets: dict[str, dict[tuple[bytes, int], OffsetRow]] = {}
 
     async def load_groups(self) -> list[GroupRecord]:
         return [GroupRecord(*key, value) for key, value in sorted(self._records.items())]
@@ -38,23 +38,28 @@ class MemoryGroupStore:
             else:
                 self._records[kind, group, key] = value
         for group, topic_id, partition in deleted_offsets:
-            rows = self._offsets.get(group)
+            rows = self._state.group_offsets.get(group)
             if rows is not None:
                 rows.pop((topic_id, partition), None)
                 if not rows:
-                    del self._offsets[group]
+                    del self._state.group_offsets[group]
         for row in offsets:
-            self._offsets.setdefault(row.group, {})[row.topic_id, row.partition] = row
+            self._state.group_offsets.setdefault(row.group, {})[row.topic_id, row.partition] = row
 
     async def fetch_offsets(self, group: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
-        rows = self._offsets.get(group, {})
+        rows = self._state.group_offsets.get(group, {})
         return [rows[key] for key in sorted(rows if keys is None else set(keys)) if key in rows]
+
+    async def fetch_offsets_and_pending(
+        self, group: str, keys: list[tuple[bytes, int]] | None
+    ) -> tuple[list[OffsetRow], list[OffsetKey]]:
+        return await self.fetch_offsets(group, keys), pending_offsets(self._state, group, keys)
 
     async def list_expirable(
         self, now: int, committed_before: int, after: OffsetKey | None, limit: int
     ) -> list[OffsetRow]:
         found: list[OffsetRow] = []
-        for rows in self._offsets.values():
+        for rows in self._state.group_offsets.values():
             for row in rows.values():
                 expire, commit = row.expire_timestamp, row.commit_timestamp
                 if (commit <= committed_before if expire == -1 else expire <= now) and (
@@ -64,8 +69,10 @@ class MemoryGroupStore:
         return sorted(found)[:limit]
 
     async def groups_with_offsets(self, groups: list[str]) -> set[str]:
-        return {group for group in groups if group in self._offsets}
+        return {group for group in groups if group in self._state.group_offsets}
 
     async def offsets_of_topics(self, topic_ids: list[bytes], limit: int) -> list[OffsetKey]:
         wanted = set(topic_ids)
-        return [row.key for rows in self._offsets.values() for row in rows.values() if row.topic_id in wanted][:limit]
+        return [
+            row.key for rows in self._state.group_offsets.values() for row in rows.values() if row.topic_id in wanted
+        ][:limit]

@@ -1,42 +1,64 @@
-"""The metadata store that several brokers share, opened by its URL: an engine and the stores on it."""
+"""The metadata store that several brokers share, opened by its URL: an engine and the stores on it.
+
+PostgreSQL is for brokers on any hosts. `sqlite:///PATH` is for the workers of one host whose parent has the data directory; it is no URL
+of `moldau.metadata.url`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from .errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from .postgres.catalog_store import PostgresCatalogStore
-    from .postgres.cluster_store import PostgresClusterStore
-    from .postgres.engine import PostgresEngine
+    from .ports import CatalogStore, ClusterStore, LeaseStore, MaintenanceStore, RecoveryStore, TopicStore
+    from .ports_txn import TxnStore
     from .postgres.group_store import PostgresGroupStore
-    from .postgres.lease_store import PostgresLeaseStore
     from .postgres.log_store import PostgresLogStore
-    from .sql.maintenance_rows import SqlMaintenanceStore
-    from .sql.recovery_rows import SqlRecoveryStore
-    from .sql.topic_rows import SqlTopicStore
+    from .sql.group_rows import SqlGroupStore
+    from .sqlite.log_store import SqliteLogStore
 
 _SCHEMES = ("postgresql://", "postgres://")
+_SQLITE = "sqlite://"
+_UNSYNCED = "?sync=off"
 
 
 class Stores:
-    """One engine, and each port of `moldau.metadata.ports` (and that of groups) on it."""
+    """One engine, and each port of `moldau.metadata.ports` (and that of groups) on it. `told` is for people, without secrets."""
 
-    __slots__ = ("catalog", "cluster", "engine", "groups", "leases", "log", "maintenance", "recovery", "topics")
+    __slots__ = (
+        "_close",
+        "catalog",
+        "cluster",
+        "engine",
+        "groups",
+        "leases",
+        "log",
+        "maintenance",
+        "recovery",
+        "told",
+        "topics",
+        "txns",
+    )
 
     def __init__(
         self,
-        engine: PostgresEngine,
-        log: PostgresLogStore,
-        topics: SqlTopicStore,
-        cluster: PostgresClusterStore,
-        catalog: PostgresCatalogStore,
-        groups: PostgresGroupStore,
-        leases: PostgresLeaseStore,
-        maintenance: SqlMaintenanceStore,
-        recovery: SqlRecoveryStore,
+        engine: Any,
+        log: SqliteLogStore | PostgresLogStore,
+        topics: TopicStore,
+        cluster: ClusterStore,
+        catalog: CatalogStore,
+        groups: SqlGroupStore | PostgresGroupStore,
+        leases: LeaseStore,
+        maintenance: MaintenanceStore,
+        recovery: RecoveryStore,
+        txns: TxnStore,
+        told: str,
+        close: Callable[[], Awaitable[None]],
     ) -> None:
         self.engine = engine
         self.log = log
@@ -47,12 +69,18 @@ class Stores:
         self.leases = leases
         self.maintenance = maintenance
         self.recovery = recovery
+        self.txns = txns
+        self.told = told
+        self._close = close
 
     async def close(self) -> None:
         """What waits is refused, what runs is waited for; then the connections say good-bye."""
-        await self.log.close()
-        await self.groups.close()
-        await self.engine.close()
+        await self._close()
+
+
+def sqlite_url(file: Path, *, syncs: bool = True) -> str:
+    """Of a metadata file that the workers of one host share."""
+    return f"{_SQLITE}{quote(str(file.absolute()))}{'' if syncs else _UNSYNCED}"
 
 
 async def open_stores(
@@ -69,45 +97,110 @@ async def open_stores(
     `clock` replaces the store's own in tests. Raises ValueError for a URL that is none of ours, StoreUnavailable, StoreCorrupt,
     FormatTooNew.
     """
+    if url.startswith(f"{_SQLITE}/"):
+        return await _on_sqlite(url, format_version, now, clock)
     if not url.startswith(_SCHEMES):
         scheme = url.partition(":")[0] or url
         raise ValueError(
             f"moldau.metadata.url: {scheme!r} is no store that brokers can share;"
             " expected postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE"
         )
+    return await _on_postgres(url, format_version, now, connections_max, retry_seconds, clock)
+
+
+async def _on_postgres(
+    url: str,
+    format_version: int,
+    now: int,
+    connections_max: int,
+    retry_seconds: float,
+    clock: Callable[[], int] | None,
+) -> Stores:
     try:
         from .postgres.engine import PostgresEngine
     except ImportError as error:
         raise StoreUnavailable(f"PostgreSQL needs the package {error.name}: pip install 'moldau[cluster]'") from error
-    engine = PostgresEngine(url, connections_max=connections_max, retry_seconds=retry_seconds, clock=clock)
-    await engine.open()
-    try:
-        return await _on_postgres(engine, format_version, now)
-    except BaseException:
-        await engine.close()
-        raise
-
-
-async def _on_postgres(engine: PostgresEngine, format_version: int, now: int) -> Stores:
     from .postgres.catalog_store import PostgresCatalogStore
     from .postgres.cluster_store import PostgresClusterStore
     from .postgres.group_store import PostgresGroupStore
     from .postgres.lease_store import PostgresLeaseStore
     from .postgres.log_store import PostgresLogStore
+    from .postgres.txn_store import PostgresTxnStore
     from .sql.maintenance_rows import SqlMaintenanceStore
     from .sql.recovery_rows import SqlRecoveryStore
     from .sql.topic_rows import SqlTopicStore
 
-    cluster = PostgresClusterStore(engine, format_version)
-    await cluster.create_cluster(now)
+    engine = PostgresEngine(url, connections_max=connections_max, retry_seconds=retry_seconds, clock=clock)
+    await engine.open()
+    try:
+        cluster = PostgresClusterStore(engine, format_version)
+        await cluster.create_cluster(now)
+        log, groups = PostgresLogStore(engine), PostgresGroupStore(engine)
+    except BaseException:
+        await engine.close()
+        raise
+
+    async def close() -> None:
+        await log.close()
+        await groups.close()
+        await engine.close()
+
     return Stores(
         engine,
-        PostgresLogStore(engine),
+        log,
         SqlTopicStore(engine),
         cluster,
         PostgresCatalogStore(engine),
-        PostgresGroupStore(engine),
+        groups,
         PostgresLeaseStore(engine),
         SqlMaintenanceStore(engine),
         SqlRecoveryStore(engine),
+        PostgresTxnStore(engine, cluster),
+        engine.address.told,
+        close,
+    )
+
+
+async def _on_sqlite(url: str, format_version: int, now: int, clock: Callable[[], int] | None) -> Stores:
+    from moldau.clock import now_ms
+
+    from .sql.catalog_rows import SqlCatalogStore
+    from .sql.cluster_rows import SqlClusterStore
+    from .sql.group_rows import SqlGroupStore
+    from .sql.lease_rows import SqlLeaseStore
+    from .sql.maintenance_rows import SqlMaintenanceStore
+    from .sql.recovery_rows import SqlRecoveryStore
+    from .sql.topic_rows import SqlTopicStore
+    from .sql.txn_rows import SqlTxnStore
+    from .sqlite.engine import SqliteEngine
+    from .sqlite.log_store import SqliteLogStore
+
+    syncs = not url.endswith(_UNSYNCED)
+    file = Path(unquote(url.removeprefix(_SQLITE).removesuffix(_UNSYNCED)))
+    loop = asyncio.get_running_loop()
+    engine = SqliteEngine(file, loop, syncs=syncs, shared=True, clock=clock or now_ms)
+
+    async def close() -> None:
+        await loop.run_in_executor(None, engine.close)
+
+    await loop.run_in_executor(None, engine.open)  # it may have to wait for its turn
+    try:
+        cluster = SqlClusterStore(engine, format_version)
+        await cluster.create_cluster(now)
+    except BaseException:
+        await close()
+        raise
+    return Stores(
+        engine,
+        SqliteLogStore(engine),
+        SqlTopicStore(engine),
+        cluster,
+        SqlCatalogStore(engine),
+        SqlGroupStore(engine),
+        SqlLeaseStore(engine),
+        SqlMaintenanceStore(engine),
+        SqlRecoveryStore(engine),
+        SqlTxnStore(engine, cluster),
+        str(file),
+        close,
     )

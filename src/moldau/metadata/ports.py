@@ -32,6 +32,7 @@ from .rows import (
     PartitionState,
     TopicRow,
 )
+from .rows_txn import TxnGuard
 
 LOCKED_EXTENTS_MAX = 1000
 """Of one partition, in what `Decide` gets. Who is further behind has to catch up otherwise first."""
@@ -56,12 +57,14 @@ class AppendStore(Protocol):
         """Commit a flush as one transaction. `done` may be called before this returns (a small commit runs at once)."""
         ...
 
-    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+    async def append_locked(
+        self, known: dict[int, int], blob_id: int, decide: Decide, guards: tuple[TxnGuard, ...] = ()
+    ) -> list[AppendResult]:
         """An append that loses no race: in one durable transaction lock the partitions, let `decide` see where they are, and commit what it
         says. For who has lost a race with `append`, which would starve one of two brokers at a hot partition.
 
         `known` has the partitions and the end that the caller knows of each. `blob_id` is the blob that the commit is going to name, -1 if it
-        carries its bytes; it must, because blobs are locked before partitions. A commit without entries writes nothing. The answer is the
+        carries its bytes; it must, because blobs are locked before partitions. So are transactions: `guards` has all that the commit may name. A commit without entries writes nothing. The answer is the
         results in the order of the entries. After a lost reply the store finds out what became of the commit, as for `append`, and if it
         did not happen asks `decide` again: the last commit that it gave is the one that the answer is about.
 

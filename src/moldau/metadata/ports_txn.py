@@ -16,12 +16,16 @@ class TxnStore(Protocol):
 
         An end appends one marker batch to each partition that takes part and is alive, at its end whatever that is, as an inline extent whose
         bytes have their true offsets; commits make group offsets of the pending ones, but for topics that are gone; then nothing takes part any
-        more. After StoreUnavailable whether it was done is in doubt: asked again, `decide` sees what became of it.
+        more. The markers' bytes are one inline blob, for whose id the store sees itself. Changes of one transactional id take effect one after the
+        other, also where there was none before.
+
+        After StoreUnavailable whether it was done is in doubt: asked again, `decide` sees what became of it. `decide` may run on a thread of the
+        store's own.
         """
         ...
 
     async def load(self, transactional_id: str) -> TxnDescription | None:
-        """One of them."""
+        """One of them, and what takes part."""
         ...
 
     async def all(self, after: str, limit: int) -> list[TxnRow]:
@@ -29,13 +33,16 @@ class TxnStore(Protocol):
         ...
 
     async def overdue(self, limit: int) -> list[TxnRow]:
-        """ONGOING ones whose timeout has passed by the store's clock."""
+        """At most `limit` ONGOING ones that began longer than their timeout ago by the store's clock, in the order of ids. Looks at all rows."""
         ...
 
     async def idle(self, before: int, limit: int) -> list[TxnRow]:
-        """Neither ONGOING nor PREPARED, and unchanged since before that time."""
+        """At most `limit` that are neither ONGOING nor PREPARED, and unchanged since before that time, in the order of ids. Looks at all rows."""
         ...
 
     async def pending_offsets(self, group_id: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetKey]:
-        """Which (topic id, partition) of the group, of these or of all, have an offset in a transaction that has not ended."""
+        """Which (topic id, partition) of the group, of these or of all, have an offset in a transaction that has not ended; sorted.
+
+        Together with the committed ones: `GroupStore.fetch_offsets_and_pending`.
+        """
         ...

@@ -6,7 +6,10 @@ machinery. Offsets, ids and times are ints; times are milliseconds since the epo
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .rows_txn import TxnGuard
 
 KIND_WAL = 0
 """The extent's bytes are a range of a write-ahead blob that many partitions share."""
@@ -245,10 +248,11 @@ class AppendCommit(_Row):
 
     `records` of an entry is the number of *offsets* it takes. `durable` False (acks=1 only) lets an embedded store skip
     the sync of this commit; a later durable commit makes it durable too. `new_blob_bytes` is for a blob that was put whole and that no row
-    knows yet: the commit makes it known, sealed at that size.
+    knows yet: the commit makes it known, sealed at that size. `guards` are of entries that open a transaction (any number of one
+    partition): each must hold, or nothing of that partition is written.
     """
 
-    __slots__ = ("blob_id", "durable", "entries", "inline", "new_blob_bytes", "now")
+    __slots__ = ("blob_id", "durable", "entries", "guards", "inline", "new_blob_bytes", "now")
 
     def __init__(
         self,
@@ -258,9 +262,11 @@ class AppendCommit(_Row):
         durable: bool,
         now: int,
         new_blob_bytes: int = -1,
+        guards: tuple[TxnGuard, ...] = (),
     ) -> None:
         self.blob_id = blob_id
         self.entries = entries
+        self.guards = guards
         self.inline = inline
         self.durable = durable
         self.now = now
@@ -284,6 +290,8 @@ GONE = 2
 """The partition was deleted."""
 BLOB_GONE = 3
 """The blob is doomed, or no row knows it: its bytes may be deleted, and must be stored again under another id."""
+TXN_OVER = 4
+"""The transaction that the entry opens in the partition is over, or was never told of the partition. Nothing of this entry was written."""
 
 
 class AppendResult(_Row):

@@ -55,10 +55,10 @@ class End(NamedTuple):
 
 
 class TxnChange:
-    """What is to be done in one transaction of the store. `row` None deletes the transactional id, which has no transaction then.
+    """What is to be done in one transaction of the store. `row` (of the same transactional id) None deletes it, with whatever took part.
 
-    `partition_ids` and `offsets` (with their group inside) take part from now on; `guard` is the lease of the group's shard. `end` comes
-    after them.
+    `partition_ids` and `offsets` (with their group inside) take part from now on; of an offset that is given twice the last one counts. `guard`
+    is the lease of the group's shard. `end` comes after them, and concerns them, too.
     """
 
     __slots__ = ("end", "guard", "offsets", "partition_ids", "row")

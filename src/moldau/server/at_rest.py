@@ -57,7 +57,9 @@ def remove_sum(data: Path) -> None:
         sync_folder(data)
 
 
-def check_and_remove_sum(data: Path) -> None:
-    """What a start does. Raises DataDirError, OSError."""
-    if check_sum(data):
+def check_and_remove_sum(data: Path) -> bool:
+    """What a start does; whether there was one, for then the last end was in order. Raises DataDirError, OSError."""
+    found = check_sum(data)
+    if found:
         remove_sum(data)
+    return found

@@ -94,7 +94,7 @@ def _reading(data: Path) -> Iterator[_Beside]:
         try:
             folder.open()
             check_sum(data)
-            refuse_damaged_wal(data / "metadata.sqlite", power_kept=folder.power_kept)
+            refuse_damaged_wal(data / "metadata.sqlite", power_kept=folder.power_kept, was_shared=folder.by_workers)
         except DataDirInUse:
             served = True
             check_format(data)

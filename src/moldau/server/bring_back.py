@@ -12,7 +12,7 @@ from moldau import faults
 from moldau.blobs.open_blobs import open_blobs
 from moldau.broker.assembly import FORMAT_VERSION
 from moldau.clock import now_ms
-from moldau.cluster.pulse import DEAD_MS
+from moldau.cluster.pulse import GONE_MS
 from moldau.metadata.opening import Stores, open_stores
 
 from .copying import BackupError
@@ -54,7 +54,7 @@ async def bring_back(metadata_url: str, blobs_url: str, *, check: bool) -> dict[
 
 
 async def _refuse_brokers(stores: Stores) -> None:
-    alive = sorted(row.node_id for row in await stores.cluster.load_brokers() if row.age_ms < DEAD_MS)
+    alive = sorted(row.node_id for row in await stores.cluster.load_brokers() if row.age_ms < GONE_MS)
     if alive:
         raise BackupError(f"brokers live on this store: {', '.join(map(str, alive))}. Stop all of them first.")
 

@@ -1,8 +1,10 @@
 """The data directory: who may use it, and which format it has.
 
-DIR/lock               held by the process that serves (flock); its process id, and the boot of the machine it serves in
+DIR/lock               held by the process that serves (flock); its process id, the boot of the machine it serves in, and
+                       "workers" where it has some
 DIR/format             version of everything in here, and the release that wrote it
 DIR/metadata.sqlite    rows (SQLite, WAL mode)
+DIR/turn.*             whose turn it is to write the rows, while workers serve (`moldau.metadata.sqlite.turns`)
 DIR/metadata.sum       checksum of it while no broker serves (`moldau.server.at_rest`)
 DIR/blobs/             record bytes
 DIR/blobs/hold         locked by who copies them (`moldau.blobs.hold`)
@@ -10,7 +12,7 @@ DIR/migrating.json     while a cluster is migrated into it (`moldau.server.migra
 DIR/migrated.json      after it was migrated to a cluster
 
 The lock hangs on the open file, not on the process: it is free when the last process that has the file open is gone. One process takes
-it; workers of one host that are to share the directory get the open file from it.
+it; its workers get the open file from it, and do nothing with it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 
 from moldau import faults
@@ -28,7 +31,9 @@ MIGRATING = "migrating.json"
 """With it the directory is half of one."""
 MIGRATED = "migrated.json"
 """With it the directory is not served: what follows it is elsewhere."""
-
+_WORKERS = "workers"
+_ENDING_SECONDS = 3.0
+"""How long a start waits for the workers of a process that is gone."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -41,11 +46,13 @@ class DataDirInUse(DataDirError):
 
 
 class DataDir:
-    """An open, locked data directory. `power_kept`: the machine has been running since it was last served from."""
+    """An open, locked data directory. `power_kept`: the machine has been running since it was last served from, `by_workers` if so."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, workers: bool = False) -> None:
         self.path = path
         self.power_kept = False
+        self.by_workers = False
+        self._workers = workers
         self._lock_fd = -1
 
     def open(self) -> None:
@@ -76,28 +83,32 @@ class DataDir:
     def _lock(self) -> None:
         fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         words = os.pread(fd, 256, 0).decode("ascii", "replace").split()
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        owner = words[0] if words else "unknown"
+        if not _flock(fd, owner):
             os.close(fd)
-            owner = words[0] if words else "unknown"
             raise DataDirInUse(
                 f"the data directory {self.path} is in use by process {owner}. Stop that broker or choose another with --data DIR."
-            ) from None
+            )
         self._lock_fd = fd
         last_boot = words[1] if len(words) > 1 else ""
         self.power_kept = last_boot != "" and last_boot == boot_id()
-        self._write_lock(last_boot)
+        self.by_workers = words[2:3] == [_WORKERS]
+        self._write_lock(last_boot, self.by_workers)
 
-    def _write_lock(self, boot: str) -> None:
-        content = f"{os.getpid()}\n{boot}\n".encode("ascii", "replace")
+    def _write_lock(self, boot: str, by_workers: bool) -> None:
+        content = f"{os.getpid()}\n{boot}\n{_WORKERS if by_workers else ''}\n".encode("ascii", "replace")
         faults.hit("server.data_dir.lock")
         os.pwrite(self._lock_fd, content, 0)
         os.ftruncate(self._lock_fd, len(content))
 
     def recovered(self) -> None:
         """What the last run left is put right: from now on only the next loss of power matters. Raises OSError."""
-        self._write_lock(boot_id())
+        self._write_lock(boot_id(), self._workers)
+
+    @property
+    def descriptor(self) -> int:
+        """Of the locked file: whoever inherits it has the lock, too."""
+        return self._lock_fd
 
     def _check_format(self) -> None:
         file = self.path / "format"
@@ -133,6 +144,30 @@ class DataDir:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def _flock(fd: int, owner: str) -> bool:
+    """Whether the lock is ours. Waits a little for the workers of a process that is gone: they end with it."""
+    until = time.monotonic() + _ENDING_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until or not owner.isdigit() or _lives(int(owner)):
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def check_format(folder: Path) -> None:

@@ -56,10 +56,11 @@ class DirectoryHome(Home):
     def open(self) -> None:
         refuse_migrated(self.data.path)
         self.data.open()
-        self.node.power_kept = self.data.power_kept
+        self.node.power_kept, self.node.by_workers = self.data.power_kept, self.data.by_workers
 
     async def start(self, endpoints: list[Endpoint]) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, at_rest.check_and_remove_sum, self.data.path)
+        loop = asyncio.get_running_loop()
+        self.node.unclean = not await loop.run_in_executor(None, at_rest.check_and_remove_sum, self.data.path)
         await self.node.start(endpoints)
         self.data.recovered()
 
@@ -129,6 +130,21 @@ class SharedHome(Home):
             "blobs": self.node.blobs_told,
             "durable": "what is acknowledged is in both stores",
         }
+
+
+class WorkerHome(Home):
+    """A data directory that its parent has, one of whose workers this broker is."""
+
+    def __init__(self, options: Options, data: Path, *, syncs: bool) -> None:
+        from moldau.broker.worker import WorkerNode
+
+        self.node: WorkerNode = WorkerNode(options, data, syncs=syncs)
+
+    def on_fenced(self, end: Callable[[], None]) -> None:
+        self.node.fenced = end
+
+    def told(self) -> dict[str, str]:
+        return {"data": self.node.blobs_told}
 
 
 def home_of(options: Options, data: Path | None) -> Home:

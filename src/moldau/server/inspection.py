@@ -45,7 +45,7 @@ async def inspect_data_dir(data: Path | None, *, deep: bool) -> dict[str, Any]:
         if known:
             remove_sum(data)  # the schema may change
         try:
-            report = await look_at(data, deep=deep, power_kept=folder.power_kept)
+            report = await look_at(data, deep=deep, power_kept=folder.power_kept, was_shared=folder.by_workers)
         except StoreError as error:
             if not problems:
                 raise
@@ -60,9 +60,10 @@ async def inspect_data_dir(data: Path | None, *, deep: bool) -> dict[str, Any]:
 _COUNTS = ("topics", "partitions", "extents", "batches", "bytes", "open_transactions", "aborted_transactions")
 
 
-async def look_at(data: Path, *, deep: bool, power_kept: bool = False) -> dict[str, Any]:
+async def look_at(data: Path, *, deep: bool, power_kept: bool = False, was_shared: bool = False) -> dict[str, Any]:
     """As `inspect_data_dir`, of a directory that nobody else can open. Raises StoreError where it cannot be opened."""
-    engine = SqliteEngine(data / "metadata.sqlite", asyncio.get_running_loop(), power_kept=power_kept)
+    loop = asyncio.get_running_loop()
+    engine = SqliteEngine(data / "metadata.sqlite", loop, power_kept=power_kept, was_shared=was_shared)
     engine.open()
     blobs = LocalBlobs(data / "blobs")
     counts = dict.fromkeys(_COUNTS, 0)

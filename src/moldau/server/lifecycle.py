@@ -17,7 +17,7 @@ from moldau.broker.config.listeners import Listeners
 from moldau.broker.options import Options
 from moldau.metadata.errors import StoreError
 
-from .homes import home_of
+from .homes import Home, home_of
 from .loop_lag import LoopLag
 from .server import ListenError, Server
 from .systemd import notify
@@ -43,12 +43,13 @@ _READY_SECONDS = 2.0
 class Lifecycle:
     """`start`, `stop`; `run` does both around the signals."""
 
-    def __init__(self, options: Options, data: Path | None, listeners: Listeners) -> None:
+    def __init__(self, options: Options, data: Path | None, listeners: Listeners, *, home: Home | None = None) -> None:
+        """`home` instead of that which the options ask for."""
         self.options = options
         self.listeners = listeners
         self.endpoints: list[Endpoint] = []
         self._ready = False
-        self.home = home_of(options, data)
+        self.home = home if home is not None else home_of(options, data)
         self.node = self.home.node
         self.http: HttpServer | None = None
         self.http_address: tuple[str, int] | None = None

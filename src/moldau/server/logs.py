@@ -9,20 +9,26 @@ import time
 
 
 class JsonFormatter(logging.Formatter):
-    """`time` (UTC), `level`, `logger`, `message`, the `key=value` pairs of the message, and `traceback` where there is one."""
+    """`time` (UTC), `level`, `logger`, `message`, `worker` where there are several, the `key=value` pairs of the message, and `traceback` where there is one."""
 
     converter = staticmethod(time.gmtime)
+
+    def __init__(self, worker: int = 0) -> None:
+        super().__init__()
+        self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         import json
 
         message = record.getMessage()
-        line = {
+        line: dict[str, object] = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
             "message": message,
         }
+        if self._worker:
+            line["worker"] = self._worker
         for key, value in pairs(message).items():
             line.setdefault(key, value)
         if record.exc_info:
@@ -42,10 +48,13 @@ def pairs(message: str) -> dict[str, str]:
     return found
 
 
-def start_logs(level: int, form: str) -> None:
-    """Begin to log; `form` is text or json."""
+def start_logs(level: int, form: str, worker: int = 0) -> None:
+    """Begin to log; `form` is text or json. The number of a worker is in each of its lines."""
     handler = logging.StreamHandler(sys.stderr)
+    mark = f"worker={worker} " if worker else ""
     handler.setFormatter(
-        JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+        JsonFormatter(worker)
+        if form == "json"
+        else logging.Formatter(f"%(asctime)s %(levelname)s {mark}%(name)s %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moldau.broker.embedded import EmbeddedNode
 from moldau.broker.lag import GroupLag, Lag
@@ -124,19 +124,21 @@ class Scrape:
         out.family("moldau_commit_seconds", *METRICS["moldau_commit_seconds"])
         out.histogram("moldau_commit_seconds", engine.commit_seconds)
         self._one(out, "moldau_commit_failures_total", engine.failures)
-        if isinstance(self._node, EmbeddedNode):
-            self._disk(out, self._node)
+        if hasattr(engine, "wal_pages"):
+            self._disk(out, engine)
         show_blobs(out, getattr(self._node, "blobs", None), self._node.broker.reader.inline)
         self._one(out, "moldau_flushes_total", appender.flushes)
         self._one(out, "moldau_pending_batches", appender.pending_batches)
         self._one(out, "moldau_pending_bytes", appender.pending_bytes)
 
-    def _disk(self, out: Exposition, node: EmbeddedNode) -> None:
+    def _disk(self, out: Exposition, engine: Any) -> None:
+        """Of a metadata file."""
         out.family("moldau_sync_seconds", *METRICS["moldau_sync_seconds"])
-        out.histogram("moldau_sync_seconds", node.engine.sync_seconds, store="metadata")
-        out.histogram("moldau_sync_seconds", node.blobs.sync_seconds, store="blobs")
-        self._one(out, "moldau_checkpoints_total", node.engine.checkpoints)
-        self._one(out, "moldau_wal_pages", node.engine.wal_pages)
+        out.histogram("moldau_sync_seconds", engine.sync_seconds, store="metadata")
+        if isinstance(self._node, EmbeddedNode):
+            out.histogram("moldau_sync_seconds", self._node.blobs.sync_seconds, store="blobs")
+        self._one(out, "moldau_checkpoints_total", engine.checkpoints)
+        self._one(out, "moldau_wal_pages", engine.wal_pages)
 
     async def _partitions(self, out: Exposition) -> None:
         broker = self._node.broker

@@ -126,3 +126,37 @@ def test_leases_of_the_dead_are_taken_at_once() -> None:
         assert one.told[:2] == ["+a@1", "-a"]
 
     run(main())
+
+
+def test_a_lease_that_is_forgotten_while_others_go() -> None:
+    """A write that the store refuses may say that the second lease is lost while the broker still ends its work under the first."""
+
+    async def main() -> None:
+        world = World()
+        one, two = Broker(world, "1:1"), Broker(world, "2:1")
+        one.wanted = {"a", "b"}
+        for how in ("renewed", "given back"):
+            await one.leases.step()
+            assert set(one.leases.held) == {"a", "b"}
+
+            async def lost(name: str) -> None:
+                one.told.append(f"-{name}")
+                one.leases.forget("a")
+                one.leases.forget("b")
+
+            one.leases._lost = lost
+            if how == "renewed":
+                world.clock.now += TTL_MS + 1
+                two.wanted = {"a", "b"}
+                await two.leases.step()
+                await one.leases.step()
+                two.wanted = set()
+                await two.leases.step()
+                world.clock.now += TTL_MS + 1
+            else:
+                one.wanted = set()
+                await one.leases.step()
+            assert one.leases.held == []
+            assert "-a" in one.told
+
+    run(main())

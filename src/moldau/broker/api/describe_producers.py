@@ -1,4 +1,7 @@
-"""DescribeProducers 0 (KIP-664): the producers a partition remembers. None has a transaction open: transactions are not served yet."""
+"""DescribeProducers 0 (KIP-664): the producers a partition remembers, and where their open transactions begin.
+
+The epoch of the transaction coordinator is -1 before a producer's first marker, and 0 from then on: nothing here has a coordinator that could be fenced.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,7 @@ async def _describe(broker: Broker, name: str, index: int) -> PartitionResponse:
     except PartitionError as error:
         text = None if name in broker.catalog.by_name else f"there is no topic {name!r}"
         return PartitionResponse(partition_index=index, error_code=error.error_code, error_message=text)
+    is_open = view.producers.transactions.open
     return PartitionResponse(
         partition_index=index,
         active_producers=[
@@ -51,9 +55,9 @@ async def _describe(broker: Broker, name: str, index: int) -> PartitionResponse:
                 producer_id=producer.producer_id,
                 producer_epoch=producer.epoch,
                 last_sequence=producer.batches[-1].last_sequence if producer.batches else -1,
-                last_timestamp=producer.batches[-1].timestamp if producer.batches else -1,
-                coordinator_epoch=-1,
-                current_txn_start_offset=-1,
+                last_timestamp=producer.timestamp,
+                coordinator_epoch=0 if producer.marked else -1,
+                current_txn_start_offset=is_open.get(producer.producer_id, -1),
             )
             for producer in view.producers.by_id.values()
         ],

@@ -23,9 +23,12 @@ from moldau.broker.fetch_sessions import (
 )
 from moldau.broker.outbox import NARROW_BYTES
 from moldau.log.damage import DamagedLog
+from moldau.log.isolation import aborted_in
+from moldau.log.reader import NO_END
 from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.fetch import (
+    AbortedTransaction,
     FetchableTopicResponse,
     FetchRequest,
     FetchResponse,
@@ -308,6 +311,10 @@ class _Fetch:
     def _end(self, view: PartitionView) -> int:
         return view.last_stable_offset if self.request.message.isolation_level == 1 else view.high_watermark
 
+    def _cut(self, view: PartitionView) -> int:
+        """Where batches end that may be given; others may come while bytes are waited for."""
+        return view.last_stable_offset if self.request.message.isolation_level == 1 else NO_END
+
     def _enough(self, views: list[PartitionView | int], min_bytes: int) -> bool:
         """Whether there is something to say now: an error, min_bytes, or no partitions to wait for."""
         if not views or min_bytes <= 0:
@@ -319,23 +326,27 @@ class _Fetch:
             if partition.fetch_offset < self._end(view):
                 if min_bytes == 1:
                     return True
-                available += min(self._available(view, partition.fetch_offset), partition.max_bytes)
+                available += min(self._available(view, partition.fetch_offset, self._end(view)), partition.max_bytes)
                 if available >= min_bytes:
                     return True
         return False
 
-    def _available(self, view: PartitionView, offset: int) -> int:
-        """About how many bytes follow an offset; counted by extents from the end, as far as needed."""
+    def _available(self, view: PartitionView, offset: int, end: int) -> int:
+        """About how many bytes lie from one offset to another; counted by extents from the end, as far as needed."""
         total = 0
         wanted: int = self.request.message.min_bytes
         for extent in reversed(view.extents):
             if extent.last_offset < offset:
                 return total
-            if extent.base_offset < offset:
+            if extent.base_offset >= end:
+                continue
+            if extent.base_offset < offset or extent.last_offset >= end:
                 whole = extent.last_offset - extent.base_offset + 1
-                return total + extent.length * (extent.last_offset - offset + 1) // whole
-            total += extent.length
-            if total >= wanted:
+                part = min(end, extent.last_offset + 1) - max(offset, extent.base_offset)
+                total += extent.length * part // whole
+            else:
+                total += extent.length
+            if total >= wanted or extent.base_offset <= offset:
                 return total
         return total if view.tail_start <= offset else wanted
 
@@ -356,7 +367,8 @@ class _Fetch:
     def _woken(self, view: PartitionView) -> None:
         """A partition moved (or its view was dropped)."""
         message: FetchRequest = self.request.message
-        if message.min_bytes > 1 and not view.dropped:
+        committed = message.isolation_level == 1  # the end moves with each batch, the last stable offset does not
+        if (message.min_bytes > 1 or committed) and not view.dropped:
             views = self._resolve()
             if views is not None and not self._enough(views, message.min_bytes):
                 return
@@ -394,8 +406,9 @@ class _Fetch:
         for partition, view in zip(self.partitions, views, strict=True):
             if isinstance(view, int) or partition.fetch_offset >= self._end(view) or (room <= 0 and not first):
                 continue
+            limit = min(room, partition.max_bytes)
             try:
-                found = self.broker.reader.read_now(view, partition.fetch_offset, min(room, partition.max_bytes), first)
+                found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, self._cut(view))
             except DamagedLog:
                 return None
             if found is None:
@@ -414,11 +427,11 @@ class _Fetch:
         for index, (partition, view) in enumerate(zip(self.partitions, views, strict=True)):
             if isinstance(view, int) or partition.fetch_offset >= self._end(view) or (room <= 0 and not first):
                 continue
-            limit = min(room, partition.max_bytes)
+            limit, end = min(room, partition.max_bytes), self._cut(view)
             try:
-                found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first)
+                found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, end)
                 if found is None:
-                    found = await self.broker.reader.read(view, partition.fetch_offset, limit, first)
+                    found = await self.broker.reader.read(view, partition.fetch_offset, limit, first, end)
             except (BlobError, StoreUnavailable) as error:
                 self.broker.report_unavailable(view, partition.fetch_offset, error)
                 views[index] = error_codes.KAFKA_STORAGE_ERROR
@@ -518,6 +531,13 @@ class _Fetch:
             high_watermark=view.high_watermark,
             last_stable_offset=view.last_stable_offset,
             log_start_offset=view.log_start_offset,
-            aborted_transactions=[] if self.request.message.isolation_level == 1 else None,
+            aborted_transactions=self._aborted(view, buffers) if self.request.message.isolation_level == 1 else None,
             records=buffers if buffers is not None else _NO_RECORDS,
         )
+
+    def _aborted(self, view: PartitionView, buffers: list[Buffer] | None) -> list[AbortedTransaction]:
+        """What readers of committed records must skip in these batches; a list in any case, as Kafka gives it."""
+        return [
+            AbortedTransaction(producer_id=each.producer_id, first_offset=each.first_offset)
+            for each in (aborted_in(view, buffers) if buffers else ())
+        ]

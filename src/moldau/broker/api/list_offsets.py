@@ -87,8 +87,8 @@ async def _partition(
             offset, at = await broker.lookup.max_timestamp(view) or (-1, -1)
         elif timestamp >= 0:
             offset, at = await broker.lookup.by_timestamp(view, timestamp) or (-1, -1)
-            if offset >= end:
-                offset, at = -1, -1
+        if timestamp not in (LATEST, EARLIEST, EARLIEST_LOCAL) and offset >= end:
+            offset, at = -1, -1
         epoch = view.leader_epoch if offset >= 0 and version >= 4 else -1
         return ListOffsetsPartitionResponse(partition_index=index, offset=offset, timestamp=at, leader_epoch=epoch)
     except PartitionError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
 from moldau.log.flush import Append
+from moldau.log.shared_appender import SharedAppender
 from moldau.metadata.errors import StoreError
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.produce import (
@@ -211,6 +212,8 @@ def _append(
         code = error_codes.KAFKA_STORAGE_ERROR if error else error_codes.UNKNOWN_TOPIC_OR_PARTITION
         if not error:
             broker.catalog.suspect()
+        elif isinstance(broker.appender, SharedAppender):
+            broker.appender.pass_over(partition_id, header)
         _refuse(produce, answer, code, str(error) if error else None)
         produce.one_done()
 

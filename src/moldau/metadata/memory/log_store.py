@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Collection
 
 from ..errors import StoreCorrupt
 from ..ports import LOCKED_EXTENTS_MAX, AppendDone, Decide
@@ -13,6 +14,7 @@ from ..rows import (
     KIND_INLINE,
     KIND_WAL,
     MOVED,
+    TXN_OVER,
     AppendCommit,
     AppendEntry,
     AppendResult,
@@ -25,6 +27,7 @@ from ..rows import (
     applied_ends,
     purged_row,
 )
+from ..rows_txn import ONGOING, TxnGuard
 from .state import MemoryState, copy_partition
 
 
@@ -42,7 +45,9 @@ class MemoryLogStore:
         else:
             done(results, None)
 
-    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+    async def append_locked(
+        self, known: dict[int, int], blob_id: int, decide: Decide, guards: tuple[TxnGuard, ...] = ()
+    ) -> list[AppendResult]:
         locked = []
         for partition_id, end in sorted(known.items()):
             row = self._state.partitions.get(partition_id)
@@ -62,7 +67,8 @@ class MemoryLogStore:
         if commit.inline is None and not new and (blob is None or blob.doomed_ms >= 0):
             alive = [self._alive(entry.partition_id) is not None for entry in commit.entries]
             return [AppendResult(BLOB_GONE if each else GONE, -1) for each in alive]
-        results = [self._append(commit, entry) for entry in commit.entries]
+        over = {guard.partition_id for guard in commit.guards if not self._holds(guard)}
+        results = [self._append(commit, entry, over) for entry in commit.entries]
         if new and any(result.status == APPENDED for result in results):
             insert_blob(state, BlobRow(commit.blob_id, KIND_WAL, commit.new_blob_bytes, commit.now))
         if commit.inline is not None and any(result.status == APPENDED for result in results):
@@ -94,10 +100,17 @@ class MemoryLogStore:
     async def applied_to(self, blob_id: int) -> int:
         return self._state.journal.get(blob_id, 0)
 
-    def _append(self, commit: AppendCommit, entry: AppendEntry) -> AppendResult:
+    def _holds(self, guard: TxnGuard) -> bool:
+        row = self._state.txns.get(guard.transactional_id)
+        takes_part = guard.partition_id in self._state.txn_partitions.get(guard.transactional_id, ())
+        return row is not None and row.state == ONGOING and row.seq == guard.seq and takes_part
+
+    def _append(self, commit: AppendCommit, entry: AppendEntry, over: Collection[int] = ()) -> AppendResult:
         row = self._alive(entry.partition_id)
         if row is None:
             return AppendResult(GONE, -1)
+        if entry.partition_id in over:
+            return AppendResult(TXN_OVER, -1)
         if row.end_offset != entry.expected_end:
             return AppendResult(MOVED, row.end_offset)
         base = row.end_offset

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from moldau.clock import Clock, now_ms
 
 from ..rows import KIND_INLINE, BlobRow, BrokerRow, Extent, PartitionRow
+from ..rows_groups import OffsetKey, OffsetRow
+from ..rows_txn import TxnRow
 
 
 class MemoryTopic:
@@ -56,6 +58,7 @@ class MemoryState:
         "entity_version",
         "extents",
         "features",
+        "group_offsets",
         "incarnations",
         "inline",
         "inline_live",
@@ -70,6 +73,9 @@ class MemoryState:
         "partitions",
         "snapshots",
         "topics",
+        "txn_offsets",
+        "txn_partitions",
+        "txns",
     )
 
     def __init__(self, cluster_id: str = "", created_ms: int = 0, clock: Clock = now_ms) -> None:
@@ -97,6 +103,10 @@ class MemoryState:
         self.snapshots: dict[int, tuple[int, bytes]] = {}
         self.blobs: dict[int, BlobRow] = {}
         self.inline: dict[int, tuple[int, bytes]] = {}
+        self.group_offsets: dict[str, dict[tuple[bytes, int], OffsetRow]] = {}
+        self.txns: dict[str, TxnRow] = {}
+        self.txn_partitions: dict[str, set[int]] = {}
+        self.txn_offsets: dict[str, dict[OffsetKey, OffsetRow]] = {}
         # how many extents name a blob: without an entry, none
         self.live: dict[int, int] = {}
         self.inline_live: dict[int, int] = {}

@@ -3,7 +3,9 @@
 -- $1..$7 arrays, one element for each entry, no partition twice: partition_id, expected_end, records, position, length, max_timestamp, fold
 -- $8 blob_id  $9 kind (0: bytes lie in the blob, 1: inline)  $10 inline bytes, or NULL  $11 time  $12 size of a blob without a row, -1: it must have one
 --
--- Rows are locked in one order everywhere: blob, lease, partition (by id), group_offset. `l` compares nothing, so what it returns is the row
+-- Lines that end in "guarded" are left out where no transaction opens. $13..$15 arrays, one element for each guard: partition_id, transactional_id, seq
+--
+-- Rows are locked in one order everywhere: blob, txn (by id), lease, partition (by id), group_offset. `l` compares nothing, so what it returns is the row
 -- as it is after the wait for its lock; ends are compared with that. Statuses are those of `moldau.metadata.rows`.
 WITH a AS MATERIALIZED (
   SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[])
@@ -12,10 +14,20 @@ WITH a AS MATERIALIZED (
 b AS MATERIALIZED (
   SELECT doomed_ms FROM blob WHERE $9::int = 0 AND blob_id = $8::bigint FOR NO KEY UPDATE
 ),
+w AS MATERIALIZED ( -- guarded
+  SELECT * FROM unnest($13::int[], $14::text[], $15::bigint[]) WITH ORDINALITY AS t (partition_id, transactional_id, seq, nth) -- guarded
+), -- guarded
+g AS MATERIALIZED ( -- the guards that hold; after a wait for a transaction's end its row is compared anew -- guarded
+  SELECT w.nth FROM txn t JOIN w ON w.transactional_id = t.transactional_id AND w.seq = t.seq -- guarded
+  JOIN txn_partition tp ON tp.transactional_id = w.transactional_id AND tp.partition_id = w.partition_id -- guarded
+  WHERE t.state = 1 AND (SELECT count(*) FROM b) >= 0 -- guarded
+  ORDER BY t.transactional_id FOR SHARE OF t -- guarded
+), -- guarded
 l AS MATERIALIZED (
   SELECT p.partition_id, p.alive, p.end_offset, p.leader_epoch, p.max_timestamp
   FROM partition p JOIN a ON a.partition_id = p.partition_id
   WHERE (SELECT count(*) FROM b) >= 0 -- the blob's lock first
+    AND (SELECT count(*) FROM g) >= 0 -- then the transactions' -- guarded
   ORDER BY p.partition_id FOR NO KEY UPDATE OF p
 ),
 d AS MATERIALIZED (
@@ -23,6 +35,7 @@ d AS MATERIALIZED (
     CASE WHEN l.alive IS DISTINCT FROM 1 THEN 2
       WHEN $9 = 0 AND (SELECT count(*) FROM b WHERE doomed_ms < 0) = 0
         AND ($12::bigint < 0 OR (SELECT count(*) FROM b) > 0) THEN 3
+      WHEN EXISTS (SELECT 1 FROM w WHERE w.partition_id = a.partition_id AND w.nth NOT IN (SELECT nth FROM g)) THEN 4 -- guarded
       WHEN l.end_offset <> a.expected_end THEN 1
       ELSE 0 END AS status
   FROM a LEFT JOIN l ON l.partition_id = a.partition_id

@@ -3,7 +3,8 @@
 Commits that share a partition are sent one after the other; others run side by side, `IN_FLIGHT` at most, the rest waits in its order.
 
 A lost reply. The statement may have committed, may still be running, or not have come. It is sent again with the same expected ends, of which at
-most one can win: the partition's lock makes the second wait for the first. Where it answers that a partition has moved, the extent at the expected end is
+most one can win: the partition's lock makes the second wait for the first. Where it answers that a partition has moved (or that a transaction is over by
+now), the extent at the expected end is
 looked up: with our blob id and position it is ours, and the append has succeeded. What may be committed but not replicated is made so by one
 more commit (`barrier`) before anybody hears of it.
 """
@@ -20,11 +21,13 @@ from moldau import faults
 
 from ..errors import StoreUnavailable
 from ..ports import AppendDone
-from ..rows import APPENDED, KIND_INLINE, KIND_WAL, MOVED, AppendCommit, AppendEntry, AppendResult
+from ..rows import APPENDED, KIND_INLINE, KIND_WAL, MOVED, TXN_OVER, AppendCommit, AppendEntry, AppendResult
+from ..rows_txn import TxnGuard
 from .address import STATEMENT_TIMEOUT_MS
 from .engine import PostgresEngine, client_timeout
 from .errors import InDoubt
 from .pool import Session
+from .text import escape
 
 IN_FLIGHT = 4
 
@@ -34,7 +37,8 @@ class Appends:
 
     def __init__(self, engine: PostgresEngine) -> None:
         self._engine = engine
-        self._sql = _statement()
+        self._sql = _statement(guarded=False)
+        self._guarded_sql = _statement(guarded=True)
         self._queue: deque[tuple[AppendCommit, set[int], AppendDone]] = deque()
         self._busy: set[int] = set()
         self._running: set[asyncio.Task[None]] = set()
@@ -101,10 +105,10 @@ class Appends:
     async def send(
         self, session: Session, commit: AppendCommit, entries: list[AppendEntry], inline: bytes | None
     ) -> list[AppendResult]:
-        kind = KIND_WAL if commit.inline is None else KIND_INLINE
         """The statement."""
+        kind = KIND_WAL if commit.inline is None else KIND_INLINE
         rows = await session.connection.fetch(
-            self._sql,
+            self._guarded_sql if commit.guards else self._sql,
             [e.partition_id for e in entries],
             [e.expected_end for e in entries],
             [e.records for e in entries],
@@ -117,6 +121,7 @@ class Appends:
             inline,
             commit.now,
             commit.new_blob_bytes,
+            *_guards(commit.guards),
             timeout=client_timeout(STATEMENT_TIMEOUT_MS),
         )
         return [_RESULTS[row[0]](row) for row in rows]
@@ -143,7 +148,7 @@ class Appends:
 
     async def _settled(self, commit: AppendCommit, results: list[AppendResult], deadline: float) -> list[AppendResult]:
         """An earlier try of this commit may have won: where a partition moved, is it we who moved it? Raises StoreUnavailable."""
-        moved = [nth for nth, result in enumerate(results) if result.status == MOVED]
+        moved = [nth for nth, result in enumerate(results) if result.status in (MOVED, TXN_OVER)]
         entries = commit.entries
         rows = await self._engine.query(
             "extents_at",
@@ -176,9 +181,20 @@ class Appends:
         await asyncio.gather(*self._running)
 
 
-def _statement() -> str:
+def _statement(*, guarded: bool) -> str:
     lines = (Path(__file__).parent / "append.sql").read_text("utf-8").splitlines()
-    return "\n".join(line.partition("--")[0] for line in lines).strip()
+    kept = [line for line in lines if guarded or not line.endswith("-- guarded")]
+    return "\n".join(line.partition("--")[0] for line in kept).strip()
+
+
+def _guards(guards: tuple[TxnGuard, ...]) -> list[list[Any]]:
+    if not guards:
+        return []
+    return [
+        [guard.partition_id for guard in guards],
+        [escape(guard.transactional_id) for guard in guards],
+        [guard.seq for guard in guards],
+    ]
 
 
 def _rounds(entries: list[AppendEntry]) -> Iterable[list[int]]:
@@ -204,4 +220,4 @@ def _nowhere(row: Any) -> AppendResult:
     return AppendResult(row[0], -1)
 
 
-_RESULTS = (_appended, _at, _nowhere, _nowhere)
+_RESULTS = (_appended, _at, _nowhere, _nowhere, _nowhere)

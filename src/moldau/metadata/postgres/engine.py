@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 Three pools share the connections: commits (appends and groups, which must not wait for anything else), queries (the rest), and one for scans,
 whose statements may take long. Transactions of portable aggregates run under READ COMMITTED and lock the rows that they decide on, in one order
-everywhere: blob, lease, partition by id, group offset. Reads of several statements run under REPEATABLE READ, which is one snapshot.
+everywhere: blob, transactional id, lease, partition by id, group offset. Reads of several statements run under REPEATABLE READ, which is one snapshot.
 
 What certainly did nothing is tried again until `retry_seconds` are over: a refused connection, a deadlock, a lock that was not had in time, a
 connection that was lost before COMMIT was sent. So a restart of PostgreSQL is a pause, not an error. A COMMIT whose answer did not come is in

@@ -24,6 +24,17 @@ from .text import unescape
 
 _ROWS_MOST = 5_000
 """Of one statement, but for a single larger write."""
+_OFFSET_COLUMNS = (
+    "groups",
+    "topics",
+    "partitions",
+    "offsets",
+    "epochs",
+    "metadata",
+    "commit_timestamps",
+    "expire_timestamps",
+)
+"""In the order of `OffsetRow`."""
 
 
 class _Write:
@@ -130,6 +141,20 @@ class PostgresGroupStore(SqlGroupStore):
             rows = await self._postgres.query("offsets_get", group_id=group, topic_ids=topics, partitions=partitions)
         return [OffsetRow(*row) for row in rows]
 
+    async def fetch_offsets_and_pending(
+        self, group: str, keys: list[tuple[bytes, int]] | None
+    ) -> tuple[list[OffsetRow], list[OffsetKey]]:
+        if keys is None:
+            rows = await self._postgres.query("offsets_and_pending", group_id=group)
+        else:
+            wanted = sorted(set(keys))
+            topics, partitions = [key[0] for key in wanted], [key[1] for key in wanted]
+            rows = await self._postgres.query(
+                "offsets_and_pending_get", group_id=group, topic_ids=topics, partitions=partitions
+            )
+        committed = [OffsetRow(group, *row[1:]) for row in rows if not row[0]]
+        return committed, [OffsetKey(group, row[1], row[2]) for row in rows if row[0]]
+
     async def groups_with_offsets(self, groups: list[str]) -> set[str]:
         return {row[0] for row in await self._postgres.query("groups_having_offsets", group_ids=groups)}
 
@@ -162,16 +187,6 @@ def _arguments(writes: list[_Write], guards: set[Guard]) -> dict[str, Any]:
     free = sorted(key for key, row in offsets.items() if row is None)
     rows = sorted(row for row in offsets.values() if row is not None)
     leases = sorted(guards)
-    names = (
-        "groups",
-        "topics",
-        "partitions",
-        "offsets",
-        "epochs",
-        "metadata",
-        "commit_timestamps",
-        "expire_timestamps",
-    )
     return {
         "lease_names": [lease.name for lease in leases],
         "lease_epochs": [lease.epoch for lease in leases],
@@ -185,5 +200,10 @@ def _arguments(writes: list[_Write], guards: set[Guard]) -> dict[str, Any]:
         "free_groups": [key.group for key in free],
         "free_topics": [key.topic_id for key in free],
         "free_partitions": [key.partition for key in free],
-        **{name: [row[n] for row in rows] for n, name in enumerate(names)},
+        **offset_columns(rows),
     }
+
+
+def offset_columns(rows: list[OffsetRow]) -> dict[str, list[Any]]:
+    """As arrays, by the names that statements have for them."""
+    return {name: [row[n] for row in rows] for n, name in enumerate(_OFFSET_COLUMNS)}

@@ -1,6 +1,6 @@
 """An append under locks on PostgreSQL: one transaction that locks the partitions, reads what others wrote, decides, and appends.
 
-Five round trips (BEGIN, locks, extents, the append statement, COMMIT), during the last three of which others wait for the partitions. So it is for
+Five round trips (BEGIN, locks, extents, the append statement, COMMIT; one more where a transaction opens), during the last three of which others wait for the partitions. So it is for
 those who have lost a race.
 
 A lost reply of COMMIT. The transaction is tried again; once it has the locks, the first try has ended one way or the other. If the extents that
@@ -16,6 +16,7 @@ from moldau import faults
 
 from ..ports import LOCKED_EXTENTS_MAX, Decide
 from ..rows import APPENDED, AppendCommit, AppendResult, Extent, LockedPartition, purged_row
+from ..rows_txn import TxnGuard
 from ..sql.log_rows import partition_of
 from .address import STATEMENT_TIMEOUT_MS
 from .appends import Appends
@@ -29,13 +30,20 @@ class LockedAppend:
     """One call of `AppendStore.append_locked`."""
 
     def __init__(
-        self, engine: PostgresEngine, appends: Appends, known: dict[int, int], blob_id: int, decide: Decide
+        self,
+        engine: PostgresEngine,
+        appends: Appends,
+        known: dict[int, int],
+        blob_id: int,
+        decide: Decide,
+        guards: tuple[TxnGuard, ...],
     ) -> None:
         self._engine = engine
         self._appends = appends
         self._known = known
         self._blob_id = blob_id
         self._decide = decide
+        self._transactional_ids = sorted({guard.transactional_id for guard in guards})
         self._doubtful: tuple[AppendCommit, list[AppendResult]] | None = None
         self._found = False
 
@@ -92,6 +100,8 @@ class LockedAppend:
 
     async def _lock(self, tx: PostgresTx) -> list[LockedPartition]:
         known = self._known
+        if self._transactional_ids:
+            await tx.run("append_lock_txns", transactional_ids=self._transactional_ids, blob_id=self._blob_id)
         rows = {
             row[0]: partition_of(row)
             for row in await tx.run("append_lock", partition_ids=list(known), blob_id=self._blob_id)

@@ -7,6 +7,7 @@ import threading
 
 from ..ports import AppendDone, Decide
 from ..rows import AppendCommit, AppendResult, BlobRow, Extent, PartitionRow, PartitionSeen, PartitionState
+from ..rows_txn import TxnGuard
 from ..sql import log_rows
 from .appends import Appends
 from .engine import PostgresEngine
@@ -30,8 +31,10 @@ class PostgresLogStore:
         else:
             self._loop.call_soon_threadsafe(self.appends.submit, commit, done)
 
-    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
-        return await LockedAppend(self._engine, self.appends, known, blob_id, decide).run()
+    async def append_locked(
+        self, known: dict[int, int], blob_id: int, decide: Decide, guards: tuple[TxnGuard, ...] = ()
+    ) -> list[AppendResult]:
+        return await LockedAppend(self._engine, self.appends, known, blob_id, decide, guards).run()
 
     async def load_partition(self, partition_id: int) -> PartitionState | None:
         row: PartitionRow | None = None

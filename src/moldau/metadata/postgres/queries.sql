@@ -42,6 +42,13 @@ SELECT p.partition_id, p.topic_id, p.partition_index, p.alive, p.end_offset, p.l
 FROM partition p WHERE p.partition_id = ANY (CAST(:partition_ids AS INTEGER[])) AND (SELECT count(*) FROM b) >= 0
 ORDER BY p.partition_id FOR NO KEY UPDATE OF p;
 
+-- name: append_lock_txns
+-- The rows of transactions that are opened in partitions: after the blob's, before those of the partitions.
+WITH b AS MATERIALIZED (SELECT 1 FROM blob WHERE blob_id = :blob_id FOR NO KEY UPDATE)
+SELECT t.transactional_id FROM txn t
+WHERE t.transactional_id = ANY (CAST(:transactional_ids AS TEXT[])) AND (SELECT count(*) FROM b) >= 0
+ORDER BY t.transactional_id FOR SHARE OF t;
+
 -- name: extents_since
 -- Of each of these partitions the first extents that end at or after an offset, in order.
 SELECT e.* FROM unnest(CAST(:partition_ids AS INTEGER[]), CAST(:offsets AS BIGINT[])) AS w (partition_id, from_offset)
@@ -120,3 +127,94 @@ record_put AS (
     expire_timestamp = excluded.expire_timestamp
 )
 SELECT name, epoch FROM g;
+
+-- name: offsets_and_pending
+-- All committed offsets of a group (0), and those that a transaction which has not ended would make (1): one answer, one moment.
+SELECT 0 AS pending, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp
+FROM group_offset WHERE group_id = :group_id
+UNION ALL
+SELECT DISTINCT 1, topic_id, partition_index, CAST(0 AS BIGINT), 0, '', CAST(0 AS BIGINT), CAST(0 AS BIGINT)
+FROM txn_offset WHERE group_id = :group_id
+ORDER BY pending, topic_id, partition_index;
+
+-- name: offsets_and_pending_get
+-- The same of some.
+WITH w AS MATERIALIZED (SELECT * FROM unnest(CAST(:topic_ids AS BYTEA[]), CAST(:partitions AS INTEGER[])) AS w (topic_id, partition_index))
+SELECT 0 AS pending, w.topic_id, w.partition_index, o.committed_offset, o.leader_epoch, o.metadata, o.commit_timestamp, o.expire_timestamp
+FROM w JOIN group_offset o ON o.group_id = :group_id AND o.topic_id = w.topic_id AND o.partition_index = w.partition_index
+UNION ALL
+SELECT 1, w.topic_id, w.partition_index, CAST(0 AS BIGINT), 0, '', CAST(0 AS BIGINT), CAST(0 AS BIGINT)
+FROM w WHERE EXISTS (
+  SELECT 1 FROM txn_offset o WHERE o.group_id = :group_id AND o.topic_id = w.topic_id AND o.partition_index = w.partition_index)
+ORDER BY pending, topic_id, partition_index;
+
+-- name: txn_taking_part
+-- The store's time, and the partitions that take part: after the wait for the row, so a statement of its own.
+SELECT coalesce(CAST(:manual_now AS BIGINT), CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)),
+  ARRAY(SELECT partition_id FROM txn_partition WHERE transactional_id = :transactional_id);
+
+-- name: txn_put
+-- What was decided on a locked row, and what takes part from now on. No row is named twice.
+WITH t AS (
+  UPDATE txn SET producer_id = :producer_id, epoch = :epoch, previous_id = :previous_id, previous_epoch = :previous_epoch, state = :state,
+    seq = :seq, timeout_ms = :timeout_ms, started_ms = :started_ms, updated_ms = :updated_ms, version = :version
+  WHERE transactional_id = :transactional_id
+), p AS (
+  INSERT INTO txn_partition (transactional_id, partition_id)
+  SELECT :transactional_id, w.partition_id FROM unnest(CAST(:partition_ids AS INTEGER[])) AS w (partition_id)
+  ON CONFLICT (transactional_id, partition_id) DO NOTHING
+)
+INSERT INTO txn_offset (transactional_id, group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp,
+  expire_timestamp)
+SELECT :transactional_id, w.* FROM unnest(CAST(:groups AS TEXT[]), CAST(:topics AS BYTEA[]), CAST(:partitions AS INTEGER[]),
+  CAST(:offsets AS BIGINT[]), CAST(:epochs AS INTEGER[]), CAST(:metadata AS TEXT[]), CAST(:commit_timestamps AS BIGINT[]),
+  CAST(:expire_timestamps AS BIGINT[])) AS w
+ON CONFLICT (transactional_id, group_id, topic_id, partition_index) DO UPDATE SET committed_offset = excluded.committed_offset,
+  leader_epoch = excluded.leader_epoch, metadata = excluded.metadata, commit_timestamp = excluded.commit_timestamp,
+  expire_timestamp = excluded.expire_timestamp;
+
+-- name: txn_end
+-- The row and the end of its transaction, whatever the number of partitions: their locks, in the order of ids and as they are after the wait;
+-- a marker at the end of each that is alive; the group's offsets; and nothing takes part any more. A marker is its offset, the size, its leader
+-- epoch and the rest, one behind the other in one inline blob.
+WITH l AS MATERIALIZED (
+  SELECT p.partition_id, p.alive, p.end_offset, p.leader_epoch, p.max_timestamp
+  FROM partition p WHERE p.partition_id = ANY (CAST(:partition_ids AS INTEGER[]))
+  ORDER BY p.partition_id FOR NO KEY UPDATE OF p
+), d AS MATERIALIZED (
+  SELECT partition_id, end_offset AS base, leader_epoch, greatest(max_timestamp, CAST(:now AS BIGINT)) AS running,
+    row_number() OVER (ORDER BY partition_id) - 1 AS nth
+  FROM l WHERE alive = 1
+), u AS (
+  UPDATE partition p SET end_offset = d.base + 1, bytes_total = p.bytes_total + CAST(:length AS BIGINT), max_timestamp = d.running
+  FROM d WHERE p.partition_id = d.partition_id
+), e AS (
+  INSERT INTO extent (partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records,
+    leader_epoch, kind, appended_at, fold)
+  SELECT partition_id, base, base, CAST(:blob_id AS BIGINT), nth * :length, :length, :now, running, 1, leader_epoch, 1, :now, CAST(:fold AS BYTEA)
+  FROM d
+), i AS (
+  INSERT INTO inline_blob (blob_id, created_ms, data, extents)
+  SELECT :blob_id, :now,
+    string_agg(int8send(base) || CAST(:size_field AS BYTEA) || int4send(leader_epoch) || CAST(:rest AS BYTEA), CAST('' AS BYTEA) ORDER BY nth),
+    count(*)
+  FROM d HAVING count(*) > 0
+), t AS (
+  UPDATE txn SET producer_id = :producer_id, epoch = :epoch, previous_id = :previous_id, previous_epoch = :previous_epoch, state = :state,
+    seq = :seq, timeout_ms = :timeout_ms, started_ms = :started_ms, updated_ms = :updated_ms, version = :version
+  WHERE transactional_id = :transactional_id
+), p AS (
+  DELETE FROM txn_partition WHERE transactional_id = :transactional_id
+), f AS (
+  DELETE FROM txn_offset WHERE transactional_id = :transactional_id
+), o AS (
+  INSERT INTO group_offset (group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp)
+  SELECT o.group_id, o.topic_id, o.partition_index, o.committed_offset, o.leader_epoch, o.metadata, o.commit_timestamp, o.expire_timestamp
+  FROM txn_offset o JOIN topic t ON t.topic_id = o.topic_id AND t.deleted_ms IS NULL
+  WHERE CAST(:commits AS BOOLEAN) AND o.transactional_id = :transactional_id AND (SELECT count(*) FROM d) >= 0
+  ORDER BY o.group_id, o.topic_id, o.partition_index
+  ON CONFLICT (group_id, topic_id, partition_index) DO UPDATE SET committed_offset = excluded.committed_offset,
+    leader_epoch = excluded.leader_epoch, metadata = excluded.metadata, commit_timestamp = excluded.commit_timestamp,
+    expire_timestamp = excluded.expire_timestamp
+)
+SELECT partition_id, base, leader_epoch, running FROM d ORDER BY nth;

@@ -6,6 +6,7 @@ from ..errors import LeaseLost
 from ..rows import Guard
 from ..rows_groups import GroupRecord, OffsetKey, OffsetRow
 from .tx import Engine, Tx
+from .txn_rows import offset_parameters, pending_offsets
 
 _BEFORE_ALL = OffsetKey("", b"", -1)
 
@@ -42,32 +43,19 @@ class SqlGroupStore:
             if offsets:
                 await tx.run_many(
                     "group_offset_put",
-                    [
-                        {
-                            "group_id": row.group,
-                            "topic_id": row.topic_id,
-                            "partition_index": row.partition,
-                            "committed_offset": row.offset,
-                            "leader_epoch": row.leader_epoch,
-                            "metadata": row.metadata,
-                            "commit_timestamp": row.commit_timestamp,
-                            "expire_timestamp": row.expire_timestamp,
-                        }
-                        for row in offsets
-                    ],
+                    [offset_parameters(row) for row in offsets],
                 )
 
         await self._engine.write(body)
 
     async def fetch_offsets(self, group: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
-        async def body(tx: Tx) -> list[OffsetRow]:
-            if keys is None:
-                return [OffsetRow(*row) for row in await tx.run("group_offsets", group_id=group)]
-            found: list[OffsetRow] = []
-            for topic_id, partition in sorted(set(keys)):
-                rows = await tx.run("group_offset_get", **_key_parameters(group, topic_id, partition))
-                found += [OffsetRow(*row) for row in rows]
-            return found
+        return await self._engine.read(lambda tx: _fetch_offsets(tx, group, keys))
+
+    async def fetch_offsets_and_pending(
+        self, group: str, keys: list[tuple[bytes, int]] | None
+    ) -> tuple[list[OffsetRow], list[OffsetKey]]:
+        async def body(tx: Tx) -> tuple[list[OffsetRow], list[OffsetKey]]:
+            return await _fetch_offsets(tx, group, keys), await pending_offsets(tx, group, keys)
 
         return await self._engine.read(body)
 
@@ -101,6 +89,16 @@ class SqlGroupStore:
             return found
 
         return await self._engine.read(body)
+
+
+async def _fetch_offsets(tx: Tx, group: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
+    if keys is None:
+        return [OffsetRow(*row) for row in await tx.run("group_offsets", group_id=group)]
+    found: list[OffsetRow] = []
+    for topic_id, partition in sorted(set(keys)):
+        rows = await tx.run("group_offset_get", **_key_parameters(group, topic_id, partition))
+        found += [OffsetRow(*row) for row in rows]
+    return found
 
 
 def _key_parameters(group: str, topic_id: bytes, partition: int) -> dict[str, str | bytes | int]:

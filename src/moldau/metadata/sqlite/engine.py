@@ -21,6 +21,19 @@ broker) nothing is ever synced.
 Checkpoints are ours, never SQLite's automatic ones, which would fall on a commit. They run on a thread of their own:
 one pass beside the commits, then a short one that holds them up, without which a busy writer would never let the WAL
 begin anew. One is started after about `CHECKPOINT_BYTES` of WAL, or by `checkpoint()`.
+
+Several processes
+-----------------
+With `shared` other processes of the host have the file open in the same way (`moldau serve --workers`). Then
+
+- each transaction waits for its turn (`moldau.metadata.sqlite.turns`) before it takes what is queued, so a process that waits gathers a larger group;
+  whoever finds that it is not its turn at once never runs on the loop's thread;
+- a synced commit syncs what all processes wrote, so there is no `before_sync` that could be right: record bytes must be durable before their
+  rows are committed, whatever the producer asked for;
+- whoever's commit finds the WAL long makes the checkpoint; SQLite lets one in at a time, the others do not wait for it;
+- the WAL is looked at by the process that starts the others, before them (`wal_check`: it cannot be told from damage what somebody is just writing);
+  what one that died left behind its end is wiped out by the next one that opens the file;
+- the last one that closes the file takes the WAL in; SQLite does that by itself.
 """
 
 from __future__ import annotations
@@ -43,8 +56,9 @@ from moldau.histogram import Histogram
 
 from ..errors import StoreCorrupt, StoreError, StoreUnavailable
 from ..sql.named import load_queries
-from .connection import WalIndex, connect, is_worlds_fault, migrate, prime_wal, store_error
+from .connection import WalIndex, connect, is_worlds_fault, migrate, prime_wal, store_error, wipe_wal
 from .integrity import problems
+from .turns import NoTurns, Turns
 from .tx import SqliteTx, drive
 from .wal_check import refuse_damaged_wal
 
@@ -62,6 +76,8 @@ _INLINE_NS = 1_500_000
 CHECKPOINT_BYTES = 8 << 20
 """A checkpoint is due when the WAL holds about this much."""
 _CHECKPOINT_PAGES = CHECKPOINT_BYTES // 4120
+_CHECKPOINT_PAUSE_SECONDS = 0.05
+"""Before a look at the WAL that another process is just taking in."""
 
 
 class _Job:
@@ -86,12 +102,18 @@ class SqliteEngine:
         *,
         syncs: bool = True,
         power_kept: bool = False,
+        shared: bool = False,
+        was_shared: bool = False,
         clock: Clock = now_ms,
     ) -> None:
+        """`power_kept`: the machine has been running since the file was last open; `was_shared`: several processes had it open then."""
         self.path = path
         self.clock = clock
         self.syncs = syncs
         self._power_kept = power_kept
+        self._shared = shared
+        self._was_shared = was_shared
+        self._turns: Turns | NoTurns = NoTurns()
         self.queries = load_queries()
         self.before_sync: Callable[[], None] = lambda: None
         self.commits = 0
@@ -128,27 +150,36 @@ class SqliteEngine:
     def open(self) -> None:
         """Open or create, migrate, prime the WAL. Raises StoreUnavailable, StoreCorrupt or FormatTooNew."""
         try:
-            refuse_damaged_wal(self.path, power_kept=self._power_kept)
-            self._writer = connect(self.path)
-            if not self.syncs:
-                self._writer.execute("PRAGMA synchronous=OFF")
-            migrate(self._writer)
-            with contextlib.suppress(
-                sqlite3.OperationalError, OSError
-            ):  # a full disk is told when something is written
-                if self.syncs:
-                    prime_wal(self._writer, self.path)
+            if self._shared:
+                self._turns = Turns(self.path.parent)
+            else:
+                refuse_damaged_wal(self.path, power_kept=self._power_kept, was_shared=self._was_shared)
+            with self._turns.taken():
+                self._open_writer()
             self._reader = connect(self.path)
             self._aside = connect(self.path, cache_kib=1024)
             if not self.syncs:
                 self._aside.execute("PRAGMA synchronous=OFF")
-            self._wal = WalIndex(self.path)
         except BaseException as error:
             self._disconnect()
             if isinstance(error, (sqlite3.Error, OSError, ValueError)):
                 raise store_error(error, f"cannot open the metadata file {self.path}") from error
             raise
         self._thread.start()
+
+    def _open_writer(self) -> None:
+        self._writer = connect(self.path)
+        if not self.syncs:
+            self._writer.execute("PRAGMA synchronous=OFF")
+        migrate(self._writer)
+        self._wal = WalIndex(self.path)
+        if self._shared:
+            wiped = wipe_wal(self._writer, self.path, self._wal)
+            if wiped:
+                log.info("event=metadata_log_wiped pages=%d", wiped)
+        with contextlib.suppress(sqlite3.OperationalError, OSError):  # a full disk is told when something is written
+            if self.syncs:
+                prime_wal(self._writer, self.path)
 
     def close(self) -> None:
         """Commit what is queued, checkpoint, close. Blocks. What is submitted from now on is refused.
@@ -162,7 +193,7 @@ class SqliteEngine:
         self._refuse_queue()
         self._read_pool.shutdown()
         self._aside_pool.shutdown()
-        if self._writer is not None:
+        if self._writer is not None and not self._shared:
             try:
                 faults.hit("metadata.sqlite.close")
                 self.before_sync()
@@ -179,6 +210,8 @@ class SqliteEngine:
         if self._wal is not None:
             self._wal.close()
             self._wal = None
+        self._turns.close()
+        self._turns = NoTurns()
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
@@ -205,7 +238,12 @@ class SqliteEngine:
         try:
             if self._queue or self._taken != self._told or self._writer is None:
                 return False  # an earlier one has not been told yet
-            self._commit([job])
+            if not self._turns.try_take():
+                return False
+            try:
+                self._commit([job])
+            finally:
+                self._turns.give()
         finally:
             self._lock.release()
         self._tell(job)
@@ -236,7 +274,7 @@ class SqliteEngine:
             self._wake.clear()
             while self._queue:
                 jobs: list[_Job] = []
-                with self._lock:
+                with self._lock, self._turns.taken():
                     while self._queue and len(jobs) < _GROUP_MAX:
                         jobs.append(self._queue.popleft())
                     self._taken += len(jobs)
@@ -414,7 +452,7 @@ class SqliteEngine:
     async def checkpoint(self) -> int:
         """Copy the WAL into the database so that it begins anew; returns the pages it held. Raises StoreError.
 
-        Costs nothing when there was no commit since the last one.
+        Costs nothing when there was no commit since the last one, or another process makes one.
         """
         return await self._submit_read(self._aside_pool, self._checkpoint)
 
@@ -423,7 +461,8 @@ class SqliteEngine:
 
         def work() -> None:
             try:
-                self._checkpoint()
+                if not self._checkpoint() and self._shared:
+                    time.sleep(_CHECKPOINT_PAUSE_SECONDS)
                 self._ask_above = _CHECKPOINT_PAGES
             except StoreError as error:
                 self._ask_above += _CHECKPOINT_PAGES  # a full disk: not again after each commit
@@ -439,15 +478,17 @@ class SqliteEngine:
             raise StoreUnavailable("the metadata store is closed")
         try:
             with self._lock:
-                if self.commits == self._checkpointed:
+                if self.wal_pages == 0 if self._shared else self.commits == self._checkpointed:
                     return 0
                 commits = self.commits
                 self._checkpointing = True
             try:
                 faults.hit("metadata.sqlite.checkpoint")
                 self.before_sync()
-                self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                with self._lock:
+                busy = self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0]
+                if busy:  # another process makes one
+                    return 0
+                with self._lock, self._turns.taken():
                     pages = self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
                     faults.hit("metadata.sqlite.checkpointed")
             finally:

@@ -13,6 +13,7 @@ from ..rows import (
     KIND_INLINE,
     KIND_WAL,
     MOVED,
+    TXN_OVER,
     AppendCommit,
     AppendResult,
     BlobRow,
@@ -23,6 +24,7 @@ from ..rows import (
     PartitionState,
     purged_row,
 )
+from ..rows_txn import ONGOING, TxnGuard
 from ..sql import log_rows
 from .engine import SqliteEngine
 from .tx import SqliteTx, drive
@@ -40,6 +42,10 @@ _INLINE = "INSERT INTO inline_blob (blob_id, created_ms, data, extents) VALUES (
 _LIVE = "UPDATE blob SET live = live + ? WHERE blob_id = ?"
 _BLOB = "SELECT doomed_ms FROM blob WHERE blob_id = ?"
 _NEW_BLOB = "INSERT INTO blob (blob_id, kind, size, created_ms, doomed_ms, live) VALUES (?, 0, ?, ?, -1, ?)"
+_GUARD = (
+    "SELECT 1 FROM txn JOIN txn_partition USING (transactional_id)"
+    f" WHERE transactional_id = ? AND state = {ONGOING} AND seq = ? AND partition_id = ?"
+)
 _CHEAP_ENTRIES = 16
 
 
@@ -53,16 +59,21 @@ def append(cursor: sqlite3.Cursor, commit: AppendCommit) -> list[AppendResult]:
     blob = cursor.execute(_BLOB, (commit.blob_id,)).fetchone() if commit.inline is None else None
     new = commit.inline is None and blob is None and commit.new_blob_bytes >= 0
     if commit.inline is None and not new and (blob is None or blob[0] >= 0):
-        return [_without_blob(cursor, entry.partition_id) for entry in commit.entries]
+        alive = [_is_alive(cursor, entry.partition_id) for entry in commit.entries]
+        return [AppendResult(BLOB_GONE if each else GONE, -1) for each in alive]
+    over = _over(cursor, commit.guards) if commit.guards else ()
     for entry in commit.entries:
         base = entry.expected_end
+        if entry.partition_id in over:
+            results.append(AppendResult(TXN_OVER if _is_alive(cursor, entry.partition_id) else GONE, -1))
+            continue
         row = cursor.execute(
             _ADVANCE, (entry.records, entry.length, entry.max_timestamp, entry.partition_id, base)
         ).fetchone()
         if row is None:
             where = cursor.execute(_WHERE, (entry.partition_id,)).fetchone()
-            alive = where is not None and where[1]
-            results.append(AppendResult(MOVED, where[0]) if alive else AppendResult(GONE, -1))
+            moved = where is not None and where[1]
+            results.append(AppendResult(MOVED, where[0]) if moved else AppendResult(GONE, -1))
             continue
         epoch, running = row
         extents.append(
@@ -106,9 +117,18 @@ def append_locked(cursor: sqlite3.Cursor, tx: SqliteTx, known: dict[int, int], d
     return append(cursor, commit) if commit.entries else []
 
 
-def _without_blob(cursor: sqlite3.Cursor, partition_id: int) -> AppendResult:
+def _over(cursor: sqlite3.Cursor, guards: tuple[TxnGuard, ...]) -> set[int]:
+    """The partitions whose guards do not hold."""
+    return {
+        guard.partition_id
+        for guard in guards
+        if cursor.execute(_GUARD, (guard.transactional_id, guard.seq, guard.partition_id)).fetchone() is None
+    }
+
+
+def _is_alive(cursor: sqlite3.Cursor, partition_id: int) -> bool:
     where = cursor.execute(_WHERE, (partition_id,)).fetchone()
-    return AppendResult(BLOB_GONE if where is not None and where[1] else GONE, -1)
+    return where is not None and bool(where[1])
 
 
 class SqliteLogStore:
@@ -125,7 +145,9 @@ class SqliteLogStore:
             cheap=commit.inline is not None and len(commit.entries) <= _CHEAP_ENTRIES,
         )
 
-    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Decide) -> list[AppendResult]:
+    async def append_locked(
+        self, known: dict[int, int], blob_id: int, decide: Decide, guards: tuple[TxnGuard, ...] = ()
+    ) -> list[AppendResult]:
         return await self._engine.operate(lambda cursor, tx: append_locked(cursor, tx, known, decide))
 
     async def load_partition(self, partition_id: int) -> PartitionState | None:

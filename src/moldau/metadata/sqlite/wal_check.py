@@ -43,12 +43,15 @@ class WalCheck:
         return not self.header_damaged and (self.behind == 0 or self.torn_last)
 
 
-def refuse_damaged_wal(database: Path, *, power_kept: bool) -> None:
+def refuse_damaged_wal(database: Path, *, power_kept: bool, was_shared: bool = False) -> None:
     """Raise StoreCorrupt when opening the file would lose commits, as far as can be told. `power_kept`: the machine has been
     running since the log was written; if it has not, unsynced commits may rightly be torn, and are only told of.
+
+    `was_shared`: several processes wrote it. Then one that died in a commit may have left pages, with one commit at their end, that another
+    has begun to write over; the next process that opens the log wipes them out, but all may have died before.
     """
     found = check_wal(database)
-    if found.whole:
+    if found.whole or (was_shared and found.behind == 1 and not found.header_damaged):
         return
     what = "its header is damaged" if found.header_damaged else f"{found.behind} commits stand behind a damaged page"
     if power_kept or found.header_damaged:

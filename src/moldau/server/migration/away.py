@@ -100,7 +100,10 @@ class Away:
         self._in_order = await asyncio.to_thread(check_sum, self._data)
         if self._in_order:
             remove_sum(self._data)
-        engine = SqliteEngine(self._data / "metadata.sqlite", loop, power_kept=self._folder.power_kept)
+        folder = self._folder
+        engine = SqliteEngine(
+            self._data / "metadata.sqlite", loop, power_kept=folder.power_kept, was_shared=folder.by_workers
+        )
         local = LocalBlobs(self._data / "blobs")
         try:
             engine.open()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from moldau import faults
 from moldau.blobs.ports import BlobStore
 from moldau.broker.assembly import FORMAT_VERSION
-from moldau.cluster.pulse import DEAD_MS
+from moldau.cluster.pulse import GONE_MS
 from moldau.metadata.sql.cluster_rows import SqlClusterStore
 from moldau.metadata.sql.tables import EXTENT, TABLES
 from moldau.metadata.sqlite.whole import SqliteWhole
@@ -134,11 +134,11 @@ class Back:
     async def _refuse_alive(self) -> set[tuple[int, int]]:
         """(node id, incarnation) of all brokers that are registered, none of them alive. Raises MigrationError."""
         brokers = await self._cluster.load_brokers()
-        alive = [broker for broker in brokers if broker.age_ms < DEAD_MS]
+        alive = [broker for broker in brokers if broker.age_ms < GONE_MS]
         if alive:
             raise MigrationError(
                 f"broker {', '.join(str(broker.node_id) for broker in alive)} is alive: its last heartbeat was {alive[0].age_ms} ms ago. Stop all brokers"
-                f" of the cluster; one that was killed counts as alive for {DEAD_MS // 1000} s. Nothing was changed."
+                f" of the cluster; one that was killed counts as alive for {GONE_MS // 1000} s. Nothing was changed."
             )
         return {(broker.node_id, broker.incarnation) for broker in brokers}
 
