@@ -34,7 +34,7 @@ from .blob_ids import BlobIds
 from .compaction_plan import NEVER, CompactionPlan, CompactionRule, plan
 from .compactor import Compactor, Part, Piece, assemble
 from .damage import DamagedLog
-from .extent_swap import ExtentSwap
+from .extent_swap import ExtentSwap, SwapPoints
 from .segment import Builder, Segment
 from .snapshots import Snapshots
 from .transactions import AbortedRange
@@ -133,7 +133,18 @@ class Cleaner:
     ) -> None:
         self._log_store = log_store
         self._store = store
-        self._swap = ExtentSwap(store, blobs, views, snapshots, clock, "clean")
+        self._swap = ExtentSwap(
+            store,
+            blobs,
+            views,
+            snapshots,
+            clock,
+            SwapPoints(
+                put=lambda: faults.hit("log.clean.put"),
+                stored=lambda: faults.hit("log.clean.stored"),
+                swapped=lambda: faults.hit("log.clean.swapped"),
+            ),
+        )
         self._views = views
         self._ids = ids
         self._clock = clock

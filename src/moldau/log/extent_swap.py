@@ -6,8 +6,9 @@ A death before the swap leaves a blob that no row names (collected later); after
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import NamedTuple
 
-from moldau import faults
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.clock import Clock
 from moldau.metadata.errors import Conflict
@@ -19,18 +20,32 @@ from .snapshots import Snapshots
 from .views import Views
 
 
+class SwapPoints(NamedTuple):
+    """The fault points of a job: before a segment is put, after that, and after the rows were swapped."""
+
+    put: Callable[[], None]
+    stored: Callable[[], None]
+    swapped: Callable[[], None]
+
+
 class ExtentSwap:
-    """For one job: its fault points are `log.JOB.put`, `.stored` and `.swapped`."""
+    """For one job."""
 
     def __init__(
-        self, store: MaintenanceStore, blobs: BlobStore, views: Views, snapshots: Snapshots, clock: Clock, job: str
+        self,
+        store: MaintenanceStore,
+        blobs: BlobStore,
+        views: Views,
+        snapshots: Snapshots,
+        clock: Clock,
+        points: SwapPoints,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._views = views
         self._snapshots = snapshots
         self._clock = clock
-        self._job = job
+        self._points = points
 
     async def covered(self, partition_id: int, last_offset: int) -> bool:
         """See to a snapshot above that offset, so that no view is ever folded from swapped rows; False: the partition is gone."""
@@ -66,10 +81,10 @@ class ExtentSwap:
         if new.kind == KIND_INLINE:
             inline = InlineBlob(new.blob_id, b"".join(segment.buffers), self._clock())
         else:
-            faults.hit(f"log.{self._job}.put")
+            self._points.put()
             size = await self._blobs.put(new.blob_id, segment.buffers)
             segment.buffers.clear()
-            faults.hit(f"log.{self._job}.stored")
+            self._points.stored()
             blob = BlobRow(new.blob_id, KIND_SEGMENT, size, self._clock())
         try:
             await self._store.replace_extents(new.partition_id, old, [new], blob, inline)
@@ -78,7 +93,7 @@ class ExtentSwap:
                 with contextlib.suppress(BlobError):  # else the collection of orphans finds it
                     await self._blobs.delete(new.blob_id)
             return False
-        faults.hit(f"log.{self._job}.swapped")
+        self._points.swapped()
         view = self._views.get(new.partition_id)
         if view is not None:
             view.replace_tail(old, [new])

@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from moldau import faults
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.clock import Clock
 from moldau.metadata.ports import LogStore, MaintenanceStore
@@ -27,7 +28,7 @@ from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
 
 from . import fold
 from .blob_ids import BlobIds
-from .extent_swap import ExtentSwap
+from .extent_swap import ExtentSwap, SwapPoints
 from .segment import BadExtent, Builder, Segment
 from .segment_plan import NEVER, BuildRule, Run, plan
 from .snapshots import Snapshots
@@ -73,7 +74,18 @@ class SegmentBuilder:
     ) -> None:
         self._log_store = log_store
         self._store = store
-        self._swap = ExtentSwap(store, blobs, views, snapshots, clock, "build")
+        self._swap = ExtentSwap(
+            store,
+            blobs,
+            views,
+            snapshots,
+            clock,
+            SwapPoints(
+                put=lambda: faults.hit("log.build.put"),
+                stored=lambda: faults.hit("log.build.stored"),
+                swapped=lambda: faults.hit("log.build.swapped"),
+            ),
+        )
         self._views = views
         self._ids = ids
         self._clock = clock
