@@ -165,6 +165,24 @@ class MaintenanceStoreContract:
     # -- deleted topics -----------------------------------------------------------------------------------------------
 
     @opened
+    async def test_how_far_compaction_was_only_moves_forward(self, it: Stores) -> None:
+        p, q = await it.topic(partitions=2)
+        assert await it.maintenance.cleaned_to(p) == 0
+        for offset, known in ((5, 5), (3, 5), (9, 9)):
+            await it.maintenance.set_cleaned_to(p, offset)
+            assert await it.maintenance.cleaned_to(p) == known
+        assert await it.maintenance.cleaned_to(q) == 0
+
+    @opened
+    async def test_of_the_dead_it_is_forgotten(self, it: Stores) -> None:
+        (p,) = await it.topic()
+        await it.maintenance.set_cleaned_to(p, 5)
+        await it.topics.delete_topic(topic_id("t"), 0)
+        await it.maintenance.set_cleaned_to(p, 7)
+        assert await it.maintenance.purge_partition(p, 10)
+        assert await it.maintenance.cleaned_to(p) == 0
+
+    @opened
     async def test_dead_partitions_are_purged_in_capped_chunks(self, it: Stores) -> None:
         p, _ = await log_of(it, 25)
         (alive,) = await it.topic("alive")

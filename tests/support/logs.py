@@ -10,6 +10,7 @@ from moldau.blobs.memory import MemoryBlobs
 from moldau.blobs.ports import AppendableBlobs
 from moldau.log import fold
 from moldau.log.blob_ids import BlobIds
+from moldau.log.cleaner import Cleaner
 from moldau.log.collection import Collector
 from moldau.log.lookup import Lookup
 from moldau.log.producer_state import ProducerStates
@@ -62,6 +63,7 @@ class Log:
         store = it.maintenance
         self.snapshots = Snapshots(it.log, store, self.views, clock, expiration_ms)
         self.builder = SegmentBuilder(it.log, store, self.blobs, self.views, self.snapshots, self.ids, clock, pause)
+        self.cleaner = Cleaner(it.log, store, self.blobs, self.views, self.snapshots, self.ids, clock, pause)
         self.retainer = Retainer(it.log, store, self.views, self.snapshots, clock)
         self.collector = Collector(store, self.blobs, clock, garbage_age_ms=0, orphan_age_ms=1000)
         self.wal = -1
@@ -96,7 +98,7 @@ class Log:
             **idempotent,
         )
         folded = b"" if producer is None else fold.of_batch(BatchHeader(batch), 0)
-        await self._commit(partition_id, view, batch, folded, inline)
+        await self._commit(view, batch, folded, inline)
         self.records += [(base + n, value, timestamp + n) for n, value in enumerate(values)]
         return base
 
@@ -114,30 +116,42 @@ class Log:
             base_offset=base,
             leader_epoch=view.leader_epoch,
         )
-        await self._commit(partition_id, view, batch, fold.of_marker(producer_id, epoch, commit, self.now), True)
+        await self._commit(view, batch, fold.of_marker(producer_id, epoch, commit, self.now), True)
         ((_, value),) = values_of(bytes(batch))
         self.records.append((base, value, self.now))
         return base
 
-    async def _commit(
-        self, partition_id: int, view: PartitionView, batch: bytearray, folded: bytes, inline: bool
-    ) -> None:
+    async def _commit(self, view: PartitionView, batch: bytearray, folded: bytes, inline: bool) -> None:
         header = BatchHeader(batch)
         base, records = view.high_watermark, header.last_offset_delta + 1
         for entry in fold.unpack(folded):
             self.model.apply(entry, base, self.now)
             view.producers.apply(entry, base, self.now)
-        row = AppendEntry(partition_id, base, records, 0, len(batch), header.max_timestamp, folded)
+        await self.append_batches(view, base, bytes(batch), records, header.max_timestamp, folded, inline=inline)
+
+    async def append_batches(
+        self,
+        view: PartitionView,
+        base: int,
+        batches: bytes,
+        offsets: int,
+        max_timestamp: int,
+        folded: bytes,
+        *,
+        inline: bool = True,
+    ) -> None:
+        """Batches that the view has folded already, in one extent."""
+        row = AppendEntry(view.partition_id, base, offsets, 0, len(batches), max_timestamp, folded)
         blob_id = self.ids.take()
         if not inline:
             if self.wal < 0:
                 await self.roll()
-            blob_id, row.position = self.wal, await self._write(bytes(batch))
-        commit = AppendCommit(blob_id, [row], bytes(batch) if inline else None, True, self.now)
+            blob_id, row.position = self.wal, await self._write(batches)
+        commit = AppendCommit(blob_id, [row], batches if inline else None, True, self.now)
         (result,) = await submit(self.it.log, commit)
         assert (result.status, result.offset) == (APPENDED, base)
-        extent = (await self.it.log.extents_from(partition_id, base, 1))[0]
-        view.next_offset = base + records
+        extent = (await self.it.log.extents_from(view.partition_id, base, 1))[0]
+        view.next_offset = base + offsets
         view.publish(extent)
 
     async def roll(self) -> None:

@@ -77,6 +77,8 @@ same settings: names, values, sources, synonyms, types and flags are the same, b
 | `node.id`, `process.roles`, `controller.listener.names` | must be set | have a default, which is listed as a synonym |
 | `log.dir` | `/tmp/kafka-logs` | the platform's state folder; nothing when `log.dirs` is set |
 | `log.retention.hours`, `log.retention.minutes` | fall back to the default when `log.retention.ms` is set dynamically | keep showing what they were set to |
+| `log.cleaner.backoff.ms` | how long the cleaner sleeps when there is nothing to clean | how long it sleeps between two looks at all partitions |
+| `log.cleaner.dedupe.buffer.size` | 24 bytes a key, shared by the threads; below 1 MiB refused | about 100 bytes a key and the key itself; below 1 MiB taken as 1 MiB |
 | keys that begin with `moldau.` | | our own |
 
 When configurations are altered:
@@ -84,7 +86,6 @@ When configurations are altered:
 | case | Apache Kafka | here |
 |---|---|---|
 | an unknown key of a broker or group | a broker's is stored | INVALID_CONFIG |
-| `cleanup.policy` with `compact` | compacts | INVALID_CONFIG until compaction works |
 | a key that is *not yet* served, with another value than its default | acts | INVALID_CONFIG; INVALID_REQUEST for a broker |
 | `log.cleaner.threads=0` and the like | UNKNOWN_SERVER_ERROR from a division by zero | taken: it has no meaning |
 """

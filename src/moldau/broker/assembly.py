@@ -14,6 +14,7 @@ from moldau.coordination.config import GroupConfig
 from moldau.coordination.transactions.config import TransactionConfig
 from moldau.coordination.transactions.coordinator import TransactionCoordinator
 from moldau.log.blob_ids import BlobIds
+from moldau.log.cleaner import Cleaner
 from moldau.log.collection import Collector
 from moldau.log.inline_cache import InlineCache
 from moldau.log.lookup import Lookup
@@ -146,6 +147,8 @@ class Node:
             snapshots,
             Retainer(log_store, store, views, snapshots, clock),
             Collector(store, blobs, clock),
+            Cleaner(log_store, store, blobs, views, snapshots, ids, clock),
+            lambda: broker.configs.broker,
             checkpoint,
         )
 

@@ -25,7 +25,7 @@ from moldau.metadata.ports import CatalogStore
 from moldau.metadata.rows import Changes, TopicRow
 
 if TYPE_CHECKING:
-    from .config.topic import TopicConfigs
+    from .config.topic import TopicConfig, TopicConfigs
     from .configs import Configs
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class Topic:
     """One topic that is alive. `partition_ids[i]` is the id of partition i; `version` is the metadata version of its last change."""
 
     __slots__ = (
+        "compaction",
         "configs",
         "created_ms",
         "file_delete_delay_ms",
@@ -72,6 +73,8 @@ class Topic:
         config = configs.of(overrides)
         self.rules = config.rules()
         self.retention = Retention(config.retention_ms, config.retention_bytes) if config.deletes else KEEP_ALL
+        self.compaction: TopicConfig | None = config if config.compacts else None
+        """What says how it is compacted, if it is."""
         self.segment_bytes = config.segment_bytes
         self.segment_ms = config.segment_ms
         self.file_delete_delay_ms = config.file_delete_delay_ms

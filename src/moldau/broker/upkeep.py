@@ -1,16 +1,21 @@
-"""When the maintenance jobs run: one task for the segment builder, one for everything else, one job at a time, pauses between."""
+"""When the maintenance jobs run: one task for the segment builder, one for the log cleaner, one for everything else; one job at a time in
+each, pauses between.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from moldau.blobs.ports import BlobError
 from moldau.clock import Clock
 from moldau.log.blob_ids import BlobIds
+from moldau.log.cleaner import Cleaner, CleanerLimits
 from moldau.log.collection import Collector
+from moldau.log.compaction_plan import NEVER, CompactionRule
 from moldau.log.retention import KEEP_ALL, Retainer, Retention
 from moldau.log.segment_builder import SegmentBuilder
 from moldau.log.segment_plan import BuildRule
@@ -22,6 +27,9 @@ from moldau.metadata.ports import ClusterStore
 from .catalog import Catalog, Topic
 from .options import Options
 
+if TYPE_CHECKING:
+    from .config.effective import BrokerConfig
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -32,12 +40,14 @@ _ORPHANS_SECONDS = 3600.0
 _ROLLS_PER_RETENTION = 8
 """Segments span at most this part of `retention.ms`: nothing is kept for much longer than it should."""
 _ROLL_MS_MIN = 1000
+_CLEANER_SECONDS_MIN = 0.1
+_KEY_BYTES_MIN = 1 << 20
 
 
 class Jobs:
     """What `Upkeep` runs."""
 
-    __slots__ = ("builder", "checkpoint", "collector", "retainer", "snapshots")
+    __slots__ = ("broker_config", "builder", "checkpoint", "cleaner", "collector", "retainer", "snapshots")
 
     def __init__(
         self,
@@ -45,12 +55,17 @@ class Jobs:
         snapshots: Snapshots,
         retainer: Retainer,
         collector: Collector,
+        cleaner: Cleaner,
+        broker_config: Callable[[], BrokerConfig],
         checkpoint: Callable[[], Awaitable[int]] | None,
     ) -> None:
+        """`broker_config` gives the broker's configuration as it is now."""
         self.builder = builder
         self.snapshots = snapshots
         self.retainer = retainer
         self.collector = collector
+        self.cleaner = cleaner
+        self.broker_config = broker_config
         self.checkpoint = checkpoint
 
 
@@ -82,6 +97,7 @@ class Upkeep:
         self._options = options
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
+        self._building = -1
 
     def start(self) -> None:
         """Begin."""
@@ -89,6 +105,7 @@ class Upkeep:
         self._tasks = [
             loop.create_task(self._run(), name="moldau-upkeep"),
             loop.create_task(self._run_builder(), name="moldau-segments"),
+            loop.create_task(self._run_cleaner(), name="moldau-cleaner"),
         ]
 
     async def stop(self) -> None:
@@ -129,13 +146,24 @@ class Upkeep:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             for partition_id in self.jobs.builder.candidates():
-                if self._mine is not None and not self._mine(partition_id):
+                if partition_id == self.jobs.cleaner.working or not self._cares_for(partition_id):
                     continue
+                self._building = partition_id
                 await self._guarded("builder", lambda partition_id=partition_id: self.build(partition_id))  # type: ignore[misc]
+                self._building = -1
             for view in self.jobs.snapshots.due():
-                if self._mine is not None and not self._mine(view.partition_id):
+                if not self._cares_for(view.partition_id):
                     continue
                 await self._guarded("snapshot", lambda view=view: self.jobs.snapshots.take(view.partition_id))  # type: ignore[misc]
+
+    async def _run_cleaner(self) -> None:
+        while True:
+            config = self.jobs.broker_config()
+            await asyncio.sleep(max(_CLEANER_SECONDS_MIN, config["log.cleaner.backoff.ms"] / 1000))
+            await self.compact_all()
+
+    def _cares_for(self, partition_id: int) -> bool:
+        return self._mine is None or self._mine(partition_id)
 
     async def _guarded(self, name: str, job: Callable[[], Awaitable[T]]) -> T | None:
         """A job that fails is told and tried again in its turn; the others go on."""
@@ -165,6 +193,44 @@ class Upkeep:
             roll_ms = min(roll_ms, max(_ROLL_MS_MIN, topic.retention.retention_ms // _ROLLS_PER_RETENTION))
         segment_bytes = min(options.segment_max_bytes, topic.segment_bytes)
         return BuildRule(options.segment_min_bytes, segment_bytes, options.segment_build_age_ms, roll_ms)
+
+    async def compact_all(self) -> int:
+        """One look at every partition that is to be compacted, and the work that is due; returns how many were compacted."""
+        done = 0
+        for topic in list(self._catalog.by_id.values()):
+            for partition_id in list(topic.partition_ids) if topic.compaction is not None else ():
+                if await self._guarded("cleaner", partial(self.compact, partition_id)):
+                    done += 1
+        return done
+
+    async def compact(self, partition_id: int) -> bool:
+        """Compact one partition, if that is due and nobody else is at it."""
+        topic, config, cleaner = self._topic_of(partition_id), self.jobs.broker_config(), self.jobs.cleaner
+        rule = self.compaction_rule(topic) if topic is not None else None
+        if rule is None or not self._cares_for(partition_id):
+            cleaner.forget(partition_id)
+            return False
+        if partition_id == self._building or not config["log.cleaner.enable"] or not cleaner.wants(partition_id, rule):
+            return False
+        limits = CleanerLimits(
+            max(_KEY_BYTES_MIN, config["log.cleaner.dedupe.buffer.size"]), config["log.cleaner.io.max.bytes.per.second"]
+        )
+        return await cleaner.clean(partition_id, rule, limits)
+
+    def compaction_rule(self, topic: Topic) -> CompactionRule | None:
+        """How the topic's partitions are compacted; None: they are not."""
+        config = topic.compaction
+        if config is None:
+            return None
+        return CompactionRule(
+            delete_retention_ms=config.delete_retention_ms,
+            min_ratio=config.min_cleanable_dirty_ratio,
+            min_lag_ms=config.min_compaction_lag_ms,
+            max_lag_ms=config.max_compaction_lag_ms,
+            min_age_ms=self._options.segment_build_age_ms,
+            segment_bytes=min(self._options.segment_max_bytes, topic.segment_bytes),
+            roll_ms=self.build_rule(topic).roll_ms if config.deletes else NEVER,
+        )
 
     def _topic_of(self, partition_id: int) -> Topic | None:
         return self._catalog.by_partition.get(partition_id)

@@ -16,7 +16,6 @@ pieces of a few milliseconds. Memory: two copies of one segment.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -24,13 +23,13 @@ from collections.abc import Awaitable, Callable
 from moldau import faults
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.clock import Clock
-from moldau.metadata.errors import Conflict
 from moldau.metadata.ports import LogStore, MaintenanceStore
-from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, BlobRow, Extent, InlineBlob
+from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
 
 from . import fold
 from .blob_ids import BlobIds
-from .segment import BadExtent, Buffer, Builder, Segment
+from .extent_swap import ExtentSwap, SwapPoints
+from .segment import BadExtent, Builder, Segment
 from .segment_plan import NEVER, BuildRule, Run, plan
 from .snapshots import Snapshots
 from .views import Views
@@ -75,9 +74,19 @@ class SegmentBuilder:
     ) -> None:
         self._log_store = log_store
         self._store = store
-        self._blobs = blobs
+        self._swap = ExtentSwap(
+            store,
+            blobs,
+            views,
+            snapshots,
+            clock,
+            SwapPoints(
+                put=lambda: faults.hit("log.build.put"),
+                stored=lambda: faults.hit("log.build.stored"),
+                swapped=lambda: faults.hit("log.build.swapped"),
+            ),
+        )
         self._views = views
-        self._snapshots = snapshots
         self._ids = ids
         self._clock = clock
         self._pause = pause
@@ -151,12 +160,10 @@ class SegmentBuilder:
     # -- one merge ----------------------------------------------------------------------------------------------------
 
     async def _merge(self, partition_id: int, run: Run, looked: _Looked) -> bool:
-        view = self._views.get(partition_id)
-        end = run.extents[-1].last_offset
-        if (view is None or view.snapshot_offset <= end) and await self._snapshots.take(partition_id) <= end:
+        if not await self._swap.covered(partition_id, run.extents[-1].last_offset):
             return False  # the partition is gone
         try:
-            segment = await self._segment(partition_id, run)
+            segment = await self._segment(run)
         except BadExtent as damage:
             looked.spoiled.add(damage.extent.last_offset)
             log.error("event=damaged_extent what='%s' advice='run moldau inspect'", damage)
@@ -168,31 +175,20 @@ class SegmentBuilder:
             log.debug("event=extents_moved partition_id=%d error=%s", partition_id, error)
             return False  # somebody else was here
         new = self._row(run, segment)
-        swapped = await (self._keep_inline(new, run, segment) if run.inline else self._put(new, run, segment))
-        view = self._views.get(partition_id)
-        if swapped and view is not None:
-            view.replace_tail(run.extents, [new])
-        return swapped
+        if not await self._swap.swap(run.extents, new, segment):
+            return False  # retention was here
+        self.merges += 1
+        self.extents_merged += len(run.extents)
+        self.bytes_written += new.length
+        return True
 
-    async def _segment(self, partition_id: int, run: Run) -> Segment:
+    async def _segment(self, run: Run) -> Segment:
         """Read and check. Raises BadExtent, BlobError."""
-        inline: dict[int, bytes] = {}
-        ranges: dict[int, list[Extent]] = {}
-        for extent in run.extents:
-            if extent.kind != KIND_INLINE:
-                ranges.setdefault(extent.blob_id, []).append(extent)
-        if len(run.extents) > sum(len(extents) for extents in ranges.values()):
-            inline = await self._store.inline_run(partition_id, run.extents[0].last_offset, run.extents[-1].last_offset)
-        stored: dict[int, Buffer] = {}
-        for blob_id, extents in ranges.items():
-            parts = await self._blobs.read_many(blob_id, [(each.position, each.length) for each in extents])
-            stored.update(zip([each.last_offset for each in extents], parts, strict=True))
+        parts = await self._swap.read(run.extents)
         builder = Builder(run.extents[0])
         taken = 0
         for number, extent in enumerate(run.extents):
-            data: Buffer | None = (inline if extent.kind == KIND_INLINE else stored).pop(extent.last_offset, None)
-            if data is None:
-                raise BlobError(f"inline blob {extent.blob_id:016x} is gone")
+            data = parts.pop(extent.last_offset)
             builder.add(extent, data)
             taken += len(data)
             if taken >= _SLICE_BYTES or number % _SLICE_EXTENTS == _SLICE_EXTENTS - 1:
@@ -217,29 +213,3 @@ class SegmentBuilder:
             appended_at=last.appended_at,
             fold=fold.merge(run.extents),
         )
-
-    async def _keep_inline(self, new: Extent, run: Run, segment: Segment) -> bool:
-        inline = InlineBlob(new.blob_id, b"".join(segment.buffers), self._clock())
-        return await self._swap(new, run, None, inline)
-
-    async def _put(self, new: Extent, run: Run, segment: Segment) -> bool:
-        faults.hit("log.build.put")
-        size = await self._blobs.put(new.blob_id, segment.buffers)
-        segment.buffers.clear()
-        faults.hit("log.build.stored")
-        if await self._swap(new, run, BlobRow(new.blob_id, KIND_SEGMENT, size, self._clock()), None):
-            return True
-        with contextlib.suppress(BlobError):  # else the collection of orphans finds it
-            await self._blobs.delete(new.blob_id)
-        return False
-
-    async def _swap(self, new: Extent, run: Run, blob: BlobRow | None, inline: InlineBlob | None) -> bool:
-        try:
-            await self._store.replace_extents(new.partition_id, run.extents, [new], blob, inline)
-        except Conflict:
-            return False  # retention was here
-        faults.hit("log.build.swapped")
-        self.merges += 1
-        self.extents_merged += len(run.extents)
-        self.bytes_written += new.length
-        return True

@@ -68,7 +68,7 @@ class PartitionView:
         self.cache_bases: list[int] = []
         self.cache_batches: list[bytearray | memoryview] = []
         self.cache_head = 0
-        self.cache_floor = 0  # below it batches of others lie between the cached ones
+        self.cache_floor = 0  # below it batches of others lie between the cached ones, or compaction was here
         # where readers stopped inside an extent: offset -> (blob id, position), a few of them
         self.hints: dict[int, tuple[int, int]] = {}
         self.tail_start = self.snapshot_offset = state.snapshot_offset

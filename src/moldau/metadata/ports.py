@@ -182,6 +182,14 @@ class MaintenanceStore(Protocol):
         """Keep `packed`, the fold of everything below `offset`; older snapshots of the partition go."""
         ...
 
+    async def cleaned_to(self, partition_id: int) -> int:
+        """The offset below which compaction has left each key at most once; 0 when none has been here."""
+        ...
+
+    async def set_cleaned_to(self, partition_id: int, offset: int) -> None:
+        """It never goes down; the dead get none."""
+        ...
+
     async def dead_partitions(self, limit: int) -> list[int]:
         """Partitions of deleted topics that still have rows."""
         ...

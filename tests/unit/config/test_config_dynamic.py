@@ -61,7 +61,7 @@ def test_topic(current: dict[str, str], operations: list[Operation], after: dict
         (TOPIC, "t", {}, ("retention.ms", APPEND, None), INVALID_REQUEST, "Null value not supported"),
         (TOPIC, "t", {}, ("retention.ms", APPEND, "5"), INVALID_CONFIG, "Can't APPEND to key retention.ms"),
         (TOPIC, "t", {}, ("retention.ms", SUBTRACT, "5"), INVALID_CONFIG, "Can't SUBTRACT to key retention.ms"),
-        (TOPIC, "t", {}, ("cleanup.policy", APPEND, "compact"), INVALID_CONFIG, "delete,compact"),
+        (TOPIC, "t", {}, ("cleanup.policy", APPEND, "keep"), INVALID_CONFIG, "delete,keep"),
         (TOPIC, "t", {}, ("retention.ms", 7, "5"), INVALID_REQUEST, "Unknown operation type 7"),
         (BROKER, "", {}, ("nope", SET, "1"), INVALID_CONFIG, "Unknown broker config name: nope"),
         (BROKER, "", {}, ("nope", DELETE, None), INVALID_CONFIG, "Unknown broker config name: nope"),

@@ -157,7 +157,7 @@ def test_reserved_variables_are_left_alone() -> None:
         ("num.partitions", "--set num.partitions: expected --set KEY=VALUE"),
         ("num.partitions=x", "Invalid value x for configuration num.partitions: expected a whole number of 32 bits"),
         ("num.partitions=0", "Invalid value 0 for configuration num.partitions: expected a number of at least 1"),
-        ("log.cleanup.policy=compact", "expected any of delete"),
+        ("log.cleanup.policy=keep", "expected any of compact, delete"),
         ("log.retention.ms=0", "expected a number above 0, or -1 for no limit"),
         ("authorizer.class.name=A", "only the default of no value works so far. Authentication"),
         ("remote.log.storage.system.enable=true", "only false works here. There is one tier"),

@@ -50,8 +50,6 @@ OTHER_DEFAULT = {
 }
 OTHER_VALID = {
     "group.coordinator.rebalance.protocols": "what is served",
-    "log.cleanup.policy": "no compaction yet",
-    "cleanup.policy": "no compaction yet",
     "remote.log.storage.system.enable": "one tier",
     "remote.storage.enable": "one tier",
     "unstable.api.versions.enable": "only what works",

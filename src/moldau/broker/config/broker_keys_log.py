@@ -41,8 +41,8 @@ log.message.timestamp.before.max.ms           long      9223372036854775807  0..
     How far before the broker's clock a record's timestamp may lie.
 log.message.timestamp.after.max.ms            long      3600000     0..       cluster-wide  M  acts
     How far after the broker's clock a record's timestamp may lie.
-log.cleanup.policy                            list      delete      delete    cluster-wide  M  acts
-    What becomes of old data: `delete` drops it by time and size. `compact` is refused until compaction works.
+log.cleanup.policy                            list      delete      compact,delete  cluster-wide  M  acts
+    What becomes of old data: `delete` drops it by time and size, `compact` keeps the last record of each key, `compact,delete` does both; an empty list keeps everything.
 log.retention.ms                              long      -           nonzero   cluster-wide  H  acts
     How long data are kept, in milliseconds; -1 is for ever. Unset, `log.retention.minutes` counts.
 log.retention.minutes                         int       -           nonzero   read-only     H  acts
@@ -89,26 +89,26 @@ producer.id.expiration.ms                     int       86400000    1..       cl
     How long an idle producer's sequence numbers are remembered by a partition.
 producer.id.expiration.check.interval.ms      int       600000      1..       read-only     Li  no_meaning:sweep
     How often expired producers are looked for.
-log.cleaner.enable                            boolean   true        -         read-only     M  no_meaning:compaction
-    Whether the log cleaner runs.
-log.cleaner.threads                           int       1           0..       cluster-wide  M  no_meaning:compaction
+log.cleaner.enable                            boolean   true        -         read-only     M  acts
+    Whether this broker compacts.
+log.cleaner.threads                           int       1           0..       cluster-wide  M  no_meaning:cleaner
     How many threads compact logs.
-log.cleaner.backoff.ms                        long      15000       0..       cluster-wide  M  no_meaning:compaction
-    How long the cleaner sleeps when there is nothing to do.
-log.cleaner.dedupe.buffer.size                long      134217728   -         cluster-wide  M  no_meaning:compaction
-    How much memory the cleaner may use to find duplicate keys.
-log.cleaner.io.buffer.load.factor             double    0.9         -         cluster-wide  M  no_meaning:compaction
+log.cleaner.backoff.ms                        long      15000       0..       cluster-wide  M  acts
+    How long the cleaner sleeps between two looks at the compacted partitions.
+log.cleaner.dedupe.buffer.size                long      134217728   -         cluster-wide  M  acts
+    How much memory the keys of one compaction may take, about 100 bytes each and the key (digests of those longer than 39 bytes); with more keys a partition is read several times. At least 1 MiB is used.
+log.cleaner.io.buffer.load.factor             double    0.9         -         cluster-wide  M  no_meaning:cleaner
     How full the cleaner's key buffer may become.
-log.cleaner.io.buffer.size                    int       524288      0..       cluster-wide  M  no_meaning:compaction
+log.cleaner.io.buffer.size                    int       524288      0..       cluster-wide  M  no_meaning:cleaner
     The cleaner's read and write buffers.
-log.cleaner.io.max.bytes.per.second           double    1.7976931348623157E308  -         cluster-wide  M  no_meaning:compaction
-    How fast the cleaner may read and write.
-log.cleaner.delete.retention.ms               long      86400000    0..       cluster-wide  M  no_meaning:compaction
-    How long a deletion marker stays in a compacted topic.
-log.cleaner.min.cleanable.ratio               double    0.5         0..1      cluster-wide  M  no_meaning:compaction
-    How much of a log must be uncompacted before it is cleaned.
-log.cleaner.min.compaction.lag.ms             long      0           0..       cluster-wide  M  no_meaning:compaction
+log.cleaner.io.max.bytes.per.second           double    1.7976931348623157E308  -         cluster-wide  M  acts
+    How many bytes a second the cleaner reads at most.
+log.cleaner.delete.retention.ms               long      86400000    0..       cluster-wide  M  acts
+    How long a tombstone (a record without a value) stays in a compacted topic after it was first compacted.
+log.cleaner.min.cleanable.ratio               double    0.5         0..1      cluster-wide  M  acts
+    How large a part of a partition must be uncompacted before it is compacted.
+log.cleaner.min.compaction.lag.ms             long      0           0..       cluster-wide  M  acts
     How long a record stays uncompacted at least.
-log.cleaner.max.compaction.lag.ms             long      9223372036854775807  1..       cluster-wide  M  no_meaning:compaction
-    How long a record stays uncompacted at most.
+log.cleaner.max.compaction.lag.ms             long      9223372036854775807  1..       cluster-wide  M  acts
+    How long a record waits at most before its partition is compacted, however little of it is uncompacted.
 """

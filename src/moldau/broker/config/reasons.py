@@ -7,7 +7,7 @@ from typing import Final
 REASONS: Final = {
     "bytes_bound": "Requests are bounded by their bytes, see `queued.max.request.bytes`.",
     "checkpoint": "Commits of the metadata store are the record of what is stored; there are no checkpoint files.",
-    "compaction": "Compaction is not there yet, so there is nothing to tune.",
+    "cleaner": "One task of the broker compacts, in slices, with no more buffers than it needs.",
     "consumer_groups": "The consumer group protocol of KIP-848 comes with a later release.",
     "group_protocols": "This release speaks the classic group protocol.",
     "index": "Segments are immutable blobs with indexes of their own.",

@@ -28,12 +28,16 @@ class TopicConfig:
         "compression_lz4_level",
         "compression_type",
         "compression_zstd_level",
+        "delete_retention_ms",
         "file_delete_delay_ms",
+        "max_compaction_lag_ms",
         "max_decompressed_message_bytes",
         "max_message_bytes",
         "message_timestamp_after_max_ms",
         "message_timestamp_before_max_ms",
         "message_timestamp_type",
+        "min_cleanable_dirty_ratio",
+        "min_compaction_lag_ms",
         "min_insync_replicas",
         "moldau_storage",
         "overrides",
@@ -54,12 +58,16 @@ class TopicConfig:
         self.compression_gzip_level: int = value("compression.gzip.level")
         self.compression_lz4_level: int = value("compression.lz4.level")
         self.compression_zstd_level: int = value("compression.zstd.level")
+        self.delete_retention_ms: int = value("delete.retention.ms")
         self.file_delete_delay_ms: int = value("file.delete.delay.ms")
+        self.max_compaction_lag_ms: int = value("max.compaction.lag.ms")
         self.max_decompressed_message_bytes: int = value("max.decompressed.message.bytes")
         self.max_message_bytes: int = value("max.message.bytes")
         self.message_timestamp_after_max_ms: int = value("message.timestamp.after.max.ms")
         self.message_timestamp_before_max_ms: int = value("message.timestamp.before.max.ms")
         self.message_timestamp_type: str = value("message.timestamp.type")
+        self.min_cleanable_dirty_ratio: float = value("min.cleanable.dirty.ratio")
+        self.min_compaction_lag_ms: int = value("min.compaction.lag.ms")
         self.min_insync_replicas: int = value("min.insync.replicas")
         self.moldau_storage: str = value("moldau.storage")
         self.retention_bytes: int = value("retention.bytes")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 TABLE: Final = """
-cleanup.policy                           list      delete      delete    log.cleanup.policy  M  acts
-    What becomes of old data: `delete` drops it by time and size. `compact` is refused until compaction works.
+cleanup.policy                           list      delete      compact,delete  log.cleanup.policy  M  acts
+    What becomes of old data: `delete` drops it by time and size, `compact` keeps the last record of each key, `compact,delete` does both; an empty list keeps everything.
 compression.type                         string    producer    uncompressed,zstd,lz4,snappy,gzip,producer  compression.type  M  acts
     How batches are stored: `producer` keeps what the producer chose, any other value recompresses.
 compression.gzip.level                   int       -1          1..9|-1   compression.gzip.level  M  acts
@@ -55,14 +55,14 @@ preallocate                              boolean   false       -         log.pre
     Whether a segment's file is given its full size when it is made.
 internal.segment.bytes                   int       -           -         -               Mi  no_meaning:index
     How large a segment may grow, in Kafka's own tests.
-delete.retention.ms                      long      86400000    0..       log.cleaner.delete.retention.ms  M  no_meaning:compaction
-    How long a deletion marker stays in a compacted topic.
-min.cleanable.dirty.ratio                double    0.5         0..1      log.cleaner.min.cleanable.ratio  M  no_meaning:compaction
-    How much of a log must be uncompacted before it is cleaned.
-min.compaction.lag.ms                    long      0           0..       log.cleaner.min.compaction.lag.ms  M  no_meaning:compaction
+delete.retention.ms                      long      86400000    0..       log.cleaner.delete.retention.ms  M  acts
+    How long a tombstone (a record without a value) stays in a compacted topic after it was first compacted.
+min.cleanable.dirty.ratio                double    0.5         0..1      log.cleaner.min.cleanable.ratio  M  acts
+    How large a part of a partition must be uncompacted before it is compacted.
+min.compaction.lag.ms                    long      0           0..       log.cleaner.min.compaction.lag.ms  M  acts
     How long a record stays uncompacted at least.
-max.compaction.lag.ms                    long      9223372036854775807  1..       log.cleaner.max.compaction.lag.ms  M  no_meaning:compaction
-    How long a record stays uncompacted at most.
+max.compaction.lag.ms                    long      9223372036854775807  1..       log.cleaner.max.compaction.lag.ms  M  acts
+    How long a record waits at most before its partition is compacted, however little of it is uncompacted.
 leader.replication.throttled.replicas    list      ""          replicas  -               M  no_meaning:replication
     Replicas whose leaders send under the replication limit.
 follower.replication.throttled.replicas  list      ""          replicas  -               M  no_meaning:replication

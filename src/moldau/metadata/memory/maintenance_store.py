@@ -121,6 +121,14 @@ class MemoryMaintenanceStore:
         if row is not None and row.alive and offset >= self._state.snapshots.get(partition_id, (0, b""))[0]:
             self._state.snapshots[partition_id] = (offset, bytes(packed))
 
+    async def cleaned_to(self, partition_id: int) -> int:
+        return self._state.cleaned.get(partition_id, 0)
+
+    async def set_cleaned_to(self, partition_id: int, offset: int) -> None:
+        row = self._state.partitions.get(partition_id)
+        if row is not None and row.alive:
+            self._state.cleaned[partition_id] = max(offset, self._state.cleaned.get(partition_id, 0))
+
     async def dead_partitions(self, limit: int) -> list[int]:
         return sorted(row.partition_id for row in self._state.partitions.values() if not row.alive)[:limit]
 
@@ -136,6 +144,7 @@ class MemoryMaintenanceStore:
             return False
         state.count(state.extents.pop(partition_id, []), -1)
         state.snapshots.pop(partition_id, None)
+        state.cleaned.pop(partition_id, None)
         if row is not None:
             del state.partitions[partition_id]
             topic = state.topics[row.topic_id]

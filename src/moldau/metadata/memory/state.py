@@ -50,6 +50,7 @@ class MemoryState:
     __slots__ = (
         "blobs",
         "brokers",
+        "cleaned",
         "clock",
         "cluster_id",
         "created_ms",
@@ -98,6 +99,7 @@ class MemoryState:
         self.partitions: dict[int, PartitionRow] = {}
         self.journal: dict[int, int] = {}
         self.extents: dict[int, list[Extent]] = {}
+        self.cleaned: dict[int, int] = {}
         self.snapshots: dict[int, tuple[int, bytes]] = {}
         self.blobs: dict[int, BlobRow] = {}
         self.inline: dict[int, tuple[int, bytes]] = {}

@@ -81,6 +81,20 @@ class SqlMaintenanceStore:
 
         await self._engine.write(body)
 
+    async def cleaned_to(self, partition_id: int) -> int:
+        async def body(tx: Tx) -> int:
+            rows = await tx.run("cleaned_get", partition_id=partition_id)
+            return int(rows[0][0]) if rows else 0
+
+        return await self._engine.read(body)
+
+    async def set_cleaned_to(self, partition_id: int, offset: int) -> None:
+        async def body(tx: Tx) -> None:
+            await tx.run("partition_stays", partition_id=partition_id)
+            await tx.run("cleaned_put", partition_id=partition_id, cleaned_to=offset)
+
+        await self._engine.write(body)
+
     async def dead_partitions(self, limit: int) -> list[int]:
         async def body(tx: Tx) -> list[int]:
             return [row[0] for row in await tx.run("partitions_dead", limit=limit)]
@@ -103,6 +117,7 @@ class SqlMaintenanceStore:
             if await extents_from(tx, partition_id, 0, 1):
                 return False  # of a merge that was under way
             await tx.run("snapshot_delete", partition_id=partition_id)
+            await tx.run("cleaned_delete", partition_id=partition_id)
             await tx.run("partition_delete", partition_id=partition_id)
             for (version,) in await tx.run("topic_purge"):
                 await tx.run("metadata_floor_raise", version=version)

@@ -47,6 +47,7 @@ EXTENT: Final = _table(
     of_partition=True,
 )
 SNAPSHOT: Final = _table("view_snapshot", "partition_id at_offset packed", "partition_id", of_partition=True)
+COMPACTION: Final = _table("compaction", "partition_id cleaned_to", "partition_id", of_partition=True)
 BLOB: Final = _table("blob", "blob_id kind size created_ms doomed_ms live", "blob_id", "live > 0")
 """Only those that extents name: the rest is garbage, and its bytes may be gone already."""
 INLINE_BLOB: Final = _table("inline_blob", "blob_id created_ms data extents", "blob_id")
@@ -77,6 +78,7 @@ TABLES: Final = (
     BLOB,
     EXTENT,
     SNAPSHOT,
+    COMPACTION,
     INLINE_BLOB,
     INLINE_RELEASED,
     GROUP_OFFSET,

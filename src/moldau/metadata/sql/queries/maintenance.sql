@@ -88,6 +88,19 @@ WHERE view_snapshot.at_offset <= excluded.at_offset;
 -- With the partition.
 DELETE FROM view_snapshot WHERE partition_id = :partition_id;
 
+-- name: cleaned_get
+-- Up to where compaction has been.
+SELECT cleaned_to FROM compaction WHERE partition_id = :partition_id;
+
+-- name: cleaned_put
+-- Only upwards, and not for the dead.
+INSERT INTO compaction (partition_id, cleaned_to) SELECT partition_id, :cleaned_to FROM partition WHERE partition_id = :partition_id AND alive = 1
+ON CONFLICT (partition_id) DO UPDATE SET cleaned_to = excluded.cleaned_to WHERE compaction.cleaned_to < excluded.cleaned_to;
+
+-- name: cleaned_delete
+-- With the partition.
+DELETE FROM compaction WHERE partition_id = :partition_id;
+
 -- name: partitions_dead
 -- Deleted, rows still there.
 SELECT partition_id FROM partition WHERE alive = 0 ORDER BY partition_id LIMIT :limit;

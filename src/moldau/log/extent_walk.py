@@ -1,0 +1,44 @@
+"""Going through the batches of one extent in slices: a segment may hold fifty thousand of them, which is a tenth of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from moldau.metadata.rows import Extent
+from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC_V2, set_base_offset
+from moldau.records.crc import crc32c
+
+from .damage import DamagedLog, head_of, shift_of, where
+
+SLICE_BATCHES = 500
+
+
+def walk(data: bytearray, extent: Extent) -> Generator[None, None, list[int]]:
+    """Where each batch begins in `data`, which is the whole extent; offsets and leader epochs are put in place. Yields between slices.
+
+    Raises DamagedLog for what is not exactly the batches that the row promises.
+    """
+    positions: list[int] = []
+    at, end = 0, len(data)
+    base, epoch = extent.base_offset, extent.leader_epoch
+    view = memoryview(data)
+    shift = shift_of(data, base, extent, True)
+    while at + HEADER_BYTES <= end:
+        stored_base, size, stored_epoch, magic, crc, _, last_delta = head_of(data, at)
+        following = at + size + LENGTH_END
+        if size < HEADER_BYTES - LENGTH_END or magic != MAGIC_V2 or following > end or last_delta < 0:
+            raise DamagedLog(f"no batch at {base} of {where(extent)}")
+        if crc32c(view[at + ATTRIBUTES_AT : following]) != crc:
+            raise DamagedLog(f"batch at {base} of {where(extent)}: wrong checksum")
+        if stored_base - base != shift:
+            raise DamagedLog(f"batch at {base} of {where(extent)}: says it is at {stored_base}")
+        if shift or stored_epoch != epoch:
+            set_base_offset(data, at, base, epoch)
+        positions.append(at)
+        base += last_delta + 1
+        at = following
+        if len(positions) % SLICE_BATCHES == 0:
+            yield
+    if at != end or base != extent.last_offset + 1:
+        raise DamagedLog(f"{where(extent)} is not whole")
+    return positions
