@@ -11,7 +11,14 @@ from support.pages import ROOT, Reader, agrees, blocks
 
 from moldau.testing import BrokerProcess
 
-PAGES = ["README.md", "docs/quickstart.md", "docs/testing.md", "docs/troubleshooting.md", "docs/transactions.md", "docs/tutorial-cluster.md"]
+PAGES = [
+    "README.md",
+    "docs/quickstart.md",
+    "docs/testing.md",
+    "docs/troubleshooting.md",
+    "docs/transactions.md",
+    "docs/tutorial-cluster.md",
+]
 
 
 @pytest.mark.slow
