@@ -51,6 +51,8 @@ OF_MODULES = {"os", "connection", ""}
 """What these calls hang on: `str.replace` and the like are not meant."""
 RISKY_SQL = ("COMMIT", "wal_checkpoint")
 WITHOUT = {
+    "wipe_wal": "clears, page by page, what no reader looks at; whoever opens the file next goes on",
+    "remove": "of the files of turns, which hold nothing",
     "filled": "removes what it put there itself; a death leaves a folder that is neither a backup nor a data directory",
     "sync_names": "syncs what points around its callers stand for",
     "_probe": "tries a shared folder out; what a death leaves of that goes when it is a day old",

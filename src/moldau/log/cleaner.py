@@ -11,7 +11,7 @@ What was swapped stays right whether the rest of the run happens or not (see `co
 and writes nothing twice. A conflict with another job (retention, a builder on another broker) ends the run, as does a store that does
 not answer; it is tried again later. Damaged bytes end it, too: the partition waits an hour for somebody to run `moldau inspect`.
 
-The work on records is sliced (a millisecond), and after each slice the job sleeps as long as it worked, or longer where
+The work on records is in slices of a third of a millisecond, between which others run; after a few the job sleeps as long as it worked, five times as long while others have work, or as long as
 `log.cleaner.io.max.bytes.per.second` says so. Memory: the keys, two segments, and an extent.
 """
 
@@ -35,7 +35,7 @@ from .compaction_plan import NEVER, CompactionPlan, CompactionRule, plan
 from .compactor import Compactor, Part, Piece, assemble
 from .damage import DamagedLog
 from .extent_swap import ExtentSwap, SwapPoints
-from .segment import Builder, Segment
+from .segment import Buffer, Builder, Segment
 from .snapshots import Snapshots
 from .transactions import AbortedRange
 from .view import PartitionView
@@ -48,11 +48,17 @@ RETRY_MS = 5_000
 """After a run that another job ended."""
 _LOOK_EXTENTS = 1000
 _PAGE_EXTENTS = 256
-_READ_BYTES = 4 << 20
-_SLICE_PARTS = 200
+_READ_BYTES = 2 << 20
+_SLICE_PARTS = 100
 _SLICE_BYTES = 256 << 10
-_SLICE_SECONDS = 0.0005
-"""Less work than this is not worth a sleep."""
+_SLEEP_SECONDS_MIN = 0.001
+"""Timers of the loop are no finer."""
+_OTHERS_SECONDS = 0.0001
+"""Who gets the loop back later than this was not alone."""
+_BUSY_SECONDS = 0.1
+"""How long others count as having work."""
+_BUSY_FACTOR = 5
+"""The cleaner takes a sixth of the loop's time then, and half of it else."""
 _OFFSETS_MAX = 2**31 - 1
 
 Pause = Callable[[float], Awaitable[None]]
@@ -98,6 +104,7 @@ class _Run:
         self.bytes_written = 0
         self.records_removed = 0
         self.rounds = 0
+        self.busy_until = 0.0
         self.started = self._since = time.perf_counter()
         self._unpaid = 0
 
@@ -111,10 +118,11 @@ class _Run:
         """Seconds of work since the last sleep, or what the limit of bytes makes of them."""
         return max(time.perf_counter() - self._since, self._unpaid / self.limits.bytes_per_second)
 
-    def resume(self) -> None:
-        """Work begins now."""
-        self._since = time.perf_counter()
-        self._unpaid = 0
+    def resume(self, worked: float | None = None) -> None:
+        """Work goes on now, `worked` seconds of it without a sleep; None: there was one."""
+        self._since = time.perf_counter() - (worked or 0.0)
+        if worked is None:
+            self._unpaid = 0
 
 
 class Cleaner:
@@ -303,7 +311,7 @@ class Cleaner:
         view = self._views.get(partition_id)
         return view.log_start_offset if view is not None else 0
 
-    async def _bytes(self, run: _Run, extents: list[Extent]) -> list[tuple[Extent, bytearray]]:
+    async def _bytes(self, run: _Run, extents: list[Extent]) -> list[tuple[Extent, Buffer]]:
         """Of these extents, the last one first."""
         try:
             found = await self._swap.read(extents)
@@ -312,9 +320,9 @@ class Cleaner:
                 raise
             raise _Moved from error
         run.read(sum(len(data) for data in found.values()))
-        return [(extent, bytearray(found.pop(extent.last_offset))) for extent in reversed(extents)]
+        return [(extent, found[extent.last_offset]) for extent in reversed(extents)]
 
-    async def _compact(self, run: _Run, compactor: Compactor, extent: Extent, data: bytearray) -> Piece:
+    async def _compact(self, run: _Run, compactor: Compactor, extent: Extent, data: Buffer) -> Piece:
         work = compactor.take(extent, data)
         while True:
             try:
@@ -326,11 +334,18 @@ class Cleaner:
             await self._breathe(run)
 
     async def _breathe(self, run: _Run) -> None:
-        """Sleep as long as there was work."""
+        """Let others come between; sleep as long as there was work, once there was enough, and longer while others have work, too."""
         seconds = run.worked()
-        if seconds >= _SLICE_SECONDS:
-            await self._pause(seconds)
+        if seconds >= _SLEEP_SECONDS_MIN:
+            await self._pause(seconds * _BUSY_FACTOR if time.perf_counter() < run.busy_until else seconds)
             run.resume()
+        else:
+            began = time.perf_counter()
+            await asyncio.sleep(0)
+            ended = time.perf_counter()
+            if ended - began > _OTHERS_SECONDS:
+                run.busy_until = ended + _BUSY_SECONDS
+            run.resume(seconds)
 
     # -- what becomes one ---------------------------------------------------------------------------------------------
 

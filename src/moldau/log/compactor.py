@@ -37,8 +37,8 @@ from moldau.records.record import iter_records, raw_records
 from .extent_walk import walk
 from .transactions import AbortedRange
 
-SLICE_RECORDS = 1000
-"""Records between two yields: half a millisecond to a millisecond."""
+SLICE_RECORDS = 300
+"""Records between two yields: a third of a millisecond."""
 _BATCH_AS_RECORDS = 5
 """What a batch costs beside its records."""
 _KEY_OVERHEAD = 48
@@ -107,9 +107,9 @@ class Compactor:
         self.seen_records = 0
         self.spoiled = 0
 
-    def take(self, extent: Extent, data: bytearray) -> Generator[None, None, Piece]:
+    def take(self, extent: Extent, data: Buffer) -> Generator[None, None, Piece]:
         """The next extent down, with its bytes, whose offsets are put in place. Yields between slices of the work. Raises DamagedLog."""
-        positions = yield from walk(data, extent)
+        data, positions = yield from walk(data, extent)
         view = memoryview(data)
         kept: list[Part] = []
         records = since = 0

@@ -10,11 +10,13 @@ from moldau.records.crc import crc32c
 
 from .damage import DamagedLog, head_of, shift_of, where
 
-SLICE_BATCHES = 500
+SLICE_BATCHES = 200
+
+Buffer = bytes | bytearray | memoryview
 
 
-def walk(data: bytearray, extent: Extent) -> Generator[None, None, list[int]]:
-    """Where each batch begins in `data`, which is the whole extent; offsets and leader epochs are put in place. Yields between slices.
+def walk(data: Buffer, extent: Extent) -> Generator[None, None, tuple[Buffer, list[int]]]:
+    """(the whole extent, where each batch begins in it): `data`, or a copy in which offsets and leader epochs are put in place. Yields between slices.
 
     Raises DamagedLog for what is not exactly the batches that the row promises.
     """
@@ -33,6 +35,9 @@ def walk(data: bytearray, extent: Extent) -> Generator[None, None, list[int]]:
         if stored_base - base != shift:
             raise DamagedLog(f"batch at {base} of {where(extent)}: says it is at {stored_base}")
         if shift or stored_epoch != epoch:
+            if not isinstance(data, bytearray):
+                data = bytearray(data)
+                view = memoryview(data)
             set_base_offset(data, at, base, epoch)
         positions.append(at)
         base += last_delta + 1
@@ -41,4 +46,4 @@ def walk(data: bytearray, extent: Extent) -> Generator[None, None, list[int]]:
             yield
     if at != end or base != extent.last_offset + 1:
         raise DamagedLog(f"{where(extent)} is not whole")
-    return positions
+    return data, positions

@@ -15,6 +15,7 @@ from moldau.log.segment_plan import BuildRule
 from moldau.metadata.errors import Conflict
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, KIND_WAL
 from moldau.records.batch import BatchHeader
+from moldau.records.builder import build_batch
 from moldau.records.record import Record
 
 
@@ -285,6 +286,48 @@ def test_an_emptied_partition_still_takes_up_its_offsets(opener: Any) -> None:
             assert (view.log_start_offset, view.high_watermark) == (0, 6)
             await log.write(pairs("d"))
             assert told(await log.there()) == [(6, "d")]
+
+    run(body())
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_offsets_that_were_guessed_are_put_right(opener: Any, inline: bool) -> None:
+    async def body() -> None:
+        async with opener() as it:
+            log = await opened(it)
+            view = await log.log.views.load(log.p)
+            assert view is not None
+            for n in range(4):
+                batch = build_batch(
+                    [Record(0, 5, b"a", b"%d" % n), Record(1, 5, b"%d" % n, b"")], base_offset=1000 + n, leader_epoch=9
+                )
+                await log.log.append_batches(view, 2 * n, bytes(batch), 2, 5, b"", inline=inline)
+            assert await log.compact()
+            log.log.reader._guesses = (
+                True  # as where brokers share their stores: the last extent lost nothing and is as it was
+            )
+            assert told(await log.there()) == [(1, "0"), (3, "1"), (5, "2"), (6, "a"), (7, "3")]
+
+    run(body())
+
+
+def test_damage_ends_the_run_for_an_hour(opener: Any) -> None:
+    async def body() -> None:
+        async with opener() as it:
+            log = await opened(it)
+            view = await log.log.views.load(log.p)
+            assert view is not None
+            batch = build_batch([Record(0, 5, b"a", b"x"), Record(1, 5, b"a", b"y")], leader_epoch=0)
+            batch[-1] ^= 1
+            await log.log.append_batches(view, 0, bytes(batch), 2, 5, b"")
+            await log.write(pairs("b"))
+            assert not await log.compact()
+            assert await log.cleaned_to() == 0
+            await log.write(pairs("b"))
+            log.log.now += 3_599_999
+            assert not log.log.cleaner.wants(log.p, RULE)
+            log.log.now += 1
+            assert log.log.cleaner.wants(log.p, RULE)
 
     run(body())
 
