@@ -26,6 +26,7 @@ OF_GROUPS = frozenset(
         k.DESCRIBE_GROUPS,
         k.DELETE_GROUPS,
         k.OFFSET_DELETE,
+        k.TXN_OFFSET_COMMIT,
     ]
 )
 

@@ -93,7 +93,15 @@ ELSEWHERE = {
     *(
         name for name in faults.POINTS if name.startswith("server.migrate.")
     ),  # by `moldau migrate`: tests/e2e/test_migrate.py
-    "metadata.postgres.append",  # no command serves on PostgreSQL yet: tests/contract/test_postgres_lost_replies.py, tests/unit/test_faults.py
+    *(
+        name for name in faults.POINTS if name.startswith("log.clean.")
+    ),  # by a compacted topic: tests/e2e/test_compaction.py
+    "log.append.commit",  # these by brokers that share their stores: tests/unit/log/test_shared_appender.py
+    "log.append.committed",
+    "log.upload.put",
+    "log.upload.stored",
+    "metadata.postgres.append_locked",
+    "metadata.postgres.append",  # not of an embedded broker: tests/contract/test_postgres_lost_replies.py, tests/unit/test_faults.py
     "metadata.postgres.begin",
     "metadata.postgres.commit",
     "metadata.postgres.committed",

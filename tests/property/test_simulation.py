@@ -91,9 +91,9 @@ def test_a_store_that_loses_the_last_extent_is_found(monkeypatch: pytest.MonkeyP
 def test_duplicates_that_are_not_recognized_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     check = ProducerStates.check
 
-    def forgetful(self: ProducerStates, header: Any) -> None:
+    def forgetful(self: ProducerStates, header: Any, from_zero: bool = False) -> None:
         try:
-            check(self, header)
+            check(self, header, from_zero)
         except Exception:
             pass
 

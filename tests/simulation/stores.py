@@ -169,11 +169,13 @@ class RemoteLog(Remote):
             raise told[1]
         return told[0]  # type: ignore[no-any-return]
 
-    async def append_locked(self, known: dict[int, int], blob_id: int, decide: Any) -> list[AppendResult]:
+    async def append_locked(
+        self, known: dict[int, int], blob_id: int, decide: Any, guards: Any = ()
+    ) -> list[AppendResult]:
         """The answer is about the last commit that was decided, so it does not arrive late."""
 
         def effect() -> list[AppendResult]:
-            return at_once(self._store.append_locked(known, blob_id, decide))  # type: ignore[no-any-return]
+            return at_once(self._store.append_locked(known, blob_id, decide, guards))  # type: ignore[no-any-return]
 
         return await self._way.wait(effect, list(known), may_be_late=False)
 

@@ -114,8 +114,16 @@ class Node:
         broker.catalog = broker.configs.catalog = Catalog(catalog_store, broker.configs, shared=shared)
         await broker.catalog.load()
 
-    def _read(self, log_store: LogStore, blobs: BlobStore, *, shared: bool, cold: ColdReads | None = None) -> None:
-        """How partitions are read; `shared`: other brokers write them, too."""
+    def _read(
+        self,
+        log_store: LogStore,
+        blobs: BlobStore,
+        *,
+        shared: bool,
+        guesses: bool = False,
+        cold: ColdReads | None = None,
+    ) -> None:
+        """How partitions are read; `shared`: other brokers write them, too; `guesses`: they did once."""
         options, broker = self.options, self.broker
         broker.cache = TailCache(options.tail_cache_bytes)
         broker.log_store = log_store
@@ -123,7 +131,7 @@ class Node:
         broker.catalog.gone = broker.views.drop
         broker.refresher = Refresher(log_store if shared else None, broker.views)
         inline = InlineCache(log_store) if shared else None
-        broker.reader = Reader(log_store, blobs, broker.cache, guesses=shared, cold=cold, inline=inline)
+        broker.reader = Reader(log_store, blobs, broker.cache, guesses=shared or guesses, cold=cold, inline=inline)
         broker.lookup = Lookup(log_store, broker.reader)
 
     def _serve(self) -> None:

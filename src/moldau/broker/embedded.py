@@ -19,7 +19,7 @@ from moldau.version import VERSION
 
 from .assembly import FORMAT_VERSION, Node, group_config
 from .broker import Endpoint
-from .recovery import recover
+from .recovery import may_be_guessed, recover
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class EmbeddedNode(Node):
         broker.peers = None
         broker.steering = None
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))
-        self._read(JournaledStore(rows, journal), blobs, shared=False)
+        guesses = await may_be_guessed(cluster_store)
+        self._read(JournaledStore(rows, journal), blobs, shared=False, guesses=guesses)
         broker.appender = Appender(
             journal,
             broker.views,

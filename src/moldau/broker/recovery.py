@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_GUESSED = ("store", "base-offsets")
+"""The entity that says that workers have written here: base offsets in their blobs may be guesses (`moldau.log.uploads`)."""
+
+
+async def may_be_guessed(cluster: ClusterStore) -> bool:
+    """Whether what stands in blobs as base offset need not be the one that the row says. Raises StoreError."""
+    return any((kind, name) == _GUESSED for kind, name, _ in await cluster.load_entities())
+
 
 async def recover(
     engine: SqliteEngine, blobs: LocalBlobs, clock: Clock, *, power_kept: bool, unclean: bool, alone: int | None
@@ -41,6 +49,8 @@ async def recover(
         # what acks=1 answered may be gone, and clients that saw it are to find that out (KIP-320)
         await SqlRecoveryStore(engine).raise_leader_epochs(1)
     await _forget_others(cluster, SqlLeaseStore(engine), alone)
+    if alone is None and not await may_be_guessed(cluster):
+        await cluster.alter_entity(*_GUESSED, lambda _: {"guessed": "by workers"})
 
 
 async def _forget_others(cluster: ClusterStore, leases: LeaseStore, alone: int | None) -> None:

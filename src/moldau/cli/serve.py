@@ -54,7 +54,7 @@ _HELP_FOR_DAMAGE = "look at the directory with 'moldau inspect', or bring it bac
     type=click.IntRange(1, 64),
     help="Run N brokers as processes of this host, on consecutive ports; they share the data, or the stores.",
 )
-@click.option("--worker", "part", hidden=True)
+@click.option("--worker", "part", hidden=True, help="One of several workers: what the parent process tells it.")
 def serve(
     data: Path | None,
     ephemeral: bool,

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from moldau.blobs.ports import BlobError, BlobStore
 from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL
 from moldau.metadata.ports import LogStore, MaintenanceStore
-from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent, PartitionRow, PartitionState
+from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, KIND_WAL, Extent, PartitionRow, PartitionState
 from moldau.records.batch import BatchHeader, compute_crc, iter_headers
 from moldau.records.control import read_end_txn_marker
 from moldau.records.errors import InvalidBatch
@@ -27,7 +27,11 @@ _CHUNK = 1000
 class Inspection:
     """Checks one store's partitions and blobs. `batches` and `bytes_read` count what was looked at, `transactions` those that are open."""
 
-    def __init__(self, log_store: LogStore, maintenance: MaintenanceStore, blobs: BlobStore) -> None:
+    def __init__(
+        self, log_store: LogStore, maintenance: MaintenanceStore, blobs: BlobStore, *, guesses: bool = False
+    ) -> None:
+        """`guesses`: base offsets in write-ahead blobs may be off, all of an extent by the same."""
+        self.guesses = guesses
         self._log_store = log_store
         self._maintenance = maintenance
         self._blobs = blobs
@@ -100,14 +104,16 @@ class Inspection:
             return
         self.bytes_read += len(data)
         offset = extent.base_offset
-        end = 0
+        end = shift = 0
         seen: dict[int, tuple[int, ...]] = {}
         try:
             for position, header in iter_headers(data):
                 self.batches += 1
                 if compute_crc(data, position, header.size) != header.crc:
                     yield f"batch at offset {offset}, blob {extent.blob_id:016x}: wrong checksum"
-                if header.base_offset != offset:
+                if not position and self.guesses and extent.kind == KIND_WAL:
+                    shift = header.base_offset - offset
+                if header.base_offset - shift != offset:
                     yield f"batch at offset {offset}, blob {extent.blob_id:016x}: says it is at {header.base_offset}"
                 if header.producer_id >= 0:
                     batch = data[position : position + header.size]

@@ -9,11 +9,14 @@ from typing import Any
 
 from moldau.blobs.local import LocalBlobs
 from moldau.blobs.ports import BlobError
+from moldau.broker.assembly import FORMAT_VERSION
+from moldau.broker.recovery import may_be_guessed
 from moldau.coordination.config import GroupConfig
 from moldau.coordination.groups import Groups
 from moldau.log.inspection import Inspection
 from moldau.log.replay import Replay
 from moldau.metadata.errors import StoreError
+from moldau.metadata.sql.cluster_rows import SqlClusterStore
 from moldau.metadata.sql.group_rows import SqlGroupStore
 from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
 from moldau.metadata.sql.topic_rows import SqlTopicStore
@@ -72,6 +75,7 @@ async def look_at(data: Path, *, deep: bool, power_kept: bool = False, was_share
     try:
         inspection = Inspection(SqliteLogStore(engine), SqlMaintenanceStore(engine), blobs)
         try:
+            inspection.guesses = await may_be_guessed(SqlClusterStore(engine, FORMAT_VERSION))
             problems += [f"metadata: {each}" for each in await engine.damage(deep=deep)]
             for topic in await SqlTopicStore(engine).load_topics():
                 counts["topics"] += 1

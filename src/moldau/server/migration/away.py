@@ -28,6 +28,7 @@ from moldau import faults
 from moldau.blobs.local import LocalBlobs
 from moldau.blobs.ports import BlobStore
 from moldau.broker.assembly import FORMAT_VERSION
+from moldau.broker.recovery import may_be_guessed
 from moldau.log.inspection import Inspection
 from moldau.log.replay import Replay
 from moldau.metadata.sql.cluster_rows import SqlClusterStore
@@ -227,7 +228,8 @@ class Away:
     async def _check_batches(self, engine: SqliteEngine) -> int:
         """Read every batch from where it was copied to, by rows that are the same on both sides; returns how many."""
         faults.hit("server.migrate.check")
-        inspection = Inspection(SqliteLogStore(engine), SqlMaintenanceStore(engine), self._blobs)
+        guesses = await may_be_guessed(SqlClusterStore(engine, FORMAT_VERSION))
+        inspection = Inspection(SqliteLogStore(engine), SqlMaintenanceStore(engine), self._blobs, guesses=guesses)
         rows = [(topic.name, row) for topic in await SqlTopicStore(engine).load_topics() for row in topic.partitions]
         progress = self._told("check", sum(row.bytes_total for _, row in rows))
         left = iter(rows)
