@@ -14,7 +14,9 @@ import threading
 import time
 import urllib.request
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -26,6 +28,8 @@ from moldau.testing import BrokerProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 PARTITIONS = 6
+
+T = TypeVar("T")
 
 
 def children(pid: int) -> dict[int, int]:
@@ -97,16 +101,20 @@ class Load:
         return sum(map(len, list(self.acknowledged.values())))
 
 
-def end_offset(consumer: Consumer, partition: int) -> int:
-    """Asked again while partitions move: this call of the client does not do so itself."""
+def asked(question: Callable[[], T]) -> T:
+    """Asked again while brokers come and go: these calls of the client do not do so themselves."""
     deadline = time.monotonic() + 20
     while True:
         try:
-            return int(consumer.get_watermark_offsets(TopicPartition("t", partition), timeout=20)[1])
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+            return question()
+        except KafkaException:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def end_offset(consumer: Consumer, partition: int) -> int:
+    return int(asked(lambda: consumer.get_watermark_offsets(TopicPartition("t", partition), timeout=20))[1])
 
 
 def read_all(bootstrap: str) -> dict[bytes, list[bytes]]:
@@ -218,7 +226,8 @@ def test_workers_die_and_nothing_is_lost(tmp_path: Path) -> None:
     try:
         assert read_all(alone.bootstrap) == load.acknowledged
         consumer = Consumer({"bootstrap.servers": alone.bootstrap, "group.id": "readers"})
-        committed = consumer.committed([TopicPartition("t", p) for p in range(PARTITIONS)], timeout=20)
+        partitions = [TopicPartition("t", p) for p in range(PARTITIONS)]
+        committed = asked(lambda: consumer.committed(partitions, timeout=20))
         assert sum(each.offset for each in committed) == load.count
         consumer.close()
         more = Load(alone.bootstrap)
