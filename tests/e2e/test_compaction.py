@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from moldau.cli.main import root
 from moldau.testing import BrokerProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 SETS = ("moldau.segment.build.age.ms=0", "log.cleaner.backoff.ms=50", "log.segment.delete.delay.ms=0")
 CONFIG = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3", "delete.retention.ms": "600000"}
@@ -91,6 +91,13 @@ def compacted(broker: BrokerProcess, most: int) -> int:
     return count
 
 
+def ended(broker: BrokerProcess) -> int:
+    """Wait for the cleaner to come to the point, which takes its time beside writers."""
+    assert broker._process is not None
+    broker._process.wait(90)
+    return broker.wait()
+
+
 def inspected(broker: BrokerProcess) -> None:
     result = CliRunner().invoke(root, ["inspect", "--data", str(broker.data), "--format", "json"])
     assert json.loads(result.stdout)["problems"] == []
@@ -133,7 +140,7 @@ def test_killed_at_every_step(broker: BrokerProcess) -> None:
         stop = threading.Event()
         writer = threading.Thread(target=table.write_until, args=(stop,))
         writer.start()
-        assert broker.wait() == -9, point
+        assert ended(broker) == -9, point
         broker._env = {}
         broker.start()
         stop.set()
