@@ -80,7 +80,6 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
     response = ProduceResponse()
     produce = _Produce(broker, request, reply, response)
     by_id = request.version >= 13
-    steering = broker.steering
     early = error_codes.NONE
     if message.acks not in (-1, 0, 1):
         early = error_codes.INVALID_REQUIRED_ACKS
@@ -101,10 +100,8 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
                     produce.unknown.append((data.topic_id if by_id else data.name, partition, answer))
                 else:
                     _refuse_unknown(produce, topic, answer)
-            elif steering is not None and not steering.writer(topic.partition_ids[partition.index]):
-                _send_away(produce, topic.partition_ids[partition.index], answer)
             else:
-                _append(produce, topic, partition.index, cast("memoryview | None", partition.records), answer)
+                _place(produce, topic, partition, answer)
     if produce.unknown:
         reply.overlaps = False  # a request behind this one must not come before it
         broker.keep(broker.loop.create_task(_look_again(produce, produce.unknown)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moldau.broker.committing import sort_out
 from moldau.broker.txn_errors import code_of
 from moldau.coordination.events import OffsetCommit
 from moldau.coordination.transactions.refusal import TxnRefused
@@ -30,48 +31,11 @@ if TYPE_CHECKING:
 
 async def handle(broker: Broker, request: Request) -> TxnOffsetCommitResponse:
     message: TxnOffsetCommitRequest = request.message
-    by_id = request.version >= 6
-    offsets: list[tuple[bytes, int, int, int, str | None]] = []
-    committed: list[TxnOffsetCommitResponsePartition] = []
-    answers: list[TxnOffsetCommitResponseTopic] = []
-    unknown = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
-    unknown_partition = error_codes.UNKNOWN_TOPIC_OR_PARTITION
-    try:
-        await broker.catalog.look_for(
-            (
-                asked.topic_id if by_id else asked.name,
-                max((each.partition_index for each in asked.partitions), default=-1),
-            )
-            for asked in message.topics
-        )
-    except StoreError:
-        unknown = unknown_partition = error_codes.COORDINATOR_NOT_AVAILABLE
-    for asked in message.topics:
-        topic = broker.catalog.by_id.get(asked.topic_id) if by_id else broker.catalog.by_name.get(asked.name)
-        partitions: list[TxnOffsetCommitResponsePartition] = []
-        answers.append(TxnOffsetCommitResponseTopic(name=asked.name, topic_id=asked.topic_id, partitions=partitions))
-        for each in asked.partitions:
-            answer = TxnOffsetCommitResponsePartition(partition_index=each.partition_index)
-            partitions.append(answer)
-            if topic is None:
-                answer.error_code = unknown
-            elif not 0 <= each.partition_index < len(topic.partition_ids):
-                answer.error_code = unknown_partition
-            else:
-                offsets.append(
-                    (
-                        topic.topic_id,
-                        each.partition_index,
-                        each.committed_offset,
-                        each.committed_leader_epoch,
-                        each.committed_metadata,
-                    )
-                )
-                committed.append(answer)
-    if offsets:
-        for answer, code in zip(committed, await _commit(broker, message, offsets, request.version), strict=True):
-            answer.error_code = code
-    return TxnOffsetCommitResponse(topics=answers)
+    found = await sort_out(
+        broker, message.topics, request.version >= 6, TxnOffsetCommitResponseTopic, TxnOffsetCommitResponsePartition
+    )
+    codes = await _commit(broker, message, found.offsets, request.version) if found.offsets else []
+    return TxnOffsetCommitResponse(topics=found.answer(codes))
 
 
 async def _commit(
