@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from moldau.clock import Clock, now_ms, steady_ms
 from moldau.coordination.config import GroupConfig
+from moldau.coordination.surroundings import Surroundings
 from moldau.coordination.transactions.config import TransactionConfig
 from moldau.coordination.transactions.coordinator import TransactionCoordinator
 from moldau.log.blob_ids import BlobIds
@@ -29,6 +30,7 @@ from moldau.log.views import Views
 from . import features
 from .broker import Broker, Endpoint
 from .catalog import Catalog
+from .catalog_image import CatalogImage
 from .config.settings import Settings
 from .configs import Configs
 from .fetch_sessions import FetchSessions
@@ -173,6 +175,11 @@ class Node:
             sole=sole,
             mine=mine,
         )
+
+    def _around_groups(self, config: GroupConfig) -> Surroundings:
+        """What groups know of this broker."""
+        configs, members, catalog = self.broker.configs, self.broker.members, self.broker.catalog
+        return Surroundings(config, CatalogImage(catalog, members), lambda key: configs.broker[key], configs.of_group)
 
     async def _quiet(self) -> None:
         """Every batch that was taken is answered."""

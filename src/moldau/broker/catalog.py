@@ -91,6 +91,8 @@ class Catalog:
         self.shared = shared
         self.version = -1
         """The metadata version up to which everything is here."""
+        self.topics_version = 0
+        """Rises with each topic that comes, goes or grows here."""
         self.by_name: dict[str, Topic] = {}
         self.by_id: dict[bytes, Topic] = {}
         self.leader_epochs: dict[int, int] = {}
@@ -244,6 +246,8 @@ class Catalog:
     def put(self, row: TopicRow) -> Topic:
         """A topic as it is now: new, grown, or with other configs."""
         topic = self.by_id.get(row.topic_id)
+        if topic is None or len(topic.partition_ids) != len(row.partitions):
+            self.topics_version += 1
         if topic is None:
             topic = self.by_id[row.topic_id] = Topic(row, self._configs.topics)
         else:
@@ -257,6 +261,7 @@ class Catalog:
 
     def remove(self, topic: Topic) -> None:
         """A topic was deleted."""
+        self.topics_version += 1
         if self.by_name.get(topic.name) is topic:
             del self.by_name[topic.name]
         self.by_id.pop(topic.topic_id, None)

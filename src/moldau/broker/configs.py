@@ -16,6 +16,7 @@ from moldau.protocol import error_codes
 from .config import describe, dynamic, loggers
 from .config.effective import BrokerConfig
 from .config.errors import InvalidConfig
+from .config.group import GroupSettings, group_settings
 from .config.settings import Settings
 from .config.topic import TopicConfigs
 from .topics import name_error
@@ -43,6 +44,8 @@ class Configs:
         self.broker = BrokerConfig(settings)
         self.topics = TopicConfigs(self.broker)
         self.catalog: Catalog
+        self._groups: dict[str, GroupSettings] = {}
+        """What was asked for, by the name of the group; "" stands for all that have nothing of their own."""
 
     def take(self, entities: Iterable[tuple[str, str, dict[str, str]]]) -> None:
         """All entities that there are now: (kind, name, configs)."""
@@ -50,6 +53,7 @@ class Configs:
         self._entities = {(kind, name): configs for kind, name, configs in entities}
         if self._of_brokers() != before:
             self._refresh()
+        self._groups.clear()
 
     def _of_brokers(self) -> dict[str, dict[str, str]]:
         return {name: configs for (kind, name), configs in self._entities.items() if kind == "broker"}
@@ -61,6 +65,16 @@ class Configs:
         self.topics = TopicConfigs(self.broker)
         for topic in self.catalog.by_id.values():
             topic.set_configs(topic.configs, self.topics)
+
+    def of_group(self, name: str) -> GroupSettings:
+        """The values that count for a group, by the keys of groups."""
+        settings = self._groups.get(name)
+        if settings is None:
+            own = self._entities.get(("group", name))
+            if own is None and name:
+                return self.of_group("")
+            settings = self._groups[name] = group_settings(own or {}, self.broker)
+        return settings
 
     def names(self, kind: str) -> list[str]:
         """Entities of that kind that have configs."""
@@ -132,6 +146,7 @@ class Configs:
             self._entities.pop((kind, name), None)
         if kind == "broker":
             self._refresh()
+        self._groups.clear()
         self.catalog.made(altered.version)
 
 

@@ -109,8 +109,13 @@ class EmbeddedNode(Node):
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:
             self.upkeep.start()
+        groups = group_config(options)
         broker.groups = GroupCoordinator(
-            SqlGroupStore(engine), group_config(options), broker.steady_clock, broker.catalog.name_of
+            SqlGroupStore(engine),
+            groups,
+            broker.steady_clock,
+            broker.catalog.name_of,
+            around=self._around_groups(groups),
         )
         await broker.groups.start()
         broker.transactions.start()

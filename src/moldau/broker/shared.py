@@ -92,13 +92,15 @@ class SharedNode(Node):
         )
         broker.peers = together.peers
         broker.steering = Steering(broker.members, broker.steady_clock)
+        groups = group_config(options)
         broker.groups = GroupShards(
             stores.groups,
-            group_config(options),
+            groups,
             broker.steady_clock,
             broker.catalog.name_of,
             together.expects,
             together.forget,
+            self._around_groups(groups),
         )
         broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)

@@ -6,19 +6,20 @@ an API and not on the group (nullable fields, one error or many) is the handler'
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moldau.metadata.errors import StoreError
 from moldau.metadata.rows import Guard
 from moldau.metadata.rows_groups import OffsetKey, OffsetRow
-from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, NONE
+from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, GROUP_ID_NOT_FOUND, NONE
 
 from .cleanup import OffsetCleanup
 from .config import GroupConfig
-from .events import DeleteGroup, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, OffsetDelete, SyncGroup
+from .events import DeleteGroup, Event, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, OffsetDelete, SyncGroup
 from .groups import Groups
 from .listing import DescribedGroup, ListedGroup
 from .replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply
@@ -26,6 +27,7 @@ from .runtime import GroupRuntime
 
 if TYPE_CHECKING:
     from .ports import GroupStore
+    from .surroundings import Surroundings
 
 
 class GroupCoordinator:
@@ -43,11 +45,14 @@ class GroupCoordinator:
         now: Callable[[], int],
         topic_name: Callable[[bytes], str | None],
         guard: Guard | None = None,
+        around: Surroundings | None = None,
     ) -> None:
-        """`guard` is the lease that these groups are coordinated under, None where nobody else can have it."""
+        """`guard` is the lease that these groups are coordinated under, None where nobody else can have it. Without surroundings there are
+        classic groups only.
+        """
         self.config = config
         self._guard = guard
-        self._groups = Groups(config)
+        self._groups = Groups(config, around)
         self._store = store
         self._runtime = GroupRuntime(self._groups, store, now)
         self._cleanup = OffsetCleanup(self._groups, store, self._runtime, topic_name, now)
@@ -65,6 +70,12 @@ class GroupCoordinator:
         await self._runtime.close()
 
     # -- members
+
+    def ask(self, event: Event) -> asyncio.Future[Any]:
+        """Hand in any event. The future is its reply, and done already when nothing had to be written or waited for, so that a heartbeat
+        that changes nothing makes no task. Cancelling it forgoes the reply only.
+        """
+        return self._runtime.ask(event)
 
     async def join(self, event: JoinGroup) -> JoinReply:
         """May be parked for as long as the longest rebalance timeout of the group."""
@@ -115,6 +126,10 @@ class GroupCoordinator:
         """
         return await self._store.fetch_offsets(group_id, keys)
 
+    def validate_fetch(self, group_id: str, member_id: str | None, member_epoch: int) -> int:
+        """May who says to be that member (None: nobody) read the group's offsets? An error code."""
+        return self._groups.validate_fetch(group_id, member_id, member_epoch)
+
     async def delete_offsets(self, event: OffsetDelete) -> OffsetDeleteReply:
         reply: OffsetDeleteReply = await self._runtime.ask(event)
         return reply
@@ -140,6 +155,11 @@ class GroupCoordinator:
     def describe_groups(self, group_ids: Iterable[str]) -> list[DescribedGroup]:
         """In the order asked. An unknown one is Dead, with GROUP_ID_NOT_FOUND (answered as NONE below version 6)."""
         return [self._groups.describe(group_id) for group_id in group_ids]
+
+    def details(self, type_name: str, group_id: str) -> tuple[int, str | None, Any]:
+        """(error code, its message, what the describe API of that type answers with)."""
+        why, details = self._groups.details(type_name, group_id)
+        return (NONE, None, details) if why is None else (GROUP_ID_NOT_FOUND, why, None)
 
     async def delete_groups(self, group_ids: Iterable[str]) -> list[tuple[str, int]]:
         """Delete groups without members, and their offsets: NONE, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND for each."""

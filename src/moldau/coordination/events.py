@@ -21,6 +21,10 @@ class Event(Value):
         self.group_id = group_id
         self.ticket = ticket
 
+    def refused(self, error_code: int) -> Any:
+        """The reply when nobody looked at the event. Those of `moldau.coordination.replies.refusal` need none."""
+        raise TypeError(f"{type(self).__name__} has no reply")
+
 
 class JoinGroup(Event):
     """A member wants to be part of the next generation.

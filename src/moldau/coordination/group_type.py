@@ -1,6 +1,6 @@
 """What the coordinator needs of a group and of its type.
 
-Each type (classic now; others may join) brings one `GroupType`.
+Each type brings one `GroupType`; `moldau.coordination.types` names them.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ class GroupType(Protocol):
 
     def create(self, group_id: str, now: int) -> Any: ...
 
+    def admit(self, event: Event, other: tuple[GroupType, Any] | None, now: int, out: Decision) -> Any | None:
+        """An event of this type came for a group that does not exist, or that is of another type: with that type and group as `other`.
+
+        Returns the group to hand it to: a blank one, or one made of `other` (the decision's records must then end `other` and begin the new
+        one, which `apply` makes of them; the group returned is for the decision only). Or None: then `out` has the reply, or `out.again`.
+        """
+        ...
+
     def handle(self, group: Any, event: Event, now: int, out: Decision) -> None: ...
 
     def heartbeat(self, group: Any, event: Heartbeat, now: int) -> int:
@@ -70,6 +78,10 @@ class GroupType(Protocol):
         """A valid commit: touch the member; add a record when the store does not know the group yet."""
         ...
 
+    def validate_fetch(self, group: Any, member_id: str | None, member_epoch: int) -> int:
+        """May who says to be that member (None: nobody) read the offsets?"""
+        ...
+
     def validate_offset_delete(self, group: Any) -> int: ...
 
     def validate_delete(self, group: Any) -> int: ...
@@ -82,4 +94,10 @@ class GroupType(Protocol):
 
     def listed(self, group: Any) -> ListedGroup: ...
 
-    def described(self, group: Any) -> DescribedGroup: ...
+    def described(self, group: Any) -> DescribedGroup:
+        """As DescribeGroups has it; groups that are not classic are unknown to that."""
+        ...
+
+    def details(self, group: Any) -> Any:
+        """What the type's own describe API answers with."""
+        ...

@@ -7,6 +7,7 @@ of requests, offsets, deletion, lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from moldau.metadata.rows_groups import GroupRecord
@@ -14,6 +15,7 @@ from moldau.protocol.error_codes import (
     COORDINATOR_NOT_AVAILABLE,
     GROUP_ID_NOT_FOUND,
     ILLEGAL_GENERATION,
+    INCONSISTENT_GROUP_PROTOCOL,
     INVALID_GROUP_ID,
     INVALID_SESSION_TIMEOUT,
     NONE,
@@ -37,11 +39,13 @@ from .events import (
     Tick,
 )
 from .listing import DescribedGroup, ListedGroup, unknown_group
-from .records import RecordFormatError
+from .packing import RecordFormatError
 from .replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply
+from .types import modern_types
 
 if TYPE_CHECKING:
     from .group_type import Group, GroupType
+    from .surroundings import Surroundings
 
 
 class Groups:
@@ -49,12 +53,12 @@ class Groups:
 
     __slots__ = ("_classic", "_groups", "_handlers", "_types_by_kind", "config")
 
-    def __init__(self, config: GroupConfig) -> None:
+    def __init__(self, config: GroupConfig, around: Surroundings | None = None) -> None:
+        """Without surroundings there are classic groups only."""
         self.config = config
         self._groups: dict[str, tuple[GroupType, Any]] = {}
         self._classic: GroupType = ClassicType(config)
         self._types_by_kind: dict[int, GroupType] = {}
-        self.register(self._classic)
         self._handlers: dict[type[Event], Callable[[Any, int, Decision], None]] = {
             JoinGroup: self._join,
             SyncGroup: self._sync,
@@ -66,11 +70,16 @@ class Groups:
             ExpireOffsets: self._expire_offsets,
             Tick: self._tick,
         }
+        self.register(self._classic)
+        for group_type in modern_types(around) if around is not None else ():
+            self.register(group_type)
 
     def register(self, group_type: GroupType) -> None:
-        """Another type of group: its records will be read."""
+        """Another type of group: its records will be read, and the events that it alone owns are handed to it."""
         for kind in group_type.kinds:
             self._types_by_kind[kind] = group_type
+        for event_type in group_type.owns:
+            self._handlers.setdefault(event_type, partial(self._owned, group_type))
 
     def get(self, group_id: str) -> Group | None:
         found = self._groups.get(group_id)
@@ -141,6 +150,16 @@ class Groups:
 
     # -- members
 
+    def _owned(self, owner: GroupType, event: Event, now: int, out: Decision) -> None:
+        """An event that only groups of one type understand."""
+        found = self._groups.get(event.group_id)
+        if found is not None and found[0] is owner:
+            owner.handle(found[1], event, now, out)
+        else:
+            group = owner.admit(event, found, now, out)
+            if group is not None:
+                owner.handle(group, event, now, out)
+
     def _join(self, event: JoinGroup, now: int, out: Decision) -> None:
         config = self.config
         if not event.group_id:
@@ -151,16 +170,18 @@ class Groups:
             out.reply(event.ticket, JoinReply(INVALID_SESSION_TIMEOUT, event.member_id))
             return
         found = self._groups.get(event.group_id)
-        if found is None:
-            if event.member_id:
-                out.reply(event.ticket, JoinReply(UNKNOWN_MEMBER_ID, event.member_id))
+        if found is None or (found[0] is not self._classic and found[1].is_empty):
+            group = self._classic.admit(event, found, now, out)
+            if group is None:
                 return
-            found = self._groups[event.group_id] = (self._classic, self._classic.create(event.group_id, now))
-        found[0].handle(found[1], event, now, out)
+            found = self._groups[event.group_id] = (self._classic, group)
+        if JoinGroup in found[0].owns:
+            found[0].handle(found[1], event, now, out)
+        else:
+            out.reply(event.ticket, JoinReply(INCONSISTENT_GROUP_PROTOCOL, event.member_id))
 
     def _sync(self, event: SyncGroup, now: int, out: Decision) -> None:
-        # the empty id may have offsets, and never has members
-        found = self._groups.get(event.group_id) if event.group_id else None
+        found = self._member_of(event)
         if found is None:
             out.reply(event.ticket, SyncReply(UNKNOWN_MEMBER_ID if event.group_id else INVALID_GROUP_ID))
         else:
@@ -177,7 +198,7 @@ class Groups:
         return found[0].heartbeat(found[1], event, now)
 
     def _leave(self, event: LeaveGroup, now: int, out: Decision) -> None:
-        found = self._groups.get(event.group_id) if event.group_id else None
+        found = self._member_of(event)
         if found is not None:
             found[0].handle(found[1], event, now, out)
         elif not event.group_id:
@@ -185,6 +206,11 @@ class Groups:
         else:
             gone = [(member.member_id, member.instance_id, UNKNOWN_MEMBER_ID) for member in event.members]
             out.reply(event.ticket, LeaveReply(NONE, gone))
+
+    def _member_of(self, event: Event) -> tuple[GroupType, Any] | None:
+        """The group, if members of it may send that. The empty id may have offsets, and never has members."""
+        found = self._groups.get(event.group_id) if event.group_id else None
+        return found if found is not None and type(event) in found[0].owns else None
 
     def _tick(self, event: Tick, now: int, out: Decision) -> None:
         found = self._groups.get(event.group_id)
@@ -211,6 +237,11 @@ class Groups:
         if not out.offsets:
             out.records.clear()
         out.reply(event.ticket, errors)
+
+    def validate_fetch(self, group_id: str, member_id: str | None, member_epoch: int) -> int:
+        """May who says to be that member read the group's offsets? Of an unknown group anybody may: there are none."""
+        found = self._groups.get(group_id)
+        return NONE if found is None else found[0].validate_fetch(found[1], member_id, member_epoch)
 
     def _delete_offsets(self, event: OffsetDelete, now: int, out: Decision) -> None:
         found = self._groups.get(event.group_id)
@@ -261,6 +292,15 @@ class Groups:
     def describe(self, group_id: str) -> DescribedGroup:
         found = self._groups.get(group_id)
         return unknown_group(group_id) if found is None else found[0].described(found[1])
+
+    def details(self, type_name: str, group_id: str) -> tuple[str | None, Any]:
+        """What the describe API of a type answers with: (None, details), or (why not, None): GROUP_ID_NOT_FOUND."""
+        found = self._groups.get(group_id)
+        if found is None:
+            return f"Group {group_id} not found.", None
+        if found[0].name != type_name:
+            return f"Group {group_id} is not a {type_name} group.", None
+        return None, found[0].details(found[1])
 
 
 WRITE_FAILED = COORDINATOR_NOT_AVAILABLE

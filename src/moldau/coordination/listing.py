@@ -10,7 +10,7 @@ DEAD = "Dead"
 
 
 class ListedGroup(Value):
-    """`group_type` is "classic"; `state` and `protocol_type` as Kafka spells them ("Stable", "consumer")."""
+    """`group_type` is "classic", "consumer", "share" or "streams"; `state` and `protocol_type` as Kafka spells them ("Stable", "consumer")."""
 
     __slots__ = ("group_id", "group_type", "protocol_type", "state")
 
@@ -46,7 +46,7 @@ class DescribedGroup(Value):
     (KIP-1043).
     """
 
-    __slots__ = ("error_code", "group_id", "members", "protocol_name", "protocol_type", "state")
+    __slots__ = ("error_code", "error_message", "group_id", "members", "protocol_name", "protocol_type", "state")
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class DescribedGroup(Value):
         protocol_type: str = "",
         protocol_name: str = "",
         members: list[DescribedMember] | None = None,
+        error_message: str | None = None,
     ) -> None:
         self.group_id = group_id
         self.error_code = error_code
@@ -63,7 +64,15 @@ class DescribedGroup(Value):
         self.protocol_type = protocol_type
         self.protocol_name = protocol_name
         self.members = members or []
+        self.error_message = error_message
 
 
 def unknown_group(group_id: str) -> DescribedGroup:
-    return DescribedGroup(group_id, error_codes.GROUP_ID_NOT_FOUND, DEAD)
+    return DescribedGroup(group_id, error_codes.GROUP_ID_NOT_FOUND, DEAD, error_message=f"Group {group_id} not found.")
+
+
+def not_classic(group_id: str) -> DescribedGroup:
+    """Of a group that has a describe API of its own."""
+    return DescribedGroup(
+        group_id, error_codes.GROUP_ID_NOT_FOUND, DEAD, error_message=f"Group {group_id} is not a classic group."
+    )

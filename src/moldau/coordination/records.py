@@ -29,10 +29,9 @@ from __future__ import annotations
 from struct import Struct
 from struct import error as StructError
 
-from moldau.metadata.errors import StoreCorrupt
-
 from .classic.member import ClassicMember
 from .classic.states import EMPTY, STABLE
+from .packing import LENGTH, Reader, RecordFormatError, put_bytes, put_text
 
 CLASSIC_GROUP = 1
 """The kind of record that holds a whole classic group."""
@@ -40,64 +39,7 @@ CLASSIC_GROUP = 1
 _VERSION = 0
 _STATES = (EMPTY, STABLE)
 _HEAD = Struct(">BBqi")
-_LENGTH = Struct(">I")
 _TIMEOUTS = Struct(">ii")
-_NONE = 0xFFFFFFFF
-
-
-class RecordFormatError(StoreCorrupt):
-    """A stored value is not what it should be: damaged, or written by a newer release."""
-
-
-class _Reader:
-    """Walks over a value; whatever does not fit raises StructError, IndexError or ValueError."""
-
-    __slots__ = ("_position", "_value")
-
-    def __init__(self, value: bytes) -> None:
-        self._value = value
-        self._position = 0
-
-    def unpack(self, layout: Struct) -> tuple[int, ...]:
-        found = layout.unpack_from(self._value, self._position)
-        self._position += layout.size
-        return found
-
-    def length(self) -> int:
-        length = self.unpack(_LENGTH)[0]
-        if length > len(self._value):
-            raise ValueError(f"length {length} at {self._position - _LENGTH.size}")
-        return length
-
-    def bytes(self) -> bytes:
-        begin = self._position + _LENGTH.size
-        end = begin + self.length()
-        if end > len(self._value):
-            raise ValueError(f"{end - begin} bytes at {begin}")
-        self._position = end
-        return self._value[begin:end]
-
-    def text(self) -> str | None:
-        if _LENGTH.unpack_from(self._value, self._position)[0] == _NONE:
-            self._position += _LENGTH.size
-            return None
-        return self.bytes().decode("utf-8")
-
-    def end(self) -> None:
-        if self._position != len(self._value):
-            raise ValueError(f"{len(self._value) - self._position} bytes too many")
-
-
-def _put_bytes(out: bytearray, value: bytes) -> None:
-    out += _LENGTH.pack(len(value))
-    out += value
-
-
-def _put_text(out: bytearray, text: str | None) -> None:
-    if text is None:
-        out += _LENGTH.pack(_NONE)
-    else:
-        _put_bytes(out, text.encode("utf-8"))
 
 
 class ClassicGroupValue:
@@ -126,17 +68,17 @@ class ClassicGroupValue:
     def encode(self) -> bytes:
         out = bytearray(_HEAD.pack(_VERSION, _STATES.index(self.state), self.state_timestamp, self.generation_id))
         for text in (self.protocol_type, self.protocol_name, self.leader_id):
-            _put_text(out, text)
-        out += _LENGTH.pack(len(self.members))
+            put_text(out, text)
+        out += LENGTH.pack(len(self.members))
         for member in self.members:
             for text in (member.member_id, member.instance_id, member.client_id, member.client_host):
-                _put_text(out, text)
+                put_text(out, text)
             out += _TIMEOUTS.pack(member.session_timeout_ms, member.rebalance_timeout_ms)
-            out += _LENGTH.pack(len(member.protocols))
+            out += LENGTH.pack(len(member.protocols))
             for name, metadata in member.protocols:
-                _put_text(out, name)
-                _put_bytes(out, metadata)
-            _put_bytes(out, member.assignment)
+                put_text(out, name)
+                put_bytes(out, metadata)
+            put_bytes(out, member.assignment)
         return bytes(out)
 
     @classmethod
@@ -147,12 +89,12 @@ class ClassicGroupValue:
                 f"classic group record of version {value[:1].hex() or 'nothing'}, known is {_VERSION}"
             )
         try:
-            return cls._decode(_Reader(value))
+            return cls._decode(Reader(value))
         except (IndexError, ValueError, StructError) as error:
             raise RecordFormatError(f"classic group record of {len(value)} bytes is damaged: {error}") from error
 
     @classmethod
-    def _decode(cls, reader: _Reader) -> ClassicGroupValue:
+    def _decode(cls, reader: Reader) -> ClassicGroupValue:
         _, state, state_timestamp, generation_id = reader.unpack(_HEAD)
         protocol_type, protocol_name, leader_id = reader.text(), reader.text(), reader.text()
         members = []

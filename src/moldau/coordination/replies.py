@@ -130,4 +130,4 @@ def refusal(event: Event, error_code: int) -> Any:
             return [error_code] * len(event.offsets)
         case OffsetDelete():
             return OffsetDeleteReply(error_code, [])
-    raise TypeError(f"{type(event).__name__} has no reply")
+    return event.refused(error_code)

@@ -12,12 +12,13 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from moldau.metadata.errors import StoreError
 from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, UNKNOWN_SERVER_ERROR
 
-from .decision import NEVER, Decision
+from .decision import NEVER, Computation, Decision
 from .events import Event, Heartbeat, OffsetCommit, Tick
 from .groups import WRITE_FAILED, Groups
 from .replies import failed, refusal
@@ -255,6 +256,8 @@ class GroupRuntime:
         else:
             _release(decision)
             self._watch(event.group_id, decision.deadline)
+            if decision.computation is not None:
+                self._compute(event.group_id, decision.computation)
 
     def _carry_out(self, group_id: str, decision: Decision) -> None:
         lane = self._lanes.setdefault(group_id, _Lane())
@@ -278,7 +281,26 @@ class GroupRuntime:
             else:
                 lane.writes -= 1
             self._watch(group_id, self._groups.deadline(group_id))
+            if decision.computation is not None:
+                self._compute(group_id, decision.computation)
+            if decision.again is not None:
+                self._decide(decision.again)
             self._drain(group_id, lane)
+
+    def _compute(self, group_id: str, computation: Computation) -> None:
+        """Begin work in the thread for such; its result is one more event of the group."""
+
+        async def run() -> None:
+            result, problem = None, None
+            try:
+                result = await asyncio.get_running_loop().run_in_executor(_thread(), computation.work)
+            except Exception as error:
+                log.exception("group=%s computation failed", group_id)
+                problem = error
+            if self._open:
+                self._submit(computation.then(result, problem))
+
+        self._spawn(run(), name=f"every computation of {group_id}")
 
     async def _write(self, group_id: str, decision: Decision) -> None:
         """Write the decision, then apply its records. When that fails its replies become refusals."""
@@ -292,6 +314,9 @@ class GroupRuntime:
             decision.replies = [(ticket, failed(reply, WRITE_FAILED)) for ticket, reply in decision.replies]
             if decision.records:
                 decision.replies += self._groups.write_failed(group_id, self._now()).replies
+            if decision.again is not None:
+                decision.replies.append((decision.again.ticket, refusal(decision.again, WRITE_FAILED)))
+            decision.again = decision.computation = None
         else:
             now = self._now()
             for record in decision.records:
@@ -349,6 +374,17 @@ class GroupRuntime:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+_computing: ThreadPoolExecutor | None = None
+
+
+def _thread() -> ThreadPoolExecutor:
+    """One for the whole process: while it computes for a group, other groups wait for their computations, and for nothing else."""
+    global _computing
+    if _computing is None:
+        _computing = ThreadPoolExecutor(1, "moldau-groups")
+    return _computing
 
 
 def _release(decision: Decision) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from moldau.metadata.errors import LeaseLost
 from moldau.metadata.rows import Guard
@@ -21,10 +22,13 @@ from .config import GroupConfig
 from .coordinator import GroupCoordinator
 from .events import DeleteGroup, Event, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, OffsetDelete, SyncGroup
 from .listing import DEAD, DescribedGroup, ListedGroup
+from .packing import RecordFormatError
 from .ports import GroupStore
-from .records import RecordFormatError
 from .replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply, refusal
 from .shard_store import ShardStore, shard_of
+
+if TYPE_CHECKING:
+    from .surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +48,10 @@ class GroupShards:
         topic_name: Callable[[bytes], str | None],
         expected: Callable[[int], bool],
         lost: Callable[[int], None],
+        around: Surroundings | None = None,
     ) -> None:
         self.config = config
+        self._around = around
         self._store = store
         self._now = now
         self._topic_name = topic_name
@@ -67,7 +73,7 @@ class GroupShards:
         async with self._changing:
             await self._close(shard)
             store = ShardStore(self._store, shard, epoch, lambda: self._refused(shard))
-            coordinator = GroupCoordinator(store, self.config, self._now, self._topic_name, store.guard)
+            coordinator = GroupCoordinator(store, self.config, self._now, self._topic_name, store.guard, self._around)
             try:
                 await coordinator.start()
             except RecordFormatError as error:
@@ -116,6 +122,14 @@ class GroupShards:
     def _refusal(self, event: Event) -> object:
         return refusal(event, self.error_of(event.group_id))
 
+    def ask(self, event: Event) -> asyncio.Future[Any]:
+        coordinator = self._of(event.group_id)
+        if coordinator is not None:
+            return coordinator.ask(event)
+        refused = asyncio.get_running_loop().create_future()
+        refused.set_result(self._refusal(event))
+        return refused
+
     async def join(self, event: JoinGroup) -> JoinReply:
         coordinator = self._of(event.group_id)
         return await coordinator.join(event) if coordinator else self._refusal(event)  # type: ignore[return-value]
@@ -163,6 +177,13 @@ class GroupShards:
         """Committed offsets are rows: every broker can read them."""
         return await self._store.fetch_offsets(group_id, keys)
 
+    def validate_fetch(self, group_id: str, member_id: str | None, member_epoch: int) -> int:
+        """Where the group is not coordinated nobody's membership can be told, and who says to have one is sent on."""
+        coordinator = self._of(group_id)
+        if coordinator is not None:
+            return coordinator.validate_fetch(group_id, member_id, member_epoch)
+        return self.error_of(group_id) if member_id is not None or member_epoch >= 0 else NONE
+
     async def delete_offsets(self, event: OffsetDelete) -> OffsetDeleteReply:
         coordinator = self._of(event.group_id)
         return await coordinator.delete_offsets(event) if coordinator else self._refusal(event)  # type: ignore[return-value]
@@ -191,6 +212,10 @@ class GroupShards:
             else:
                 described += coordinator.describe_groups([group_id])
         return described
+
+    def details(self, type_name: str, group_id: str) -> tuple[int, str | None, Any]:
+        coordinator = self._of(group_id)
+        return coordinator.details(type_name, group_id) if coordinator else (self.error_of(group_id), None, None)
 
     async def delete_groups(self, group_ids: Iterable[str]) -> list[tuple[str, int]]:
         deleted = []

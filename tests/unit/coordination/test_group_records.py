@@ -10,7 +10,8 @@ from playbook import subscription
 from moldau.coordination.classic.member import ClassicMember
 from moldau.coordination.config import GroupConfig
 from moldau.coordination.groups import Groups
-from moldau.coordination.records import ClassicGroupValue, RecordFormatError
+from moldau.coordination.packing import RecordFormatError
+from moldau.coordination.records import ClassicGroupValue
 from moldau.coordination.subscription import subscribed_topics
 from moldau.metadata.rows_groups import GroupRecord
 

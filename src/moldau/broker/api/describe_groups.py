@@ -1,6 +1,6 @@
 """DescribeGroups 0-6: state, protocol and members of classic groups (KIP-430 authorized operations from 3, KIP-345 instance ids from 4).
 
-An unknown group is `Dead`: without an error below 6, with GROUP_ID_NOT_FOUND from 6 (KIP-1043). Host is "/address", as Java writes it.
+An unknown group, and one that is not classic, is `Dead`: without an error below 6, with GROUP_ID_NOT_FOUND from 6 (KIP-1043). Host is "/address", as Java writes it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _group(group: listing.DescribedGroup, version: int, operations: int) -> Desc
         if version < 6:
             error_code = error_codes.NONE
         else:
-            error_message = f"Group {group.group_id} not found."
+            error_message = group.error_message
     return DescribedGroup(
         error_code=error_code,
         error_message=error_message,

@@ -1,7 +1,7 @@
 """OffsetFetch 1-10: what groups have committed (several groups from 8, KIP-709; member ids from 9, KIP-848; topic ids in 10, KIP-516).
 
 Null topics (from 2) means all. What is not committed is offset -1 with empty metadata, also for unknown groups and topic names; an
-unknown topic id is UNKNOWN_TOPIC_ID. With `require_stable` (7, KIP-447) what an open transaction may change is UNSTABLE_OFFSET_COMMIT: ask again.
+unknown topic id is UNKNOWN_TOPIC_ID. Who says to be a member of a consumer group must be one: UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH. With `require_stable` (7, KIP-447) what an open transaction may change is UNSTABLE_OFFSET_COMMIT: ask again.
 The error of a store that does not answer is COORDINATOR_NOT_AVAILABLE, for the group where the version can say so.
 """
 
@@ -42,7 +42,9 @@ async def handle(broker: Broker, request: Request) -> OffsetFetchResponse:
 
 
 async def _group(broker: Broker, asked: OffsetFetchRequestGroup, by_id: bool, stable: bool) -> OffsetFetchResponseGroup:
-    if stable and (code := broker.groups.error_of(asked.group_id)):
+    code = broker.groups.error_of(asked.group_id) if stable else error_codes.NONE
+    code = code or broker.groups.validate_fetch(asked.group_id, asked.member_id, asked.member_epoch)
+    if code:
         return OffsetFetchResponseGroup(group_id=asked.group_id, error_code=code)
     try:
         topics = await _topics(broker, asked.group_id, asked.topics, by_id, stable)

@@ -10,7 +10,9 @@ from moldau.coordination.decision import Decision
 from moldau.coordination.events import Event, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, SyncGroup, Tick
 from moldau.coordination.listing import DescribedGroup, ListedGroup
 from moldau.coordination.records import CLASSIC_GROUP, ClassicGroupValue
+from moldau.coordination.replies import JoinReply
 from moldau.metadata.rows_groups import GroupRecord
+from moldau.protocol.error_codes import INCONSISTENT_GROUP_PROTOCOL, NONE, UNKNOWN_MEMBER_ID
 
 from . import commit_rules, describe, rebalance
 from .expiry import tick
@@ -42,6 +44,20 @@ class ClassicType:
 
     def create(self, group_id: str, now: int) -> ClassicGroup:
         return ClassicGroup(group_id, self._config, now)
+
+    def admit(self, event: Event, other: tuple[Any, Any] | None, now: int, out: Decision) -> ClassicGroup | None:
+        """A JoinGroup for no group, or for a consumer group without members, which ends with it."""
+        assert isinstance(event, JoinGroup)
+        if other is not None and other[0].name != "consumer":
+            out.reply(event.ticket, JoinReply(INCONSISTENT_GROUP_PROTOCOL, event.member_id))
+        elif event.member_id:
+            out.reply(event.ticket, JoinReply(UNKNOWN_MEMBER_ID, event.member_id))
+        elif other is None:
+            return self.create(event.group_id, now)
+        else:
+            out.records += other[0].tombstones(other[1])
+            out.again = event
+        return None
 
     def handle(self, group: ClassicGroup, event: Event, now: int, out: Decision) -> None:
         if type(event) is Tick:
@@ -79,6 +95,10 @@ class ClassicType:
             )
             out.records.append(group.record(value))
 
+    def validate_fetch(self, group: ClassicGroup, member_id: str | None, member_epoch: int) -> int:
+        """Anybody may."""
+        return NONE
+
     def validate_offset_delete(self, group: ClassicGroup) -> int:
         return commit_rules.validate_offset_delete(group)
 
@@ -95,6 +115,9 @@ class ClassicType:
         return describe.listed(group)
 
     def described(self, group: ClassicGroup) -> DescribedGroup:
+        return describe.described(group)
+
+    def details(self, group: ClassicGroup) -> DescribedGroup:
         return describe.described(group)
 
 

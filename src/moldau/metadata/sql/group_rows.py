@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from typing import Any
+
 from ..errors import LeaseLost
 from ..rows import Guard
 from ..rows_groups import GroupRecord, OffsetKey, OffsetRow
@@ -33,11 +36,13 @@ class SqlGroupStore:
         async def body(tx: Tx) -> None:
             if guard is not None and not await tx.run("lease_guard", name=guard.name, epoch=guard.epoch):
                 raise LeaseLost(*guard)
-            for kind, group, key, value in records:
-                if value is None:
-                    await tx.run("coordinator_record_delete", kind=kind, group_id=group, record_key=key)
+            for gone, run in groupby(records, lambda record: record.value is None):
+                if gone:
+                    await tx.run_many("coordinator_record_delete", [_record_parameters(record) for record in run])
                 else:
-                    await tx.run("coordinator_record_put", kind=kind, group_id=group, record_key=key, value=value)
+                    await tx.run_many(
+                        "coordinator_record_put", [{**_record_parameters(each), "value": each.value} for each in run]
+                    )
             if deleted_offsets:
                 await tx.run_many("group_offset_delete", [_key_parameters(*key) for key in deleted_offsets])
             if offsets:
@@ -103,3 +108,7 @@ async def _fetch_offsets(tx: Tx, group: str, keys: list[tuple[bytes, int]] | Non
 
 def _key_parameters(group: str, topic_id: bytes, partition: int) -> dict[str, str | bytes | int]:
     return {"group_id": group, "topic_id": topic_id, "partition_index": partition}
+
+
+def _record_parameters(record: GroupRecord) -> dict[str, Any]:
+    return {"kind": record.kind, "group_id": record.group, "record_key": record.key}

@@ -1,0 +1,52 @@
+"""The values that count for one group: its own, else the broker's; never out of the broker's bounds (Kafka's GroupConfig.evaluate).
+
+A bound is a broker key beside the one that a group inherits from: `group.consumer.session.timeout.ms` has
+`group.consumer.min.session.timeout.ms` and `group.consumer.max.session.timeout.ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .effective import BrokerConfig
+from .errors import InvalidValue
+from .key import ConfigKey
+from .table import broker_keys, group_keys
+
+GroupSettings = dict[str, Any]
+"""By the keys of groups, parsed."""
+
+
+def group_settings(overrides: Mapping[str, str], broker: BrokerConfig) -> GroupSettings:
+    """Of a group with these overrides. What this release would not take any more falls back to the broker's value."""
+    return {key.name: _value(key, overrides.get(key.name), broker) for key in group_keys().values()}
+
+
+def bounds(key: ConfigKey, broker: BrokerConfig) -> tuple[tuple[str, Any] | None, tuple[str, Any] | None]:
+    """The broker's keys and values of the least and of the greatest value; None where there is no such bound."""
+    low, high = _bound(key, "min"), _bound(key, "max")
+    return (None if low is None else (low, broker[low])), (None if high is None else (high, broker[high]))
+
+
+def _bound(key: ConfigKey, word: str) -> str | None:
+    if key.synonym is None:
+        return None
+    family, rest = key.synonym.split(".", 2)[1:]
+    name = f"group.{family}.{word}.{rest.removeprefix('num.')}"
+    return name if name in broker_keys() else None
+
+
+def _value(key: ConfigKey, own: str | None, broker: BrokerConfig) -> Any:
+    value: Any = broker[key.synonym] if key.synonym is not None else key.default_value()
+    if own is not None:
+        try:
+            value = key.parse(own)
+        except InvalidValue:
+            return value
+    low, high = bounds(key, broker)
+    if low is not None:
+        value = max(value, low[1])
+    if high is not None:
+        value = min(value, high[1])
+    return value

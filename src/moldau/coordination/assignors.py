@@ -1,0 +1,41 @@
+"""Assignors by name: built-in ones, and those that other packages bring as entry points.
+
+A package names its assignor for consumer groups in the entry point group `moldau.assignors.consumer`, for share groups in
+`moldau.assignors.share`, for streams groups in `moldau.assignors.streams`; the entry point is a callable without arguments whose result is
+the assignor. The broker's `group.consumer.assignors` and its relatives say which of them may be used. Nothing is imported before that.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+_BUILT_IN: dict[tuple[str, str], str] = {}
+"""(type of group, name) to module:attribute."""
+
+_loaded: dict[tuple[str, str], Any] = {}
+
+
+class UnknownAssignor(Exception):
+    """There is no assignor of that name."""
+
+
+def assignor(type_name: str, name: str) -> Any:
+    """The assignor of that name for groups of that type. Raises UnknownAssignor."""
+    key = (type_name, name)
+    found = _loaded.get(key)
+    if found is None:
+        found = _loaded[key] = _load(type_name, name)
+    return found
+
+
+def _load(type_name: str, name: str) -> Any:
+    target = _BUILT_IN.get((type_name, name))
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        return getattr(import_module(module), attribute)()
+    for entry in entry_points(group=f"moldau.assignors.{type_name}", name=name):
+        return entry.load()()
+    known = sorted(each for kind, each in _BUILT_IN if kind == type_name)
+    raise UnknownAssignor(f"there is no assignor {name!r} for {type_name} groups; built in are {', '.join(known)}")
