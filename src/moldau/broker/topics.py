@@ -15,6 +15,8 @@ from .config.errors import InvalidConfig
 from .config.topic import validate_topic_configs
 
 if TYPE_CHECKING:
+    from moldau.metadata.rows import Assigned
+
     from .broker import Broker
     from .catalog import Topic
 
@@ -101,6 +103,7 @@ async def create(
     *,
     replication_factor: int,
     validate_only: bool,
+    assigned: Assigned | None = None,
 ) -> Topic | None:
     """A new topic, or None when it was only validated. Raises TopicError."""
     check_name(name)
@@ -132,7 +135,7 @@ async def create(
         topic_id = random()
         try:
             row = await broker.topic_store.create_topic(
-                topic_id, name, partitions, taken, broker.clock(), replication_factor
+                topic_id, name, partitions, taken, broker.clock(), replication_factor, assigned
             )
         except TopicExists as error:
             broker.catalog.suspect()
@@ -225,11 +228,11 @@ async def delete(broker: Broker, topic: Topic) -> None:
         log.warning("event=offsets_kept topic=%s topic_id=%s error=%s", topic.name, topic.topic_id.hex(), error)
 
 
-async def grow(broker: Broker, topic: Topic, total: int) -> None:
+async def grow(broker: Broker, topic: Topic, total: int, assigned: Assigned | None = None) -> None:
     """More partitions. Raises TopicError."""
     async with broker.catalog.changing:
         try:
-            row = await broker.topic_store.add_partitions(topic.topic_id, total)
+            row = await broker.topic_store.add_partitions(topic.topic_id, total, assigned)
         except TopicMissing as error:
             await broker.catalog.looked()
             raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, str(error)) from error

@@ -154,6 +154,8 @@ async def with_stores() -> Broker:
     it.options, it.auto_create_topics, it.num_partitions = Options(), True, 2
     it.configs = Configs(Settings.load(env={}), 1, it.cluster_store, it.topic_store)
     it.catalog = it.configs.catalog = Catalog(MemoryCatalogStore(state), it.configs)
+    it.members = Membership(member(1, "a"), it.catalog.assigned)
+    it.members.update([(member(n), 0) for n in (1, 2, 3, 4)], 0)
     await it.catalog.load()
     return it
 
@@ -245,7 +247,7 @@ def test_manual_assignments_that_are_refused(replicas: list[list[int]], text: st
     run(main())
 
 
-def test_a_manual_assignment_says_how_many_replicas() -> None:
+def test_a_manual_assignment_says_where_and_how_many_replicas() -> None:
     async def main() -> None:
         it = await with_stores()
         assert await made(it, creatable("t", replicas=[[4, 1], [2, 3], [1, 2]])) == (0, "", 2)
@@ -264,6 +266,25 @@ def test_a_manual_assignment_says_how_many_replicas() -> None:
         assert await grown(4, [3, 7]) == error_codes.INVALID_REPLICA_ASSIGNMENT
         assert await grown(4, [3, 1]) == 0
         assert len(topic.partition_ids) == 4
+        assert await grown(5) == error_codes.INVALID_REPLICA_ASSIGNMENT
+
+        async def shown() -> list[list[int]]:
+            response = await metadata.handle(it, asked(api_keys.METADATA, 12, MetadataRequest(topics=None)))
+            partitions = response.topics[0].partitions
+            assert [each.leader_id for each in partitions] == [each.replica_nodes[0] for each in partitions]
+            assert [each.isr_nodes for each in partitions] == [each.replica_nodes for each in partitions]
+            return [each.replica_nodes for each in partitions]
+
+        assert await shown() == [[4, 1], [2, 3], [1, 2], [3, 1]]
+        it.members.update([(member(n), 0) for n in (1, 2, 3)], 1)
+        assert await shown() == [[1], [2, 3], [1, 2], [3, 1]]
+        it.members.update([(member(1), 0)], 2)
+        assert await shown() == [[1], [1], [1], [1]]
+        it.members.update([(member(n), 0) for n in (1, 2, 3, 4)], 3)
+        assert await shown() == [[4, 1], [2, 3], [1, 2], [3, 1]]
+        assert len(it.catalog.assigned) == 4
+        it.catalog.remove(topic)
+        assert it.catalog.assigned == {}
 
     run(main())
 
