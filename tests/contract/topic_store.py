@@ -107,6 +107,17 @@ class TopicStoreContract:
         assert (await it.topics.create_topic(topic_id("u"), "u", 1, {}, 5)).assigned == {}
 
     @opened
+    async def test_partitions_are_assigned_to_others(self, it: Stores) -> None:
+        before = await it.topics.create_topic(topic_id("t"), "t", 3, {}, 5, 2, {1: [3, 1]})
+        row = await it.topics.assign_partitions(topic_id("t"), {0: [2], 1: [1, 2], 7: [1]})
+        assert row.assigned == {0: [2], 1: [1, 2]}
+        assert row.version > before.version
+        assert await it.topics.load_topics() == [row]
+        for missing in (topic_id("never"), topic_id("dead")):
+            with pytest.raises(TopicMissing):
+                await it.topics.assign_partitions(missing, {0: [1]})
+
+    @opened
     async def test_configs_are_replaced_whole(self, it: Stores) -> None:
         await it.topics.create_topic(topic_id("t"), "t", 1, {"a": "1", "b": "2"}, 5)
         await it.topics.alter_topic_configs(topic_id("t"), lambda old: {"b": str(len(old) + 1)})

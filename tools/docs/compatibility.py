@@ -14,6 +14,8 @@ DIFFERS = {
     "FindCoordinator": "Share groups are INVALID_REQUEST. Any broker coordinates any transactional id; one is named, always the same.",
     "InitProducerId": "What an earlier instance left open is aborted at once: never CONCURRENT_TRANSACTIONS.",
     "CreateTopics": "A replication factor, at most the number of brokers, says how many of them are shown as replicas; manual assignments say which.",
+    "AlterPartitionReassignments": "A partition is where it was sent at once: nothing is copied, and nothing can be cancelled.",
+    "ListPartitionReassignments": "None is ever under way.",
     "DescribeConfigs": "Documentation texts are our own. Client-metrics are not served.",
     "IncrementalAlterConfigs": "Topics, brokers, loggers, groups.",
     "DescribeQuorum": "The metadata store is the quorum; the one voter is the broker that is named as controller, the others observe. Offsets count commits, or"
@@ -56,7 +58,7 @@ LATER = {
         "StreamsGroupDescribe",
         "StreamsGroupTopologyDescriptionUpdate",
     ],
-    "several brokers": ["AlterPartitionReassignments", "ListPartitionReassignments", "UnregisterBroker"],
+    "several brokers": ["UnregisterBroker"],
     "several log directories": ["AlterReplicaLogDirs"],
     "telemetry": ["GetTelemetrySubscriptions", "PushTelemetry"],
 }

@@ -288,6 +288,10 @@ class TopicStore(Protocol):
         """Grow to `total` partitions (no change when it has as many); of `assigned` what is new is kept. Raises TopicMissing."""
         ...
 
+    async def assign_partitions(self, topic_id: bytes, assigned: Assigned) -> TopicRow:
+        """From now on these partitions are on those brokers; what the topic does not have is left out. Raises TopicMissing."""
+        ...
+
     async def alter_topic_configs(self, topic_id: bytes, change: ConfigChange) -> Altered:
         """Replace the overrides by what `change` makes of them; nobody else changes them meanwhile. Raises TopicMissing."""
         ...

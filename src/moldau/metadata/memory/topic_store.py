@@ -55,6 +55,12 @@ class MemoryTopicStore:
             self._grow(topic, total)
         return self._row(topic)
 
+    async def assign_partitions(self, topic_id: bytes, assigned: Assigned) -> TopicRow:
+        topic = self._alive(topic_id)
+        topic.version = self._state.raise_version()
+        topic.assigned |= {index: to for index, to in assigned.items() if index < len(topic.partition_ids)}
+        return self._row(topic)
+
     async def alter_topic_configs(self, topic_id: bytes, change: ConfigChange) -> Altered:
         topic = self._alive(topic_id)
         topic.configs = dict(change(dict(topic.configs)))

@@ -67,12 +67,17 @@ class SqlTopicStore:
                 partitions = await _partitions(tx, topic_id)  # as they are now that nobody else changes them
                 added = {index: to for index, to in (assigned or {}).items() if index >= len(partitions)}
                 partitions += await _insert_partitions(tx, topic_id, len(partitions), total)
-                row = topic_of(topics[0], partitions)
-                if added:
-                    row.assigned.update(added)
-                    await tx.run("topic_set_assigned", topic_id=topic_id, assigned=json.dumps(row.assigned))
-                return row
+                return await _assign(tx, topic_of(topics[0], partitions), added)
             return topic_of(topics[0], partitions)
+
+        return await self._engine.write(body)
+
+    async def assign_partitions(self, topic_id: bytes, assigned: Assigned) -> TopicRow:
+        async def body(tx: Tx) -> TopicRow:
+            topics = await tx.run("topic_touch", topic_id=topic_id, version=await raise_version(tx))
+            if not topics:
+                raise _missing(topic_id)
+            return await _assign(tx, topic_of(topics[0], await _partitions(tx, topic_id)), assigned)
 
         return await self._engine.write(body)
 
@@ -117,6 +122,15 @@ async def load_topics(tx: Tx) -> list[TopicRow]:
 
 async def _partitions(tx: Tx, topic_id: bytes) -> list[PartitionRow]:
     return [partition_of(row) for row in await tx.run("partitions_of_topic", topic_id=topic_id)]
+
+
+async def _assign(tx: Tx, row: TopicRow, assigned: Assigned) -> TopicRow:
+    """Add to what is assigned of the topic, which has been touched."""
+    known = {index: to for index, to in assigned.items() if index < len(row.partitions)}
+    if known:
+        row.assigned |= known
+        await tx.run("topic_set_assigned", topic_id=row.topic_id, assigned=json.dumps(row.assigned))
+    return row
 
 
 def _missing(topic_id: bytes) -> TopicMissing:
