@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SUITE ?= librdkafka
+# processes that tests are spread over
+JOBS ?= 2
 
 .PHONY: serve test test-fast s3-servers helm check conformance bench docs wheel clean
 
@@ -16,7 +18,7 @@ serve: $(STAMP)  ## run the broker on 127.0.0.1:9092 with the embedded stores
 	@exec $(BIN)/moldau serve $(ARGS)
 
 test: $(STAMP) s3-servers helm  ## all tests; those that fail are tried once more, by themselves
-	$(BIN)/python -m pytest $(ARGS) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
 
 s3-servers: $(STAMP)  ## build the S3 servers that tests run against (some minutes, once; needs Go)
 	$(BIN)/python -m tools.s3_servers

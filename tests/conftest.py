@@ -1,11 +1,13 @@
-"""Fixtures of every test: a real broker; PostgreSQL. And what a background job of a shell must undo."""
+"""Fixtures of every test: a real broker; PostgreSQL. How tests are spread over processes. And what a background job of a shell must undo."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from support import spread
 from support.postgres import FOLDERS, Postgres, Servers
 
 pytest_plugins = ["moldau.testing"]
@@ -13,6 +15,16 @@ pytest_plugins = ["moldau.testing"]
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell without job control starts "command &" so, and every program that the tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        spread.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return spread.scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,6 @@ FEATURES = (
     "client quotas",
     "client metrics",
     "compaction",
-    "partition reassignment",
 )
 """What a test can wait for, named as in expected/*.txt."""
 

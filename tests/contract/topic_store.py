@@ -92,6 +92,32 @@ class TopicStoreContract:
             assert await it.topics.add_partitions(topic_id("t"), total) == row
 
     @opened
+    async def test_partitions_keep_the_brokers_they_were_assigned_to(self, it: Stores) -> None:
+        row = await it.topics.create_topic(topic_id("t"), "t", 2, {}, 5, 2, {1: [3, 1]})
+        assert row.assigned == {1: [3, 1]}
+        assert await it.topics.load_topics() == [row]
+        row = await it.topics.add_partitions(topic_id("t"), 4, {1: [9, 9], 2: [2, 1], 3: [1, 3]})
+        assert row.assigned == {1: [3, 1], 2: [2, 1], 3: [1, 3]}
+        assert await it.topics.add_partitions(topic_id("t"), 4, {3: [2, 2]}) == row
+        row = await it.topics.add_partitions(topic_id("t"), 5)
+        assert row.assigned == {1: [3, 1], 2: [2, 1], 3: [1, 3]}
+        await it.topics.alter_topic_configs(topic_id("t"), lambda _: {"a": "1"})
+        (loaded,) = await it.topics.load_topics()
+        assert (loaded.assigned, loaded.configs) == (row.assigned, {"a": "1"})
+        assert (await it.topics.create_topic(topic_id("u"), "u", 1, {}, 5)).assigned == {}
+
+    @opened
+    async def test_partitions_are_assigned_to_others(self, it: Stores) -> None:
+        before = await it.topics.create_topic(topic_id("t"), "t", 3, {}, 5, 2, {1: [3, 1]})
+        row = await it.topics.assign_partitions(topic_id("t"), {0: [2], 1: [1, 2], 7: [1]})
+        assert row.assigned == {0: [2], 1: [1, 2]}
+        assert row.version > before.version
+        assert await it.topics.load_topics() == [row]
+        for missing in (topic_id("never"), topic_id("dead")):
+            with pytest.raises(TopicMissing):
+                await it.topics.assign_partitions(missing, {0: [1]})
+
+    @opened
     async def test_configs_are_replaced_whole(self, it: Stores) -> None:
         await it.topics.create_topic(topic_id("t"), "t", 1, {"a": "1", "b": "2"}, 5)
         await it.topics.alter_topic_configs(topic_id("t"), lambda old: {"b": str(len(old) + 1)})

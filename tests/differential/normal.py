@@ -42,7 +42,7 @@ IGNORED = frozenset(["throttle_time_ms", "finalized_features_epoch", "total_byte
 NAMED = {"cluster_id": "<cluster>", "host": "<host>", "client_host": "<host>", "port": "<port>"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 FIRST_PRODUCER = ("producer_id", 0)
-"""The first id that a cluster gives: no absent value, though some messages have it for their default."""
+"""The first id that a cluster gives: no absent value, though some messages have it for their default. Beside an error it is one."""
 HOUR_MS = 3_600_000
 
 
@@ -65,10 +65,11 @@ class Normaliser:
         if isinstance(value, Struct):
             self._learn(value)
             defaults = type(value)()
+            erred = getattr(value, "error_code", 0)
             found = {}
             for name in value.__slots__:
                 one = getattr(value, name)
-                told = not _same(one, getattr(defaults, name)) or (name, one) == FIRST_PRODUCER
+                told = not _same(one, getattr(defaults, name)) or ((name, one) == FIRST_PRODUCER and not erred)
                 if told and name not in IGNORED:
                     found[name] = self.plain(one, name)
             return found

@@ -8,6 +8,11 @@ from scenarios_fetch import Fetching
 from scenarios_log import fill
 
 from moldau.protocol import api_keys as k
+from moldau.protocol.messages.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    ReassignablePartition,
+    ReassignableTopic,
+)
 from moldau.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
     CreatePartitionsRequest,
@@ -23,6 +28,10 @@ from moldau.protocol.messages.delete_records import DeleteRecordsPartition, Dele
 from moldau.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from moldau.protocol.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
 from moldau.protocol.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
+from moldau.protocol.messages.list_partition_reassignments import (
+    ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsTopics,
+)
 
 TIMEOUT_MS = 10_000
 # what CreateTopics 5 and newer tells of every topic: only what was asked for is compared
@@ -286,3 +295,38 @@ def elect_leaders(c: Conversation, version: int) -> None:
         ask("unclean", topic, 0, kind=1)
         ask("no such type", topic, 0, kind=5)
         ask("negative type", topic, 0, kind=-1)
+
+
+@scenario(k.ALTER_PARTITION_REASSIGNMENTS, k.LIST_PARTITION_REASSIGNMENTS)
+def alter_partition_reassignments(c: Conversation, version: int) -> None:
+    topic, node = c.topic(partitions=2), c.node()
+
+    def ask(label: str, *asked: tuple[str, int, list[int] | None], **fields: bool) -> None:
+        topics: dict[str, ReassignableTopic] = {}
+        for name, index, replicas in asked:
+            part = ReassignablePartition(partition_index=index, replicas=replicas)
+            topics.setdefault(name, ReassignableTopic(name=name)).partitions.append(part)
+        body = AlterPartitionReassignmentsRequest(topics=list(topics.values()), timeout_ms=TIMEOUT_MS, **fields)
+        c.ask(label, k.ALTER_PARTITION_REASSIGNMENTS, version, body)
+
+    ask("where it is", (topic, 0, [node]), (topic, 1, [node]))
+    ask("nothing to cancel", (topic, 0, None))
+    ask("no such partition", (topic, 9, [node]), (topic, 0, [node]))
+    ask("cancel no such partition", (topic, -1, None))
+    ask("no such topic", (f"{c.prefix}-none", 0, [node]))
+    ask("cancel no such topic", (f"{c.prefix}-none", 0, None))
+    ask("no brokers", (topic, 0, []))
+    ask("a broker twice", (topic, 0, [node, node]))
+    ask("no such broker", (topic, 0, [node, 77]))
+    ask("a negative broker", (topic, 0, [-1]))
+    ask("no topics")
+    if version >= 1:
+        ask("as many", (topic, 0, [node]), allow_replication_factor_change=False)
+    for label, topics in (
+        ("all", None),
+        ("none", []),
+        ("this", [ListPartitionReassignmentsTopics(name=topic, partition_indexes=[0, 1])]),
+        ("no such", [ListPartitionReassignmentsTopics(name=f"{c.prefix}-none", partition_indexes=[0])]),
+    ):
+        body = ListPartitionReassignmentsRequest(topics=topics, timeout_ms=TIMEOUT_MS)
+        c.ask(f"under way, {label}", k.LIST_PARTITION_REASSIGNMENTS, 0, body)

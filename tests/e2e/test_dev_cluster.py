@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.dev_cluster import DevCluster, free_ports
+from support.dev_cluster import DevCluster
+from support.ports import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -171,7 +172,7 @@ def test_what_is_taken_is_told(tmp_path: Path, temporary: Path) -> None:
 
 
 def test_a_cluster_that_cannot_start_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
-    port, http_port = free_ports(1), free_ports(1, apart=1)
+    port, http_port = free_ports(1), free_ports(1)
     bad = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1"
     out, told = refused(
         *("--brokers", "1", "--port", str(port), "--http-port", str(http_port)),

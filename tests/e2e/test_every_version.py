@@ -16,6 +16,7 @@ from moldau.protocol.headers import response_header_version
 from moldau.protocol.message import Message
 from moldau.protocol.messages import (
     alter_configs,
+    alter_partition_reassignments,
     create_partitions,
     create_topics,
     delete_records,
@@ -28,6 +29,7 @@ from moldau.protocol.messages import (
     fetch,
     incremental_alter_configs,
     list_offsets,
+    list_partition_reassignments,
     metadata,
     offset_for_leader_epoch,
     produce,
@@ -143,6 +145,18 @@ MAKE: dict[int, Callable[[int, bytes], Message]] = {
     k.ELECT_LEADERS: lambda v, _: elect_leaders.ElectLeadersRequest(
         topic_partitions=[elect_leaders.TopicPartitions(topic="t", partitions=[0, 9])]
     ),
+    k.ALTER_PARTITION_REASSIGNMENTS: lambda v, _: alter_partition_reassignments.AlterPartitionReassignmentsRequest(
+        topics=[
+            alter_partition_reassignments.ReassignableTopic(
+                name="t",
+                partitions=[
+                    alter_partition_reassignments.ReassignablePartition(partition_index=index, replicas=[1])
+                    for index in (0, 9)
+                ],
+            )
+        ]
+    ),
+    k.LIST_PARTITION_REASSIGNMENTS: lambda v, _: list_partition_reassignments.ListPartitionReassignmentsRequest(),
 }
 GROUPS = {8, 9, 10, 11, 12, 13, 14, 15, 16, 42, 47}
 """These have a sweep of their own in `test_group_versions`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -20,6 +19,7 @@ from typing import TypeVar
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from support.ports import free_ports
 from support.postgres import Servers
 from test_round_trip import consume, create, produce
 from test_serve import FREE, QUIET, address, command, refused, serving, settled
@@ -274,7 +274,7 @@ def test_all_are_killed_at_once_again_and_again(tmp_path: Path) -> None:
 
 
 def test_ports_ids_metrics_and_logs(tmp_path: Path) -> None:
-    http = free_run(2)
+    http = free_ports(2)
     args = ["--data", str(tmp_path), "--workers", "2", "--set", "moldau.log.format=json", "--set", "node.id=7"]
     with serving(*args, "--set", f"moldau.http.listener=127.0.0.1:{http}") as (process, banner):
         first = address(banner)
@@ -303,21 +303,6 @@ def test_ports_ids_metrics_and_logs(tmp_path: Path) -> None:
     assert [line["how"] for line in lines if line.get("event") == "worker_ended"] == ["exit status 0"]
 
 
-def free_run(count: int) -> int:
-    """The first of so many ports that nobody has."""
-    while True:
-        held: list[socket.socket] = []
-        first = random.randrange(12_000, 18_000)
-        try:
-            held += [socket.create_server(("127.0.0.1", first + n)) for n in range(count)]
-        except OSError:
-            continue
-        finally:
-            for each in held:
-                each.close()
-        return first
-
-
 def test_temporary_data_go_with_the_workers(tmp_path: Path) -> None:
     with serving("--ephemeral", "--workers", "2", *QUIET, env={"TMPDIR": str(tmp_path)}) as (_, banner):
         assert "durable:  nothing: this broker is --ephemeral" in "\n".join(banner)
@@ -344,12 +329,12 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     )
     said = refused(*data, "--workers", "3", "--set", "listeners=PLAINTEXT://127.0.0.1:65534")
     assert "there are none above 65535" in said
-    first = free_run(3)
+    first = free_ports(3)
     with socket.create_server(("127.0.0.1", first + 2)):
         said = refused(*data, "--workers", "3", "--set", f"listeners=PLAINTEXT://127.0.0.1:{first}")
         assert f"cannot listen on PLAINTEXT://127.0.0.1:{first + 2}: Address already in use. Worker 3 needs it" in said
     assert not (tmp_path / "data" / "metadata.sqlite").exists(), "the ports come before the data"
-    http = free_run(2)
+    http = free_ports(2)
     with socket.create_server(("127.0.0.1", http + 1)):
         said = refused(
             "--data", str(tmp_path / "data"), *FREE, "--workers", "2", "--set", f"moldau.http.listener=127.0.0.1:{http}"

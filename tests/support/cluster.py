@@ -22,7 +22,8 @@ from typing import Self
 
 from .fault_proxy import PASS, UNAVAILABLE, FaultProxy, slow
 from .links import Link, Links
-from .node import START_SECONDS, Node, free_port
+from .node import START_SECONDS, Node
+from .ports import free_port
 from .postgres import Postgres
 from .s3_servers import CREDENTIALS, running
 from .talker import Gone, Talker

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+
+from .ports import free_ports
 
 _SECONDS = 60
 
@@ -19,7 +20,7 @@ class DevCluster:
     """Ready when `with` is entered; `out` is what it printed so far. Ends by Ctrl-C, unless it ended before."""
 
     def __init__(self, folder: Path, *arguments: str, brokers: int = 3, env: dict[str, str] | None = None) -> None:
-        self.port, self.http_port = free_ports(brokers), free_ports(brokers, apart=brokers)
+        self.port, self.http_port = free_ports(brokers), free_ports(brokers)
         self.addresses = [f"127.0.0.1:{self.port + each}" for each in range(brokers)]
         self.bootstrap = ",".join(self.addresses)
         self._env = {**os.environ, **(env or {})}
@@ -75,20 +76,3 @@ class DevCluster:
     @property
     def socket(self) -> Path:
         return Path(tempfile.gettempdir()) / f"moldau-dev-{os.getuid()}" / f"{self.port}.sock"
-
-
-def free_ports(count: int, *, apart: int = 0) -> int:
-    """The first of `count` ports in a row that nobody has at the moment, below those that the system gives out itself."""
-    first = 20_000 + os.getpid() * 64 % 8_000 + apart
-    for port in range(first, 32_000, 2 * count):
-        links = [socket.socket() for _ in range(count)]
-        try:
-            for number, link in enumerate(links):
-                link.bind(("127.0.0.1", port + number))
-            return port
-        except OSError:
-            continue
-        finally:
-            for link in links:
-                link.close()
-    raise AssertionError("no free ports")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .cluster import BROKER_FAULTS, Cluster, _sets
-from .node import Node, free_port
+from .node import Node
+from .ports import free_port
 
 
 class Direct(Cluster):

@@ -144,6 +144,19 @@ class Reader:
         self._thread.join(20)
 
 
+def settled(readers: list[Reader], partitions: int, seconds: float = 20) -> list[int]:
+    """Until each member reads partitions of its own, and together they read all: how often each was `assigned` so far."""
+    deadline = time.monotonic() + seconds
+    while True:
+        counts = [reader.assigned for reader in readers]
+        shares = [reader.partitions for reader in readers]
+        whole = all(shares) and sum(map(len, shares)) == len(set().union(*shares)) == partitions
+        if whole and all(reader.count for reader in readers) and counts == [reader.assigned for reader in readers]:
+            return counts
+        assert time.monotonic() < deadline, [(reader.assigned, reader.partitions, reader.count) for reader in readers]
+        time.sleep(0.05)
+
+
 def caught_up(readers: list[Reader], load: Load, seconds: float = 20) -> None:
     """Until the readers together have every record of a load that has stopped; no error was told."""
     deadline = time.monotonic() + seconds

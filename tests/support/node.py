@@ -18,13 +18,6 @@ STOP_SECONDS = 30.0
 _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
-def free_port() -> int:
-    """One that nobody listens on now. A broker keeps it for its life, so that it comes back where clients knew it."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Node:
     """`arguments` are those of `moldau serve`; the port is among them. Output and log go to one file, `log`."""
 

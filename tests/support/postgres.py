@@ -10,6 +10,8 @@ from typing import Any
 
 from moldau.dev.postgres import FOLDERS, PostgresServer
 
+from .ports import free_port
+
 __all__ = ["FOLDERS", "Postgres", "Servers", "waiting_for_locks"]
 
 _SETTINGS = {
@@ -30,6 +32,7 @@ class Postgres(PostgresServer):
             settings = {"fsync": "off", "full_page_writes": "off", **settings}
         folder = Path(tempfile.mkdtemp(prefix=f"moldau-pg{version}-"))
         super().__init__(folder, version, settings={**_SETTINGS, **settings}, syncs=False)
+        self.port = free_port()
         self.databases = 0
 
     def restart(self, how: signal.Signals = signal.SIGINT) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from support.clients.port import absent
+from support.ports import free_port
 
 from tools.s3_servers import SERVERS, program
 
@@ -36,8 +37,7 @@ class S3Server:
         self._tls = [] if certificate is None else ["--cert", str(certificate[0]), "--key", str(certificate[1])]
         self.folder = Path(tempfile.mkdtemp(prefix=f"moldau-{name}-"))
         (self.folder / BUCKET).mkdir()  # a folder is a bucket to both of them
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.endpoint = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

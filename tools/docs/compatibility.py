@@ -9,12 +9,13 @@ from tools.docs import conformance
 DIFFERS = {
     "Produce": "Versions 0-2 are advertised and refused, as in Kafka. Record contents under a right"
     " checksum are not looked at unless a setting needs it.",
-    "Fetch": "`preferred_read_replica` is never set: there is one broker.",
+    "Fetch": "`preferred_read_replica` is a broker in the reader's rack, where there are several.",
     "ListOffsets": "Nothing is tiered: the tiered timestamps answer -1.",
     "FindCoordinator": "Share groups are INVALID_REQUEST. Any broker coordinates any transactional id; one is named, always the same.",
     "InitProducerId": "What an earlier instance left open is aborted at once: never CONCURRENT_TRANSACTIONS.",
-    "CreateTopics": "A replication factor, at most the number of brokers, says how many of them are shown as replicas; manual assignments say nothing"
-    " more.",
+    "CreateTopics": "A replication factor, at most the number of brokers, says how many of them are shown as replicas; manual assignments say which.",
+    "AlterPartitionReassignments": "A partition is where it was sent at once: nothing is copied, and nothing can be cancelled.",
+    "ListPartitionReassignments": "None is ever under way.",
     "DescribeConfigs": "Documentation texts are our own. Client-metrics are not served.",
     "IncrementalAlterConfigs": "Topics, brokers, loggers, groups.",
     "DescribeQuorum": "The metadata store is the quorum; the one voter is the broker that is named as controller, the others observe. Offsets count commits, or"
@@ -57,7 +58,7 @@ LATER = {
         "StreamsGroupDescribe",
         "StreamsGroupTopologyDescriptionUpdate",
     ],
-    "several brokers": ["AlterPartitionReassignments", "ListPartitionReassignments", "UnregisterBroker"],
+    "several brokers": ["UnregisterBroker"],
     "several log directories": ["AlterReplicaLogDirs"],
     "telemetry": ["GetTelemetrySubscriptions", "PushTelemetry"],
 }

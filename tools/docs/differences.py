@@ -24,8 +24,9 @@ TAIL = """\
 - Every broker can serve every partition, and the stores keep the records. A replication factor says how many brokers are shown as replicas, the
   first of them as leader; all are always in sync. Which ones they are follows from the brokers that live: a partition is shown on others at once when one
   goes, and no data moves.
-- Manual assignments (CreateTopics, CreatePartitions) are checked as Apache Kafka checks them, and say how many replicas there are. Which brokers
-  they name, and that the first is to lead, is not kept.
+- A partition that was assigned to brokers (CreateTopics, CreatePartitions) is shown on those of them that live, the first as leader; where none of
+  them lives, on others.
+- Leader epochs do not rise when another broker is named as leader: no record can be lost by that. They rise when a log may have gone back.
 - The controller is the broker with the lowest id. Any broker takes what clients bring to a controller.
 - A topic that another broker made is known at once: nothing is refused as unknown before the metadata store was asked. While that does not answer, the
   error is one that clients try again on (KAFKA_STORAGE_ERROR, LEADER_NOT_AVAILABLE, COORDINATOR_NOT_AVAILABLE).

@@ -97,6 +97,8 @@ class Catalog:
         self.by_id: dict[bytes, Topic] = {}
         self.leader_epochs: dict[int, int] = {}
         """Of the partitions that are not at 0, as they were when their topic was last read."""
+        self.assigned: dict[int, list[int]] = {}
+        """Partitions that were assigned by hand, and to which brokers."""
         self.by_partition: dict[int, Topic] = {}
         self.changing = asyncio.Lock()
         self.gone: Callable[[int], None] = _nobody
@@ -257,6 +259,8 @@ class Catalog:
         for partition in row.partitions:
             if partition.leader_epoch:
                 self.leader_epochs[partition.partition_id] = partition.leader_epoch
+            if partition.partition_index in row.assigned:
+                self.assigned[partition.partition_id] = row.assigned[partition.partition_index]
         return topic
 
     def remove(self, topic: Topic) -> None:
@@ -268,6 +272,7 @@ class Catalog:
         for partition_id in topic.partition_ids:
             self.by_partition.pop(partition_id, None)
             self.leader_epochs.pop(partition_id, None)
+            self.assigned.pop(partition_id, None)
             self.gone(partition_id)
 
 

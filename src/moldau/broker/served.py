@@ -32,6 +32,8 @@ _SERVED: dict[int, tuple[str, int, int]] = {
     k.CREATE_PARTITIONS: ("create_partitions", 0, 3),
     k.DESCRIBE_LOG_DIRS: ("describe_log_dirs", 1, 5),
     k.ELECT_LEADERS: ("elect_leaders", 0, 2),
+    k.ALTER_PARTITION_REASSIGNMENTS: ("alter_partition_reassignments", 0, 1),
+    k.LIST_PARTITION_REASSIGNMENTS: ("list_partition_reassignments", 0, 0),
     k.DESCRIBE_QUORUM: ("describe_quorum", 0, 2),
     k.DESCRIBE_CLUSTER: ("describe_cluster", 0, 2),
     k.DESCRIBE_PRODUCERS: ("describe_producers", 0, 0),

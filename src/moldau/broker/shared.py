@@ -86,7 +86,9 @@ class SharedNode(Node):
         )
         if claimed:
             await settle(stores.leases, owner, options.node_id)
-        broker.members = Membership(Member(options.node_id, incarnation, options.rack, told, VERSION))
+        broker.members = Membership(
+            Member(options.node_id, incarnation, options.rack, told, VERSION), broker.catalog.assigned
+        )
         together = self._together = Together(
             broker, stores.leases, endpoints[0].listener, maintains=options.maintains, fenced=lambda: self.fenced()
         )
@@ -115,7 +117,7 @@ class SharedNode(Node):
             ids,
             options,
             clock,
-            mine=lambda partition_id: broker.members.leader_of(partition_id) == broker.node_id,
+            mine=lambda partition_id: broker.members.partition_leader(partition_id) == broker.node_id,
             sole=lambda: together.maintaining,
         )
         await together.start()

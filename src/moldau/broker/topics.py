@@ -15,6 +15,8 @@ from .config.errors import InvalidConfig
 from .config.topic import validate_topic_configs
 
 if TYPE_CHECKING:
+    from moldau.metadata.rows import Assigned
+
     from .broker import Broker
     from .catalog import Topic
 
@@ -75,8 +77,8 @@ def check_replication_factor(broker: Broker, factor: int) -> None:
         )
 
 
-def check_replicas(broker: Broker, replicas: list[int], factor: int) -> None:
-    """One partition's manual assignment, as Kafka's ReplicationControlManager checks it. Raises TopicError."""
+def check_replicas(broker: Broker, replicas: list[int], factor: int | None) -> None:
+    """One partition's manual assignment, as Kafka's ReplicationControlManager checks it; `factor` None: of any size. Raises TopicError."""
     if not replicas:
         text = "a partition is assigned to no broker"
     elif min(replicas) < 0:
@@ -86,7 +88,7 @@ def check_replicas(broker: Broker, replicas: list[int], factor: int) -> None:
         text = f"a partition is assigned to broker {twice} twice"
     elif unknown := sorted(set(replicas) - set(broker.members.node_ids)):
         text = f"a partition is assigned to broker {unknown[0]}, which is not registered"
-    elif len(replicas) != factor:
+    elif factor is not None and len(replicas) != factor:
         text = f"a partition is assigned to {len(replicas)} brokers, the ones before it to {factor}"
     else:
         return
@@ -101,6 +103,7 @@ async def create(
     *,
     replication_factor: int,
     validate_only: bool,
+    assigned: Assigned | None = None,
 ) -> Topic | None:
     """A new topic, or None when it was only validated. Raises TopicError."""
     check_name(name)
@@ -132,7 +135,7 @@ async def create(
         topic_id = random()
         try:
             row = await broker.topic_store.create_topic(
-                topic_id, name, partitions, taken, broker.clock(), replication_factor
+                topic_id, name, partitions, taken, broker.clock(), replication_factor, assigned
             )
         except TopicExists as error:
             broker.catalog.suspect()
@@ -146,6 +149,25 @@ async def create(
         topic = broker.catalog.put(row)
         broker.catalog.made(row.version)
         return topic
+
+
+async def assign(broker: Broker, topic: Topic, assigned: Assigned) -> None:
+    """Partitions go to other brokers: at once, since the stores keep the records. Raises TopicError."""
+    async with broker.catalog.changing:
+        try:
+            row = await broker.topic_store.assign_partitions(topic.topic_id, assigned)
+        except TopicMissing as error:
+            await broker.catalog.looked()
+            raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, str(error)) from error
+        except StoreError as error:
+            kept = broker.catalog.assigned
+            ids = {topic.partition_ids[index]: to for index, to in assigned.items()}
+            if not await broker.catalog.looked() or any(kept.get(each) != to for each, to in ids.items()):
+                raise _refused(error) from error
+            broker.catalog.made(topic.version)
+            return
+        broker.catalog.put(row)
+        broker.catalog.made(row.version)
 
 
 async def _fresh(broker: Broker) -> None:
@@ -225,11 +247,11 @@ async def delete(broker: Broker, topic: Topic) -> None:
         log.warning("event=offsets_kept topic=%s topic_id=%s error=%s", topic.name, topic.topic_id.hex(), error)
 
 
-async def grow(broker: Broker, topic: Topic, total: int) -> None:
+async def grow(broker: Broker, topic: Topic, total: int, assigned: Assigned | None = None) -> None:
     """More partitions. Raises TopicError."""
     async with broker.catalog.changing:
         try:
-            row = await broker.topic_store.add_partitions(topic.topic_id, total)
+            row = await broker.topic_store.add_partitions(topic.topic_id, total, assigned)
         except TopicMissing as error:
             await broker.catalog.looked()
             raise TopicError(error_codes.UNKNOWN_TOPIC_OR_PARTITION, str(error)) from error

@@ -8,7 +8,8 @@ longer named, until a heartbeat written after that says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from .member import Member
 from .placement import order, spread
@@ -20,8 +21,10 @@ SETTLE_MS = 1000
 class Membership:
     """All members, this broker (`me`) among them while it is not draining."""
 
-    def __init__(self, me: Member) -> None:
+    def __init__(self, me: Member, assigned: Mapping[int, Sequence[int]] = MappingProxyType({})) -> None:
+        """`assigned` has the partitions that somebody gave to brokers by hand: they are shown on those of them that live."""
         self.me = me
+        self._assigned = assigned
         self.version = 0
         """Rises with each change of who lives."""
         self._members: dict[int, Member] = {me.node_id: me}
@@ -125,7 +128,7 @@ class Membership:
         return member is None or member.draining
 
     def leader_of(self, key: int) -> int:
-        """The broker that is named for a partition, a group's shard or a transactional id's hash."""
+        """The broker that is named for a group's shard, a transactional id's hash, or a partition that nobody assigned."""
         named = self._named
         if len(named) == 1:
             return named[0].node_id
@@ -134,8 +137,22 @@ class Membership:
             leader = self._leaders[key] = order(key, self.node_ids)[0]
         return leader
 
+    def partition_leader(self, partition_id: int) -> int:
+        """The broker that is named for a partition: the first that lives of those it was assigned to, else as for any other key."""
+        if partition_id in self._assigned and (placed := self._placed(partition_id)):
+            return placed[0]
+        return self.leader_of(partition_id)
+
+    def _placed(self, partition_id: int) -> list[int]:
+        live = self.node_ids
+        return [node_id for node_id in self._assigned.get(partition_id, ()) if node_id in live]
+
     def replicas_of(self, key: int, count: int) -> list[int]:
-        """The leader and the next in the partition's order, over racks first; as many as there are, `count` at most."""
+        """Of a partition, the leader first: those it was assigned to that live; if there are none, the next in the partition's order, over
+        racks first, as many as there are and `count` at most.
+        """
+        if key in self._assigned and (placed := self._placed(key)):
+            return placed
         if len(self._named) == 1 or count == 1:
             return [self.leader_of(key)]
         first, *others = order(key, self.node_ids)
@@ -146,9 +163,9 @@ class Membership:
         candidates = [member.node_id for member in self._named if member.rack == rack]
         return order(key, candidates)[0] if candidates else None
 
-    def moved_to(self, key: int, now: int) -> int | None:
+    def moved_to(self, partition_id: int, now: int) -> int | None:
         """The broker to send a client to: another one has been named for long enough, or this one is leaving."""
-        leader = self.leader_of(key)
+        leader = self.partition_leader(partition_id)
         if leader == self.me.node_id:
             return None
         return leader if self.me.draining or now - self._changed_at >= SETTLE_MS else None

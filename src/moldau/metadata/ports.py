@@ -17,6 +17,7 @@ from .rows import (
     Altered,
     AppendCommit,
     AppendResult,
+    Assigned,
     Beat,
     BlobRow,
     BrokerRow,
@@ -274,6 +275,7 @@ class TopicStore(Protocol):
         configs: dict[str, str],
         now: int,
         replication_factor: int = 1,
+        assigned: Assigned | None = None,
     ) -> TopicRow:
         """Raises TopicExists."""
         ...
@@ -282,8 +284,12 @@ class TopicStore(Protocol):
         """Name and id are free at once, rows go later. Returns the metadata version. Raises TopicMissing."""
         ...
 
-    async def add_partitions(self, topic_id: bytes, total: int) -> TopicRow:
-        """Grow to `total` partitions (no change when it has as many). Raises TopicMissing."""
+    async def add_partitions(self, topic_id: bytes, total: int, assigned: Assigned | None = None) -> TopicRow:
+        """Grow to `total` partitions (no change when it has as many); of `assigned` what is new is kept. Raises TopicMissing."""
+        ...
+
+    async def assign_partitions(self, topic_id: bytes, assigned: Assigned) -> TopicRow:
+        """From now on these partitions are on those brokers; what the topic does not have is left out. Raises TopicMissing."""
         ...
 
     async def alter_topic_configs(self, topic_id: bytes, change: ConfigChange) -> Altered:

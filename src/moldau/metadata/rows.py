@@ -132,12 +132,16 @@ def purged_row(partition_id: int) -> PartitionRow:
     return PartitionRow(partition_id, bytes(16), -1, False)
 
 
+Assigned = dict[int, list[int]]
+"""Of partitions that were assigned by hand: the index, and the node ids in their order."""
+
+
 class TopicRow(_Row):
     """A topic that is alive, with its partitions sorted by index. `configs` are the overrides only; `version` is the metadata
     version of its last change.
     """
 
-    __slots__ = ("configs", "created_ms", "name", "partitions", "replication_factor", "topic_id", "version")
+    __slots__ = ("assigned", "configs", "created_ms", "name", "partitions", "replication_factor", "topic_id", "version")
 
     def __init__(
         self,
@@ -148,9 +152,11 @@ class TopicRow(_Row):
         partitions: list[PartitionRow],
         replication_factor: int = 1,
         version: int = 0,
+        assigned: Assigned | None = None,
     ) -> None:
         self.topic_id = topic_id
         self.name = name
+        self.assigned: Assigned = dict(assigned or {})
         self.configs = configs
         self.created_ms = created_ms
         self.partitions = partitions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
+from uuid import uuid4
 
 from support.clients.port import LARGEST, Headers, Record, needs, run
 
@@ -31,7 +32,8 @@ class Kcat:
     def consume(
         self, bootstrap: str, wanted: Mapping[str, int], fetch_bytes: int = 1_048_576
     ) -> dict[str, list[Record]]:
-        command = ["kcat", "-b", bootstrap, "-G", f"kcat-{fetch_bytes}", "-c", str(sum(wanted.values())), "-q"]
+        # a group of its own: one that has read, and committed, goes on behind what it read, and would wait for ever
+        command = ["kcat", "-b", bootstrap, "-G", f"kcat-{uuid4()}", "-c", str(sum(wanted.values())), "-q"]
         command += ["-X", "auto.offset.reset=earliest", "-X", f"message.max.bytes={min(fetch_bytes, 1_000_000)}"]
         command += ["-X", f"fetch.max.bytes={fetch_bytes}", "-X", f"max.partition.fetch.bytes={fetch_bytes}"]
         out = run([*command, "-f", r"%t %K %S %h\n%k%s\n", *wanted])

@@ -9,6 +9,7 @@ import pytest
 from support.aio import run
 
 from moldau.broker.api import (
+    alter_partition_reassignments,
     create_partitions,
     create_topics,
     describe_cluster,
@@ -32,6 +33,7 @@ from moldau.metadata.memory.cluster_store import MemoryClusterStore
 from moldau.metadata.memory.state import MemoryState
 from moldau.metadata.memory.topic_store import MemoryTopicStore
 from moldau.protocol import api_keys, error_codes
+from moldau.protocol.messages import alter_partition_reassignments as reassignments
 from moldau.protocol.messages import describe_quorum as describe_quorum_messages
 from moldau.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
@@ -154,6 +156,8 @@ async def with_stores() -> Broker:
     it.options, it.auto_create_topics, it.num_partitions = Options(), True, 2
     it.configs = Configs(Settings.load(env={}), 1, it.cluster_store, it.topic_store)
     it.catalog = it.configs.catalog = Catalog(MemoryCatalogStore(state), it.configs)
+    it.members = Membership(member(1, "a"), it.catalog.assigned)
+    it.members.update([(member(n), 0) for n in (1, 2, 3, 4)], 0)
     await it.catalog.load()
     return it
 
@@ -245,7 +249,7 @@ def test_manual_assignments_that_are_refused(replicas: list[list[int]], text: st
     run(main())
 
 
-def test_a_manual_assignment_says_how_many_replicas() -> None:
+def test_a_manual_assignment_says_where_and_how_many_replicas() -> None:
     async def main() -> None:
         it = await with_stores()
         assert await made(it, creatable("t", replicas=[[4, 1], [2, 3], [1, 2]])) == (0, "", 2)
@@ -264,6 +268,62 @@ def test_a_manual_assignment_says_how_many_replicas() -> None:
         assert await grown(4, [3, 7]) == error_codes.INVALID_REPLICA_ASSIGNMENT
         assert await grown(4, [3, 1]) == 0
         assert len(topic.partition_ids) == 4
+        assert await grown(5) == error_codes.INVALID_REPLICA_ASSIGNMENT
+
+        async def shown() -> list[list[int]]:
+            response = await metadata.handle(it, asked(api_keys.METADATA, 12, MetadataRequest(topics=None)))
+            partitions = response.topics[0].partitions
+            assert [each.leader_id for each in partitions] == [each.replica_nodes[0] for each in partitions]
+            assert [each.isr_nodes for each in partitions] == [each.replica_nodes for each in partitions]
+            return [each.replica_nodes for each in partitions]
+
+        assert await shown() == [[4, 1], [2, 3], [1, 2], [3, 1]]
+        it.members.update([(member(n), 0) for n in (1, 2, 3)], 1)
+        assert await shown() == [[1], [2, 3], [1, 2], [3, 1]]
+        it.members.update([(member(1), 0)], 2)
+        assert await shown() == [[1], [1], [1], [1]]
+        it.members.update([(member(n), 0) for n in (1, 2, 3, 4)], 3)
+        assert await shown() == [[4, 1], [2, 3], [1, 2], [3, 1]]
+        assert len(it.catalog.assigned) == 4
+        it.catalog.remove(topic)
+        assert it.catalog.assigned == {}
+
+    run(main())
+
+
+def test_partitions_are_reassigned_at_once() -> None:
+    async def main() -> None:
+        it = await with_stores()
+        await made(it, creatable("t", 2))
+        topic = it.catalog.by_name["t"]
+
+        async def moved(*wanted: tuple[int, list[int] | None], factor: bool = True) -> list[int]:
+            asked_for = [reassignments.ReassignablePartition(partition_index=i, replicas=to) for i, to in wanted]
+            message = reassignments.AlterPartitionReassignmentsRequest(
+                topics=[reassignments.ReassignableTopic(name="t", partitions=asked_for)],
+                allow_replication_factor_change=factor,
+            )
+            request = asked(api_keys.ALTER_PARTITION_REASSIGNMENTS, 1, message)
+            (answer,) = (await alter_partition_reassignments.handle(it, request)).responses
+            assert [each.partition_index for each in answer.partitions] == [index for index, _ in wanted]
+            return [each.error_code for each in answer.partitions]
+
+        def shown() -> list[list[int]]:
+            return [it.replicas_of(topic, partition_id) for partition_id in topic.partition_ids]
+
+        assert await moved((0, [4, 2]), (1, [3])) == [0, 0]
+        assert shown() == [[4, 2], [3]]
+        assert await moved((1, [3, 1]), (0, [1, 2]), factor=False) == [error_codes.INVALID_REPLICATION_FACTOR, 0]
+        assert shown() == [[1, 2], [3]]
+        refused = [(0, None), (7, [1]), (0, []), (0, [1, 1]), (1, [9]), (1, [2])]
+        codes = [error_codes.NO_REASSIGNMENT_IN_PROGRESS, error_codes.UNKNOWN_TOPIC_OR_PARTITION]
+        for each, code in zip(refused, [*codes, *[error_codes.INVALID_REPLICA_ASSIGNMENT] * 3, 0], strict=True):
+            assert await moved(each) == [code]
+        assert shown() == [[1, 2], [2]]
+        version = topic.version
+        await it.topic_store.delete_topic(topic.topic_id, 9)
+        assert await moved((0, [1]), (5, [1])) == [error_codes.UNKNOWN_TOPIC_OR_PARTITION] * 2
+        assert topic.version == version
 
     run(main())
 

@@ -85,6 +85,19 @@ def test_clients_are_sent_on_when_a_change_has_settled() -> None:
     assert members.moved_to(mine, 7000) == 2
 
 
+def test_an_assigned_partition_is_led_by_the_first_of_its_brokers_that_lives() -> None:
+    assigned = {7: [3, 1], 8: [9]}
+    members = Membership(member(1), assigned)
+    members.update([(member(n), 0) for n in (1, 2, 3)], 0)
+    assert (members.partition_leader(7), members.replicas_of(7, 2)) == (3, [3, 1])
+    assert members.moved_to(7, SETTLE_MS) == 3
+    members.suspect(3, 10)
+    assert (members.partition_leader(7), members.replicas_of(7, 2), members.moved_to(7, 10)) == (1, [1], None)
+    assert [members.partition_leader(8), members.replicas_of(8, 1)[0]] == [members.leader_of(8)] * 2
+    assigned[9] = [2]
+    assert members.partition_leader(9) == 2
+
+
 def test_the_rack_of_a_reader() -> None:
     members = Membership(member(1, rack="a"))
     members.update([(member(1, rack="a"), 0), (member(2, rack="b"), 0), (member(3, rack="b"), 0)], 0)

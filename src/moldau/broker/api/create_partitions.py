@@ -57,8 +57,9 @@ async def _grow(broker: Broker, wanted: CreatePartitionsTopic, validate_only: bo
         for assignment in wanted.assignments:
             topics.check_replicas(broker, assignment.broker_ids, topic.replication_factor)
     if not validate_only:
+        assigned = {have + nth: list(each.broker_ids) for nth, each in enumerate(wanted.assignments or ())}
         try:
-            await topics.grow(broker, topic, wanted.count)
+            await topics.grow(broker, topic, wanted.count, assigned)
         except topics.TopicError:
             if broker.catalog.by_name.get(wanted.name) in (topic, None):
                 raise

@@ -47,9 +47,16 @@ async def _create(broker: Broker, topic: CreatableTopic, validate_only: bool) ->
     try:
         topics.check_name(topic.name)
         partitions, factor = _partitions(broker, topic)
+        assigned = {each.partition_index: list(each.broker_ids) for each in topic.assignments}
         configs = {config.name: config.value for config in topic.configs}
         created = await topics.create(
-            broker, topic.name, partitions, configs, replication_factor=factor, validate_only=validate_only
+            broker,
+            topic.name,
+            partitions,
+            configs,
+            replication_factor=factor,
+            validate_only=validate_only,
+            assigned=assigned,
         )
     except topics.TopicError as error:
         return CreatableTopicResult(

@@ -38,7 +38,7 @@ async def handle(broker: Broker, request: Request) -> DescribeLogDirsResponse:
             )
             for partition in row.partitions
             if (wanted is None or partition.partition_index in wanted.get(row.name, ()))
-            and broker.members.leader_of(partition.partition_id) == broker.node_id
+            and broker.members.partition_leader(partition.partition_id) == broker.node_id
         ]
         if partitions:
             topics.append(DescribeLogDirsTopic(name=row.name, partitions=partitions))

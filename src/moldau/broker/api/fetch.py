@@ -511,7 +511,7 @@ class _Fetch:
             if view == error_codes.NOT_LEADER_OR_FOLLOWER and self.request.version >= 16:
                 partition_id = self._partition_id(partition)
                 leader = LeaderIdAndEpoch(
-                    leader_id=self.broker.members.leader_of(partition_id),
+                    leader_id=self.broker.members.partition_leader(partition_id),
                     leader_epoch=self.broker.leader_epoch_of(partition_id),
                 )
             return PartitionData(

@@ -176,7 +176,7 @@ def _send_away(produce: _Produce, partition_id: int, answer: PartitionProduceRes
     broker, request = produce.broker, produce.request
     _refuse(produce, answer, error_codes.NOT_LEADER_OR_FOLLOWER, None)
     if request.version >= 10:
-        leader, epoch = broker.members.leader_of(partition_id), broker.leader_epoch_of(partition_id)
+        leader, epoch = broker.members.partition_leader(partition_id), broker.leader_epoch_of(partition_id)
         answer.current_leader = LeaderIdAndEpoch(leader_id=leader, leader_epoch=epoch)
         if not produce.response.node_endpoints:
             produce.response.node_endpoints = [

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from moldau.clock import Clock, now_ms
 
-from ..rows import KIND_INLINE, BlobRow, BrokerRow, Extent, PartitionRow
+from ..rows import KIND_INLINE, Assigned, BlobRow, BrokerRow, Extent, PartitionRow
 from ..rows_groups import OffsetKey, OffsetRow
 from ..rows_txn import TxnRow
 
@@ -16,6 +16,7 @@ class MemoryTopic:
 
     __slots__ = (
         "alive",
+        "assigned",
         "configs",
         "created_ms",
         "name",
@@ -42,6 +43,7 @@ class MemoryTopic:
         self.version = version
         self.alive = True
         self.partition_ids: list[int] = []
+        self.assigned: Assigned = {}
 
 
 class MemoryState:

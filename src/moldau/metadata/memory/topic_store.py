@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import StoreCorrupt, TopicExists, TopicMissing
 from ..ports import ConfigChange
-from ..rows import Altered, PartitionRow, TopicRow
+from ..rows import Altered, Assigned, PartitionRow, TopicRow
 from .state import MemoryState, MemoryTopic, copy_partition
 
 
@@ -25,6 +25,7 @@ class MemoryTopicStore:
         configs: dict[str, str],
         now: int,
         replication_factor: int = 1,
+        assigned: Assigned | None = None,
     ) -> TopicRow:
         if any(topic.alive and topic.name == name for topic in self._state.topics.values()):
             raise TopicExists(f"topic {name!r} exists")
@@ -32,6 +33,7 @@ class MemoryTopicStore:
             raise StoreCorrupt(f"the id {topic_id.hex()} is taken")
         version = self._state.raise_version()
         topic = MemoryTopic(topic_id, name, dict(configs), now, replication_factor, version)
+        topic.assigned = dict(assigned or {})
         self._state.topics[topic_id] = topic
         self._grow(topic, partitions)
         return self._row(topic)
@@ -44,11 +46,19 @@ class MemoryTopicStore:
         topic.version = self._state.raise_version()
         return topic.version
 
-    async def add_partitions(self, topic_id: bytes, total: int) -> TopicRow:
+    async def add_partitions(self, topic_id: bytes, total: int, assigned: Assigned | None = None) -> TopicRow:
         topic = self._alive(topic_id)
-        if total > len(topic.partition_ids):
+        have = len(topic.partition_ids)
+        if total > have:
             topic.version = self._state.raise_version()
+            topic.assigned |= {index: to for index, to in (assigned or {}).items() if index >= have}
             self._grow(topic, total)
+        return self._row(topic)
+
+    async def assign_partitions(self, topic_id: bytes, assigned: Assigned) -> TopicRow:
+        topic = self._alive(topic_id)
+        topic.version = self._state.raise_version()
+        topic.assigned |= {index: to for index, to in assigned.items() if index < len(topic.partition_ids)}
         return self._row(topic)
 
     async def alter_topic_configs(self, topic_id: bytes, change: ConfigChange) -> Altered:
@@ -84,4 +94,5 @@ def row_of(state: MemoryState, topic: MemoryTopic) -> TopicRow:
         [copy_partition(state.partitions[partition_id]) for partition_id in topic.partition_ids],
         topic.replication_factor,
         topic.version,
+        topic.assigned,
     )

@@ -33,7 +33,9 @@ def _table(name: str, columns: str, key: str, where: str = "", *, of_partition: 
 
 CLUSTER: Final = _table("cluster", "one cluster_id features next_producer_id next_blob_block created_ms", "one")
 SEQUENCE: Final = _table("sequence", "name next_value", "name")
-TOPIC: Final = _table("topic", "topic_id name configs created_ms deleted_ms replication_factor version", "topic_id")
+TOPIC: Final = _table(
+    "topic", "topic_id name configs created_ms deleted_ms replication_factor version assigned", "topic_id"
+)
 PARTITION: Final = _table(
     "partition",
     "partition_id topic_id partition_index alive end_offset log_start_offset leader_epoch max_timestamp bytes_total",

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import TopicExists, TopicMissing
 from ..ports import ConfigChange
-from ..rows import Altered, PartitionRow, TopicRow
+from ..rows import Altered, Assigned, PartitionRow, TopicRow
 from .log_rows import partition_of
 from .tx import Engine, Tx
 
@@ -30,14 +30,16 @@ class SqlTopicStore:
         configs: dict[str, str],
         now: int,
         replication_factor: int = 1,
+        assigned: Assigned | None = None,
     ) -> TopicRow:
         async def body(tx: Tx) -> TopicRow:
             version = await raise_version(tx)
             columns = {"topic_id": topic_id, "name": name, "configs": json.dumps(configs), "now": now}
-            if not await tx.run("topic_insert", replication_factor=replication_factor, version=version, **columns):
+            columns |= {"replication_factor": replication_factor, "assigned": json.dumps(assigned or {})}
+            if not await tx.run("topic_insert", version=version, **columns):
                 raise TopicExists(f"topic {name!r} exists")
             rows = await _insert_partitions(tx, topic_id, 0, partitions)
-            return TopicRow(topic_id, name, dict(configs), now, rows, replication_factor, version)
+            return TopicRow(topic_id, name, dict(configs), now, rows, replication_factor, version, assigned)
 
         return await self._engine.write(body)
 
@@ -52,7 +54,7 @@ class SqlTopicStore:
 
         return await self._engine.write(body)
 
-    async def add_partitions(self, topic_id: bytes, total: int) -> TopicRow:
+    async def add_partitions(self, topic_id: bytes, total: int, assigned: Assigned | None = None) -> TopicRow:
         async def body(tx: Tx) -> TopicRow:
             topics = await tx.run("topic_get", topic_id=topic_id)
             if not topics:
@@ -63,8 +65,19 @@ class SqlTopicStore:
                 if not topics:
                     raise _missing(topic_id)
                 partitions = await _partitions(tx, topic_id)  # as they are now that nobody else changes them
+                added = {index: to for index, to in (assigned or {}).items() if index >= len(partitions)}
                 partitions += await _insert_partitions(tx, topic_id, len(partitions), total)
+                return await _assign(tx, topic_of(topics[0], partitions), added)
             return topic_of(topics[0], partitions)
+
+        return await self._engine.write(body)
+
+    async def assign_partitions(self, topic_id: bytes, assigned: Assigned) -> TopicRow:
+        async def body(tx: Tx) -> TopicRow:
+            topics = await tx.run("topic_touch", topic_id=topic_id, version=await raise_version(tx))
+            if not topics:
+                raise _missing(topic_id)
+            return await _assign(tx, topic_of(topics[0], await _partitions(tx, topic_id)), assigned)
 
         return await self._engine.write(body)
 
@@ -88,8 +101,9 @@ async def raise_version(tx: Tx) -> int:
 
 def topic_of(row: tuple[Any, ...], partitions: list[PartitionRow]) -> TopicRow:
     """A row of `topics_alive`, and its partitions."""
-    topic_id, name, configs, created_ms, replication_factor, version = row
-    return TopicRow(topic_id, name, json.loads(configs), created_ms, partitions, replication_factor, version)
+    topic_id, name, configs, created_ms, replication_factor, version, packed = row
+    assigned = {int(index): to for index, to in json.loads(packed).items()}
+    return TopicRow(topic_id, name, json.loads(configs), created_ms, partitions, replication_factor, version, assigned)
 
 
 def partitions_by_topic(rows: Iterable[PartitionRow]) -> dict[bytes, list[PartitionRow]]:
@@ -108,6 +122,15 @@ async def load_topics(tx: Tx) -> list[TopicRow]:
 
 async def _partitions(tx: Tx, topic_id: bytes) -> list[PartitionRow]:
     return [partition_of(row) for row in await tx.run("partitions_of_topic", topic_id=topic_id)]
+
+
+async def _assign(tx: Tx, row: TopicRow, assigned: Assigned) -> TopicRow:
+    """Add to what is assigned of the topic, which has been touched."""
+    known = {index: to for index, to in assigned.items() if index < len(row.partitions)}
+    if known:
+        row.assigned |= known
+        await tx.run("topic_set_assigned", topic_id=row.topic_id, assigned=json.dumps(row.assigned))
+    return row
 
 
 def _missing(topic_id: bytes) -> TopicMissing:

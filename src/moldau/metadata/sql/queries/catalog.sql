@@ -20,7 +20,7 @@ SELECT name, next_value FROM sequence WHERE name IN ('metadata_version', 'metada
 
 -- name: topics_changed
 -- The next topics that changed after a version, deleted ones too.
-SELECT topic_id, name, configs, created_ms, replication_factor, version, deleted_ms FROM topic WHERE version > :since ORDER BY version LIMIT 200;
+SELECT topic_id, name, configs, created_ms, replication_factor, version, assigned, deleted_ms FROM topic WHERE version > :since ORDER BY version LIMIT 200;
 
 -- name: partitions_of_changed
 -- The partitions of those of them that are alive.

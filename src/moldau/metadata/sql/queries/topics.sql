@@ -1,24 +1,29 @@
 -- name: topics_alive
 -- Every topic that is alive.
-SELECT topic_id, name, configs, created_ms, replication_factor, version FROM topic WHERE deleted_ms IS NULL;
+SELECT topic_id, name, configs, created_ms, replication_factor, version, assigned FROM topic WHERE deleted_ms IS NULL;
 
 -- name: topic_get
 -- One topic, if it is alive.
-SELECT topic_id, name, configs, created_ms, replication_factor, version FROM topic WHERE topic_id = :topic_id AND deleted_ms IS NULL;
+SELECT topic_id, name, configs, created_ms, replication_factor, version, assigned FROM topic WHERE topic_id = :topic_id AND deleted_ms IS NULL;
 
 -- name: topic_touch
 -- Its partitions change.
 UPDATE topic SET version = :version WHERE topic_id = :topic_id AND deleted_ms IS NULL
-RETURNING topic_id, name, configs, created_ms, replication_factor, version;
+RETURNING topic_id, name, configs, created_ms, replication_factor, version, assigned;
 
 -- name: topic_insert
 -- A new topic; no row comes back when the name is taken.
-INSERT INTO topic (topic_id, name, configs, created_ms, replication_factor, version) VALUES (:topic_id, :name, :configs, :now, :replication_factor, :version)
+INSERT INTO topic (topic_id, name, configs, created_ms, replication_factor, version, assigned)
+VALUES (:topic_id, :name, :configs, :now, :replication_factor, :version, :assigned)
 ON CONFLICT (name) WHERE deleted_ms IS NULL DO NOTHING RETURNING topic_id;
 
 -- name: topic_delete
 -- The name is free at once; rows and bytes go later.
 UPDATE topic SET deleted_ms = :now, version = :version WHERE topic_id = :topic_id AND deleted_ms IS NULL RETURNING topic_id;
+
+-- name: topic_set_assigned
+-- Where its partitions were assigned to, of all that were.
+UPDATE topic SET assigned = :assigned WHERE topic_id = :topic_id;
 
 -- name: topic_set_configs
 -- Replace the overrides.
