@@ -15,7 +15,7 @@ from pathlib import Path
 
 from support.cluster import Brokers, Cluster, Single
 
-from . import history
+from . import history, ledger
 from .checker import check, report
 from .faults import KINDS
 from .summary import table
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every broker")
     parser.add_argument("--out", type=Path, default=Path("build/histories"), help="where histories are kept")
     parser.add_argument("--save", action="store_true", help="keep the history of a good run too")
+    parser.add_argument("--ledger", type=Path, metavar="FILE", help="add a line about each run to it")
     parser.add_argument("--check", type=Path, metavar="FILE", help="check a kept history, and run nothing")
     return parser
 
@@ -90,6 +91,8 @@ def _one(asked: argparse.Namespace, seed: int) -> bool:
     print(report(anomalies))
     for text in outcome.trouble:
         print(f"trouble: {text}")
+    if asked.ledger:
+        ledger.append(asked.ledger, ledger.line(asked.cluster, len(cluster.nodes), plan, outcome, anomalies))
     wrong = bool(anomalies or outcome.trouble)
     if wrong or asked.save:
         asked.out.mkdir(parents=True, exist_ok=True)
