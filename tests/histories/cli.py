@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from support.cluster import Brokers, Cluster, Single
+from support.replicated import Replicated
 
 from . import history, ledger
 from .checker import check, report
@@ -21,7 +22,7 @@ from .faults import KINDS
 from .summary import table
 from .workload import Plan, run
 
-CLUSTERS = ("single", "file", "minio", "versitygw")
+CLUSTERS = ("single", "file", "minio", "versitygw", "replicated")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +62,8 @@ def _check(path: Path) -> int:
 
 def cluster_of(kind: str, brokers: int, settings: dict[str, str]) -> Brokers:
     """Not yet open."""
+    if kind == "replicated":
+        return Replicated(brokers, **settings)
     return Single(**settings) if kind == "single" else Cluster(brokers, kind, **settings)
 
 
