@@ -22,10 +22,11 @@ from moldau.log.cold import ColdReads
 from moldau.log.marker_writer import SharedMarkers
 from moldau.log.shared_appender import SharedAppender
 from moldau.log.storage import AUTO, AppendRules
-from moldau.metadata.errors import StoreUnavailable
+from moldau.metadata.errors import FormatTooNew, StoreUnavailable
 from moldau.metadata.opening import Stores, open_stores
 from moldau.version import VERSION
 
+from . import features
 from .assembly import FORMAT_VERSION, Engine, Node, group_config
 from .broker import Endpoint
 from .options import ANY_NODE_ID
@@ -82,8 +83,10 @@ class SharedNode(Node):
         self._serve()
         told = {endpoint.listener: (endpoint.host, endpoint.port) for endpoint in endpoints}
         incarnation = await stores.cluster.start_broker(
-            options.node_id, options.rack, pack_endpoints(told), VERSION, clock()
+            options.node_id, options.rack, pack_endpoints(told), VERSION, clock(), features.packed()
         )
+        await self._take_features()  # now that whoever raises one looks at this broker
+        broker.catalog.entities_changed = self._follow_features
         if claimed:
             await settle(stores.leases, owner, options.node_id)
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, told, VERSION))
@@ -121,10 +124,28 @@ class SharedNode(Node):
         if options.maintains:
             self._upkeep.start()
 
+    async def _take_features(self) -> None:
+        """The levels as they are. Raises FormatTooNew, when this broker is registered no more; StoreError."""
+        broker = self.broker
+        row = await broker.cluster_store.load_cluster()
+        broker.cluster.features = row.features
+        why = features.too_new(row.features)
+        if why is not None:
+            await broker.cluster_store.forget_broker(self.options.node_id)
+            raise FormatTooNew(why)
+
+    async def _follow_features(self) -> None:
+        """Others changed something that may be a level. A broker that was silent so long that they did not wait for it may have to end."""
+        try:
+            await self._take_features()
+        except FormatTooNew as error:
+            log.error("event=feature_not_served why='%s'", error)
+            self.fenced()
+
     async def _open(self) -> Stores:
         options = self.options
         try:
-            stores = await open_stores(options.metadata_url, FORMAT_VERSION, self.clock())
+            stores = await open_stores(options.metadata_url, FORMAT_VERSION, self.clock(), features=features.at_first())
         except ValueError as error:
             raise StoreUnavailable(str(error)) from error
         self._stores = stores

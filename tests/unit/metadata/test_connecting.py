@@ -34,8 +34,8 @@ class Hosts:
         monkeypatch.setattr(connecting, "SILENT_SECONDS", 0.01)
         self.connector = Connector(Address(f"postgresql://u:p@{','.join(does)}/db"))
 
-    async def _connect(self, *, dsn: str, timeout: float, **_: Any) -> Connection:
-        host = dsn.partition("@")[2].partition("/")[0]
+    async def _connect(self, **arguments: Any) -> Connection:
+        host = arguments["dsn"].partition("@")[2].partition("/")[0]
         self.asked.append(host)
         does = self.does[host]
         if isinstance(does, Exception):
