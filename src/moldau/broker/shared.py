@@ -29,6 +29,7 @@ from moldau.version import VERSION
 from . import features
 from .assembly import FORMAT_VERSION, Engine, Node, group_config
 from .broker import Endpoint
+from .moved import refuse_moved
 from .options import ANY_NODE_ID
 from .steering import Steering
 from .together import Together
@@ -151,6 +152,7 @@ class SharedNode(Node):
         self._stores = stores
         self.engine = stores.engine
         self.metadata_told = stores.told
+        await refuse_moved(stores.cluster, stores.told)
         try:
             store = await open_blobs(options.blobs_url)
         except BadUrl as error:

@@ -16,7 +16,7 @@ from moldau.protocol.registry import response_class
 from moldau.version import VERSION
 
 _UPGRADE = 1
-_API_VERSIONS, _UPDATE_FEATURES = 3, 1
+_API_VERSIONS, _UPDATE_FEATURES = 4, 1  # version 3 does not tell of features that may be at 0
 _BYTES_MAX = 1 << 20
 
 
