@@ -24,9 +24,9 @@ from support.talker import Talker, batch_of, records_of
 from support.workload import deep_look
 
 from moldau import faults
-from moldau.broker.moved import UNMARK
 from moldau.blobs.local import LocalBlobs
 from moldau.blobs.ports import BlobStore
+from moldau.broker.moved import UNMARK
 from moldau.cli.main import root
 from moldau.log.reader import Reader
 from moldau.log.tail_cache import TailCache
