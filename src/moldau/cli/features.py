@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from moldau.cli.client import Cluster
 from moldau.cli.errors import EXIT_USAGE, CliError
 from moldau.protocol import api_keys, error_codes
+from moldau.protocol.errors import ProtocolError
 from moldau.protocol.headers import request_header_version, response_header_version
 from moldau.protocol.message import Message
 from moldau.protocol.messages.api_versions import ApiVersionsRequest
@@ -103,8 +104,13 @@ class Connection:
             answer = self._exactly(size)
         except OSError as error:
             raise CliError(f"{self._cluster.bootstrap}: {error}") from None
-        at = ResponseHeader.decode_at(answer, response_header_version(api_key, version), 0)[1]
-        return response_class(api_key).decode_at(answer, version, at)[0]
+        try:
+            at = ResponseHeader.decode_at(answer, response_header_version(api_key, version), 0)[1]
+            return response_class(api_key).decode_at(answer, version, at)[0]
+        except ProtocolError:  # one that does not know the version answers in its oldest form
+            raise CliError(
+                f"{self._cluster.bootstrap} is too old to tell of its features, or no Kafka broker"
+            ) from None
 
     def _exactly(self, size: int) -> bytes:
         parts = bytearray()
