@@ -84,6 +84,8 @@ POINTS: dict[str, str] = {
     "server.migrate.clear": "before what an earlier run left is deleted",
     "server.migrate.offset": "before a true offset takes the place of a guessed one",
     "server.migrate.sync": "before a file in which true offsets were put is synced",
+    "server.migrate.mark": "before the metadata store of a cluster is told that the cluster was migrated back",
+    "server.migrate.marked": "after that, before the directory may be served",
     "server.migrate.note": "before a data directory is told that it is migrated, or being filled",
     "server.migrate.finish": "before the last trace of a migration under way goes",
     "server.restore.forward": "before numbers are skipped that may have been given out after the backup",

@@ -24,19 +24,73 @@ class ClusterStoreContract:
             assert await it.cluster.load_cluster() == first
 
     @opened
-    async def test_features_are_set_and_removed(self, it: Stores) -> None:
-        await it.cluster.set_feature("group.version", 1)
-        await it.cluster.set_feature("metadata.version", 30)
-        await it.cluster.set_feature("group.version", 2)
-        assert (await it.cluster.load_cluster()).features == {"group.version": 2, "metadata.version": 30}
-        await it.cluster.set_feature("group.version", 0)
-        await it.cluster.set_feature("never.set", 0)
-        assert (await it.cluster.load_cluster()).features == {"metadata.version": 30}
+    async def test_levels_are_altered_together(self, it: Stores) -> None:
+        before = await it.catalog.version()
+        altered = await it.cluster.alter_features(lambda stored, _: {**stored, "group.version": 1, "x": -1})
+        assert altered == ({"group.version": 1, "x": -1}, before + 1)
+        altered = await it.cluster.alter_features(lambda stored, _: {"group.version": stored["group.version"] + 1})
+        assert altered == ({"group.version": 2}, before + 2)
+        assert (await it.cluster.load_cluster()).features == {"group.version": 2}
+        assert (await it.catalog.changes(before + 1)).entities is not None, "brokers that follow are told to look"
 
     @opened
-    async def test_features_set_at_once_do_not_lose_each_other(self, it: Stores) -> None:
-        await asyncio.gather(*(it.cluster.set_feature(f"f{n}", n + 1) for n in range(20)))
+    async def test_a_change_that_is_refused_changes_nothing(self, it: Stores) -> None:
+        await it.cluster.alter_features(lambda *_: {"f": 1})
+        version = await it.catalog.version()
+
+        def refuse(stored: dict[str, int], brokers: list[BrokerRow]) -> dict[str, int]:
+            stored["f"] = 2
+            raise LookupError(len(brokers))
+
+        with pytest.raises(LookupError, match="0"):
+            await it.cluster.alter_features(refuse)
+        assert (await it.cluster.load_cluster()).features == {"f": 1}
+        assert await it.catalog.version() == version
+
+    @opened
+    async def test_levels_altered_at_once_do_not_lose_each_other(self, it: Stores) -> None:
+        await asyncio.gather(
+            *(it.cluster.alter_features(lambda stored, _, n=n: {**stored, f"f{n}": n + 1}) for n in range(20))  # type: ignore[misc]
+        )
         assert (await it.cluster.load_cluster()).features == {f"f{n}": n + 1 for n in range(20)}
+
+    @opened
+    async def test_who_alters_levels_sees_what_brokers_serve(self, it: Stores) -> None:
+        await it.cluster.start_broker(1, None, "", "1.0", 5)
+        await it.cluster.start_broker(2, None, "", "2.0", 5, "two")
+        seen: list[tuple[int, str, str, int]] = []
+
+        def look(stored: dict[str, int], brokers: list[BrokerRow]) -> dict[str, int]:
+            seen[:] = [(row.node_id, row.release, row.features, row.age_ms) for row in brokers]
+            return stored
+
+        it.clock.now += 70
+        await it.cluster.alter_features(look)
+        assert seen == [(1, "1.0", "", 70), (2, "2.0", "two", 70)]
+        await it.cluster.forget_broker(1)
+        await it.cluster.start_broker(2, None, "", "2.1", 5, "more")
+        await it.cluster.alter_features(look)
+        assert seen == [(2, "2.1", "more", 0)]
+
+    @opened
+    async def test_a_broker_that_starts_is_seen_or_sees(self, it: Stores) -> None:
+        """Whichever is first: nobody raises a level over the head of a broker that does not know of it."""
+        for n in range(1, 30):
+            seen: list[int] = []
+
+            def raises(
+                stored: dict[str, int], brokers: list[BrokerRow], n: int = n, seen: list[int] = seen
+            ) -> dict[str, int]:
+                seen[:] = [row.node_id for row in brokers]
+                return {"f": n}
+
+            async def starts(n: int = n) -> int:
+                await asyncio.sleep(0.001 * (n % 4))
+                await it.cluster.start_broker(n, None, "", "1", 5)
+                return (await it.cluster.load_cluster()).features.get("f", 0)
+
+            found, _ = await asyncio.gather(starts(), it.cluster.alter_features(raises))
+            assert n in seen or found == n
 
     @reopened
     async def test_each_start_of_a_broker_is_a_new_incarnation(self, opener: Opener) -> None:

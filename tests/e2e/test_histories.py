@@ -9,6 +9,7 @@ from histories.history import OK, Commit, Look, Poll, Send
 from histories.summary import table
 from histories.workload import Plan, run
 from support.cluster import Cluster, Single
+from support.replicated import Replicated
 
 
 def test_schedules_are_those_of_their_seeds() -> None:
@@ -24,7 +25,8 @@ def test_schedules_are_those_of_their_seeds() -> None:
 
 
 def test_every_fault_is_one_that_some_cluster_can_suffer() -> None:
-    assert Single().can < Cluster(blobs="file").can < Cluster(blobs="minio").can == set(KINDS)
+    assert Single().can < Cluster(blobs="file").can < Cluster(blobs="minio").can
+    assert Cluster(blobs="minio").can | Replicated().can == set(KINDS)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from support.workload import deep_look
 from moldau import faults
 from moldau.blobs.local import LocalBlobs
 from moldau.blobs.ports import BlobStore
+from moldau.broker.moved import UNMARK
 from moldau.cli.main import root
 from moldau.log.reader import Reader
 from moldau.log.tail_cache import TailCache
@@ -324,6 +325,22 @@ def test_the_directory_is_not_served_by_accident(filled: Filled, cluster: Cluste
     done("--from", filled.data, *other.to)
 
 
+def test_the_cluster_is_not_served_by_accident(filled: Filled, migrated: Cluster, tmp_path: Path) -> None:
+    shared = {"moldau.metadata.url": migrated.metadata, "moldau.blobs.url": migrated.blobs, "broker.id": "1"}
+    back = tmp_path / "back"
+    done(*migrated.back, "--to", back)
+    with pytest.raises(Exception, match=rf"was migrated to {back} at .*: DELETE FROM entity WHERE"):
+        BrokerThread(settings=shared).start()
+    assert f"was migrated to {back} at" in refused(*migrated.back, "--to", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with BrokerThread(small_broker.options(), back) as broker:
+        filled.check_served(broker.bootstrap)
+    migrated.server.sql(UNMARK, migrated.database)
+    with BrokerThread(settings=shared) as broker:
+        filled.check_served(broker.bootstrap)
+    done(*migrated.back, "--to", tmp_path / "other")
+
+
 # -- deaths ---------------------------------------------------------------------------------------------------------------
 
 
@@ -405,6 +422,8 @@ WAYS_BACK = {
     "server.at_rest.write=kill",
     "server.data_dir.format=kill",
     "server.data_dir.formatted=kill",
+    "server.migrate.mark=kill",
+    "server.migrate.marked=kill",
     "server.migrate.finish=kill",
 }
 

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from support.cluster import Brokers, Cluster, Single
+from support.replicated import Replicated
 
-from . import history
+from . import history, ledger
 from .checker import check, report
 from .faults import KINDS
 from .summary import table
 from .workload import Plan, run
 
-CLUSTERS = ("single", "file", "minio", "versitygw")
+CLUSTERS = ("single", "file", "minio", "versitygw", "replicated")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every broker")
     parser.add_argument("--out", type=Path, default=Path("build/histories"), help="where histories are kept")
     parser.add_argument("--save", action="store_true", help="keep the history of a good run too")
+    parser.add_argument("--ledger", type=Path, metavar="FILE", help="add a line about each run to it")
     parser.add_argument("--check", type=Path, metavar="FILE", help="check a kept history, and run nothing")
     return parser
 
@@ -60,6 +62,8 @@ def _check(path: Path) -> int:
 
 def cluster_of(kind: str, brokers: int, settings: dict[str, str]) -> Brokers:
     """Not yet open."""
+    if kind == "replicated":
+        return Replicated(brokers, **settings)
     return Single(**settings) if kind == "single" else Cluster(brokers, kind, **settings)
 
 
@@ -90,6 +94,8 @@ def _one(asked: argparse.Namespace, seed: int) -> bool:
     print(report(anomalies))
     for text in outcome.trouble:
         print(f"trouble: {text}")
+    if asked.ledger:
+        ledger.append(asked.ledger, ledger.line(asked.cluster, len(cluster.nodes), plan, outcome, anomalies))
     wrong = bool(anomalies or outcome.trouble)
     if wrong or asked.save:
         asked.out.mkdir(parents=True, exist_ok=True)

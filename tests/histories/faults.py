@@ -59,6 +59,8 @@ KINDS: dict[str, Kind] = {
     "blob-slow": Kind(lambda c, n: c.blobs_slow(n, 0.5), lambda c, n: c.blobs_mended(n), (1, 5)),
     "pg-restart": Kind(lambda c, _: c.postgres_stop(), lambda c, _: c.postgres_start(), (0, 3), False),
     "pg-crash": Kind(lambda c, _: c.postgres_crash(), lambda c, _: c.postgres_start(), (0, 3), False),
+    "pg-failover": Kind(lambda c, _: c.fail_over(), lambda c, _: c.rejoin(), (1, 6), False),
+    "pg-hang": Kind(lambda c, _: c.fail_over(hangs=True), lambda c, _: c.rejoin(), (1, 10), False),
 }
 """Every fault by its name."""
 

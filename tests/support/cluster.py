@@ -211,11 +211,18 @@ class Cluster(Brokers):
         self.postgres: Postgres
         self._stack = ExitStack()
 
-    def _open(self) -> None:
+    def _open_postgres(self) -> None:
         self.postgres = Postgres(self._version)
         self._stack.callback(self.postgres.remove)
         self.postgres.start()
         self._database = self.postgres.database()
+
+    def _metadata_url(self, node_id: int) -> str:
+        link = self._metadata[node_id] = self._links.to(self.postgres.port, f"metadata {node_id}")
+        return self.postgres.url(self._database, link.port)
+
+    def _open(self) -> None:
+        self._open_postgres()
         self._links = self._stack.enter_context(Links())
         if self.blobs == "file":
             (self.folder / "blobs").mkdir()
@@ -227,7 +234,6 @@ class Cluster(Brokers):
         self._stack.close()
 
     def _node(self, node_id: int) -> Node:
-        link = self._metadata[node_id] = self._links.to(self.postgres.port, f"metadata {node_id}")
         blobs = self._url
         if self.blobs != "file":
             server = running(self.blobs)
@@ -244,7 +250,7 @@ class Cluster(Brokers):
             "moldau.http.listener": "",
             **self.settings,
         }
-        stores = ["--metadata", self.postgres.url(self._database, link.port), "--blobs", blobs]
+        stores = ["--metadata", self._metadata_url(node_id), "--blobs", blobs]
         return Node(node_id, port, [*stores, *_sets(sets)], self.folder / f"broker-{node_id}.log", CREDENTIALS)
 
     def metadata_link(self, node_id: int) -> Link:

@@ -26,6 +26,7 @@ from moldau.log.segment_builder import SegmentBuilder
 from moldau.log.snapshots import Snapshots
 from moldau.log.tail_cache import TailCache
 from moldau.log.views import Views
+from moldau.metadata.errors import FormatTooNew
 
 from . import features
 from .broker import Broker, Endpoint
@@ -111,6 +112,9 @@ class Node:
         broker.cluster_store = cluster_store
         broker.topic_store = topic_store
         broker.cluster = await cluster_store.load_cluster()
+        why = features.too_new(broker.cluster.features)
+        if why is not None:
+            raise FormatTooNew(why)
         settings = options.settings or Settings.load(env={})
         broker.configs = Configs(settings, options.node_id, cluster_store, topic_store)
         broker.catalog = broker.configs.catalog = Catalog(catalog_store, broker.configs, shared=shared)

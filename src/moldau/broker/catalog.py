@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from moldau.log.retention import KEEP_ALL, Retention
@@ -105,6 +105,8 @@ class Catalog:
         """Called with the id of each partition whose topic was deleted, by whomever."""
         self.tell: Callable[[int], None] = _nobody
         """Called with the metadata version of each change that this broker made."""
+        self.entities_changed: Callable[[], Awaitable[None]] = _nothing
+        """Awaited before changes of entities, among which are levels of features, are taken. Raises StoreError."""
         self.queries = 0
         """How often the store was asked for its version."""
         self.rows_read = 0
@@ -209,6 +211,8 @@ class Catalog:
                 self.version,
             )
             changes = await self._store.changes(-1)
+        if changes.entities is not None:
+            await self.entities_changed()
         self._apply(changes)
 
     async def looked(self) -> bool:
@@ -277,6 +281,10 @@ class Catalog:
 
 
 def _nobody(_: int) -> None:
+    pass
+
+
+async def _nothing() -> None:
     pass
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from moldau.log.replay import Replay
 
+from . import features
 from .assembly import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ async def recover(
     from moldau.metadata.sqlite.journal_store import SqliteJournalStore
 
     cluster = SqlClusterStore(engine, FORMAT_VERSION)
-    await cluster.create_cluster(clock())
+    await cluster.create_cluster(clock(), features.at_first())
+    await _take_features(cluster)
     maintenance = SqlMaintenanceStore(engine)
     replayed = await Replay(SqliteJournalStore(engine), maintenance, blobs, power_kept=power_kept).run()
     if not power_kept and (replayed.blobs or unclean):
@@ -51,6 +53,13 @@ async def recover(
     await _forget_others(cluster, SqlLeaseStore(engine), alone)
     if alone is None and not await may_be_guessed(cluster):
         await cluster.alter_entity(*_GUESSED, lambda _: {"guessed": "by workers"})
+
+
+async def _take_features(cluster: ClusterStore) -> None:
+    """Nobody else serves the directory, so features that are newer than it need not wait to be raised."""
+    first = features.at_first()
+    if not first.keys() <= (await cluster.load_cluster()).features.keys():
+        await cluster.alter_features(lambda stored, _: {**first, **stored})
 
 
 async def _forget_others(cluster: ClusterStore, leases: LeaseStore, alone: int | None) -> None:

@@ -22,12 +22,14 @@ from moldau.log.cold import ColdReads
 from moldau.log.marker_writer import SharedMarkers
 from moldau.log.shared_appender import SharedAppender
 from moldau.log.storage import AUTO, AppendRules
-from moldau.metadata.errors import StoreUnavailable
+from moldau.metadata.errors import FormatTooNew, StoreUnavailable
 from moldau.metadata.opening import Stores, open_stores
 from moldau.version import VERSION
 
+from . import features
 from .assembly import FORMAT_VERSION, Engine, Node, group_config
 from .broker import Endpoint
+from .moved import refuse_moved
 from .options import ANY_NODE_ID
 from .steering import Steering
 from .together import Together
@@ -82,8 +84,10 @@ class SharedNode(Node):
         self._serve()
         told = {endpoint.listener: (endpoint.host, endpoint.port) for endpoint in endpoints}
         incarnation = await stores.cluster.start_broker(
-            options.node_id, options.rack, pack_endpoints(told), VERSION, clock()
+            options.node_id, options.rack, pack_endpoints(told), VERSION, clock(), features.packed()
         )
+        await self._take_features()  # now that whoever raises one looks at this broker
+        broker.catalog.entities_changed = self._follow_features
         if claimed:
             await settle(stores.leases, owner, options.node_id)
         broker.members = Membership(
@@ -125,15 +129,34 @@ class SharedNode(Node):
         if options.maintains:
             self._upkeep.start()
 
+    async def _take_features(self) -> None:
+        """The levels as they are. Raises FormatTooNew, when this broker is registered no more; StoreError."""
+        broker = self.broker
+        row = await broker.cluster_store.load_cluster()
+        broker.cluster.features = row.features
+        why = features.too_new(row.features)
+        if why is not None:
+            await broker.cluster_store.forget_broker(self.options.node_id)
+            raise FormatTooNew(why)
+
+    async def _follow_features(self) -> None:
+        """Others changed something that may be a level. A broker that was silent so long that they did not wait for it may have to end."""
+        try:
+            await self._take_features()
+        except FormatTooNew as error:
+            log.error("event=feature_not_served why='%s'", error)
+            self.fenced()
+
     async def _open(self) -> Stores:
         options = self.options
         try:
-            stores = await open_stores(options.metadata_url, FORMAT_VERSION, self.clock())
+            stores = await open_stores(options.metadata_url, FORMAT_VERSION, self.clock(), features=features.at_first())
         except ValueError as error:
             raise StoreUnavailable(str(error)) from error
         self._stores = stores
         self.engine = stores.engine
         self.metadata_told = stores.told
+        await refuse_moved(stores.cluster, stores.told)
         try:
             store = await open_blobs(options.blobs_url)
         except BadUrl as error:

@@ -149,8 +149,6 @@ class Together:
             await asyncio.sleep(max(POLL_SECONDS, len(self._broker.views) / _POLLED_VIEWS_A_SECOND))
             try:
                 await self._broker.refresher.poll()
-                if self._members.peers:
-                    self._broker.cluster.features = (await self._broker.cluster_store.load_cluster()).features
             except StoreError as error:
                 log.debug("event=poll_failed error='%s'", error)
 

@@ -1,4 +1,4 @@
-"""``moldau cluster``: what a cluster consists of."""
+"""``moldau cluster``: what a cluster consists of, and the levels of its features."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=HelpfulGroup)
 def cluster() -> None:
-    """Show what a cluster consists of."""
+    """Show what a cluster consists of, and finish its upgrade."""
 
 
 @cluster.command()
@@ -41,6 +41,27 @@ def info(cluster: "Cluster", output: str) -> None:
         ],
         "table",
     )
+
+
+@cluster.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be raised, and whether all brokers can serve it.")
+@format_option
+@cluster_options
+def upgrade(cluster: "Cluster", dry_run: bool, output: str) -> None:
+    """Raise every feature to the highest level of this release, once all brokers run it.
+
+    Nothing is raised while a broker that cannot serve it is alive; it is named. Brokers of older releases do not start afterwards.
+    """
+    from moldau.cli.features import Connection
+    from moldau.cli.output import Column, print_rows
+
+    with Connection(cluster) as connection:
+        levels = connection.levels()
+        lower = [each for each in levels if each.level < each.highest]
+        if lower:
+            connection.upgrade(lower, validate_only=dry_run)
+    rows = [{"feature": each.feature, "before": each.level, "after": max(each.level, each.highest)} for each in levels]
+    print_rows(rows, [Column("feature"), Column("before", right=True), Column("after", right=True)], output)
 
 
 def _describe(cluster: "Cluster") -> dict[str, Any]:

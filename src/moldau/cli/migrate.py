@@ -56,7 +56,7 @@ def migrate(
 
     With --from DIR --to-metadata URL --to-blobs URL the directory of one broker becomes PostgreSQL and objects; with --from-metadata
     URL --from-blobs URL --to DIR it goes back. No broker may run meanwhile. Cluster id, topics, records with their offsets, producers, groups
-    and settings are the same afterwards. The source is only read; a command that was interrupted goes on where it was when it is run again.
+    and settings are the same afterwards. The source is only read, and marked at the end so that nobody serves it by accident; a command that was interrupted goes on where it was when it is run again.
     """
     from moldau.clock import now_ms
     from moldau.server.migration.away import migrate_away
@@ -68,7 +68,7 @@ def migrate(
         if source and to_metadata and to_blobs and not any(back):
             found = _run(migrate_away(source, to_metadata, to_blobs, now=now_ms(), full=full, told=told))
         elif from_metadata and from_blobs and target and not any(away):
-            found = _run(migrate_back(from_metadata, from_blobs, target, full=full, told=told))
+            found = _run(migrate_back(from_metadata, from_blobs, target, now=now_ms(), full=full, told=told))
         else:
             raise click.UsageError(
                 "give --from DIR --to-metadata URL --to-blobs URL, or --from-metadata URL --from-blobs URL --to DIR."

@@ -22,6 +22,10 @@ class FormatTooNew(StoreError):
     """The data was written by a newer release. Nothing was touched."""
 
 
+class StoreMigrated(StoreError):
+    """The cluster was migrated away from here. Nothing was touched."""
+
+
 class TopicExists(StoreError):
     """A topic of that name is alive. Kafka: TOPIC_ALREADY_EXISTS."""
 

@@ -88,30 +88,32 @@ async def open_stores(
     format_version: int,
     now: int,
     *,
+    features: dict[str, int] | None = None,
     connections_max: int = 12,
     retry_seconds: float = 10.0,
     clock: Callable[[], int] | None = None,
 ) -> Stores:
-    """Connect, bring the schema up to date, name the cluster if it is new (`now` is its birthday).
+    """Connect, bring the schema up to date, name the cluster if it is new (`now` is its birthday, `features` are its first levels).
 
     `clock` replaces the store's own in tests. Raises ValueError for a URL that is none of ours, StoreUnavailable, StoreCorrupt,
     FormatTooNew.
     """
     if url.startswith(f"{_SQLITE}/"):
-        return await _on_sqlite(url, format_version, now, clock)
+        return await _on_sqlite(url, format_version, now, features, clock)
     if not url.startswith(_SCHEMES):
         scheme = url.partition(":")[0] or url
         raise ValueError(
             f"moldau.metadata.url: {scheme!r} is no store that brokers can share;"
             " expected postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE"
         )
-    return await _on_postgres(url, format_version, now, connections_max, retry_seconds, clock)
+    return await _on_postgres(url, format_version, now, features, connections_max, retry_seconds, clock)
 
 
 async def _on_postgres(
     url: str,
     format_version: int,
     now: int,
+    features: dict[str, int] | None,
     connections_max: int,
     retry_seconds: float,
     clock: Callable[[], int] | None,
@@ -134,7 +136,7 @@ async def _on_postgres(
     await engine.open()
     try:
         cluster = PostgresClusterStore(engine, format_version)
-        await cluster.create_cluster(now)
+        await cluster.create_cluster(now, features)
         log, groups = PostgresLogStore(engine), PostgresGroupStore(engine)
     except BaseException:
         await engine.close()
@@ -161,7 +163,9 @@ async def _on_postgres(
     )
 
 
-async def _on_sqlite(url: str, format_version: int, now: int, clock: Callable[[], int] | None) -> Stores:
+async def _on_sqlite(
+    url: str, format_version: int, now: int, features: dict[str, int] | None, clock: Callable[[], int] | None
+) -> Stores:
     from moldau.clock import now_ms
 
     from .sql.catalog_rows import SqlCatalogStore
@@ -186,7 +190,7 @@ async def _on_sqlite(url: str, format_version: int, now: int, clock: Callable[[]
     await loop.run_in_executor(None, engine.open)  # it may have to wait for its turn
     try:
         cluster = SqlClusterStore(engine, format_version)
-        await cluster.create_cluster(now)
+        await cluster.create_cluster(now, features)
     except BaseException:
         await close()
         raise

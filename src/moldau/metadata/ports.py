@@ -15,6 +15,7 @@ from typing import Protocol
 
 from .rows import (
     Altered,
+    AlteredFeatures,
     AppendCommit,
     AppendResult,
     Assigned,
@@ -49,6 +50,10 @@ AppendDone = Callable[[list[AppendResult] | None, Exception | None], None]
 
 ConfigChange = Callable[[Mapping[str, str]], dict[str, str]]
 """Configs as they are to configs as they shall be. Pure, quick, and it may be called twice, on any thread. What it raises comes out."""
+
+
+FeatureChange = Callable[[dict[str, int], list[BrokerRow]], dict[str, int]]
+"""The stored levels of features, and every registered broker, to the levels as they shall be. As `ConfigChange` otherwise."""
 
 
 class AppendStore(Protocol):
@@ -302,11 +307,15 @@ class ClusterStore(Protocol):
 
     async def load_cluster(self) -> ClusterRow: ...
 
-    async def set_feature(self, name: str, level: int) -> None:
-        """Level 0 removes the feature."""
+    async def alter_features(self, change: FeatureChange) -> AlteredFeatures:
+        """Replace the stored levels of features by what `change` makes of them. A broker that registers meanwhile is either seen by `change`, or
+        finds the new levels when it then loads the cluster. Raises the metadata version; and what `change` raises, when nothing is changed.
+        """
         ...
 
-    async def start_broker(self, node_id: int, rack: str | None, listeners: str, release: str, now: int) -> int:
+    async def start_broker(
+        self, node_id: int, rack: str | None, listeners: str, release: str, now: int, features: str = ""
+    ) -> int:
         """Register the broker; returns its new incarnation (1, 2, ...), never given twice for a node id."""
         ...
 

@@ -378,6 +378,8 @@ class BrokerRow(NamedTuple):
     release: str
     draining: bool
     age_ms: int
+    features: str = ""
+    """The levels that it can serve; empty where it did not say, and in the answer to a heartbeat."""
 
 
 class Beat(NamedTuple):
@@ -394,11 +396,18 @@ class Altered(NamedTuple):
     version: int
 
 
+class AlteredFeatures(NamedTuple):
+    """Levels of features as they are stored after a change, and the metadata version of the change."""
+
+    levels: dict[str, int]
+    version: int
+
+
 class Changes(NamedTuple):
     """What happened to topics and entities between two metadata versions, the later of which is `version`.
 
     `topics` are alive, and as they are at `version`; `deleted` are ids. With `whole` they are all that there are, for whoever had
-    nothing or too little, and `deleted` is empty. `entities` are all of them, (kind, name, configs), or None when none has changed.
+    nothing or too little, and `deleted` is empty. `entities` are all of them, (kind, name, configs), or None when none has changed, nor a level of a feature.
     """
 
     version: int

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..errors import BrokerFenced
-from ..ports import ConfigChange
-from ..rows import Altered, Beat, BrokerRow, ClusterRow
+from ..ports import ConfigChange, FeatureChange
+from ..rows import Altered, AlteredFeatures, Beat, BrokerRow, ClusterRow
 from .state import MemoryState
 
 
@@ -19,15 +19,19 @@ class MemoryClusterStore:
         state = self._state
         return ClusterRow(state.cluster_id, self._format_version, dict(state.features), state.created_ms)
 
-    async def set_feature(self, name: str, level: int) -> None:
-        self._state.features[name] = level
-        if not level:
-            del self._state.features[name]
+    async def alter_features(self, change: FeatureChange) -> AlteredFeatures:
+        state = self._state
+        state.features = change(dict(state.features), await self.load_brokers())
+        state.entity_version = state.raise_version()
+        return AlteredFeatures(dict(state.features), state.entity_version)
 
-    async def start_broker(self, node_id: int, rack: str | None, listeners: str, release: str, now: int) -> int:
+    async def start_broker(
+        self, node_id: int, rack: str | None, listeners: str, release: str, now: int, features: str = ""
+    ) -> int:
         state = self._state
         incarnation = state.incarnations[node_id] = state.incarnations.get(node_id, 0) + 1
-        state.brokers[node_id] = BrokerRow(node_id, incarnation, listeners, rack, release, False, 0), state.clock()
+        row = BrokerRow(node_id, incarnation, listeners, rack, release, False, 0, features)
+        state.brokers[node_id] = row, state.clock()
         return incarnation
 
     async def heartbeat(self, node_id: int, incarnation: int) -> Beat:

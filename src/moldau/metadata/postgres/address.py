@@ -32,6 +32,10 @@ class Address:
         query = urlencode([(name, value) for name, value in pairs if name not in _OURS], quote_via=quote)
         self.url = urlunsplit(parts._replace(query=query))
         self._given = given
+        user, at, names = parts.netloc.rpartition("@")
+        each = [names] if "port" in given or "host" in given else names.split(",")
+        self.hosts = [urlunsplit(parts._replace(netloc=f"{user}{at}{name}", query=query)) for name in each]
+        """The URL of each host by itself, in their order."""
 
     @property
     def told(self) -> str:

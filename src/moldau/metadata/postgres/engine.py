@@ -27,6 +27,7 @@ from moldau.histogram import Histogram
 
 from ..errors import StoreError, StoreUnavailable
 from .address import SCAN_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, Address, hidden
+from .connecting import Connector
 from .errors import InDoubt, TryAgain, is_worlds_fault, store_error
 from .pool import Pool, Session
 from .schema import migrate
@@ -57,6 +58,7 @@ class PostgresEngine:
     ) -> None:
         """`clock` replaces the store's own in tests. Raises ValueError."""
         self.address = Address(url)
+        self._connector = Connector(self.address)
         self.queries = queries()
         self.retry_seconds = retry_seconds
         self.commits = 0
@@ -100,8 +102,7 @@ class PostgresEngine:
             await pool.close()
 
     async def _connect(self, seconds: float, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Any:
-        timeout = min(seconds, self.address.connect_timeout)
-        return await asyncpg.connect(timeout=timeout, **self.address.arguments(statement_timeout_ms))
+        return await self._connector.connect(seconds, statement_timeout_ms)
 
     @property
     def connections(self) -> int:
@@ -185,6 +186,11 @@ class PostgresEngine:
         self.commit_seconds.observe(int((asyncio.get_running_loop().time() - began) * 1e9))
         return result
 
+    def _fell_silent(self) -> None:
+        """The server did not answer in time. Where its machine is gone each idle connection would take as long to say so: they go at once."""
+        for pool in (self.commit_pool, self._query_pool, self._scan_pool):
+            pool.drop_idle()
+
     async def attempt(
         self, pool: Pool, work: Callable[[Session], Awaitable[T]], what: str, deadline: float | None = None
     ) -> T:
@@ -225,6 +231,8 @@ class PostgresEngine:
             broken = isinstance(error, (StoreUnavailable, asyncio.CancelledError)) or (
                 is_worlds_fault(error) and not isinstance(error, asyncpg.PostgresError)
             )
+            if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
+                self._fell_silent()
             raise
         finally:
             pool.release(session, broken=broken or session.connection.is_in_transaction())

@@ -73,6 +73,12 @@ class Pool:
             self._idle.append(session)
         self._give()
 
+    def drop_idle(self) -> None:
+        """Connections that nobody uses are not used again."""
+        idle, self._idle = self._idle, []
+        for session in idle:
+            session.connection.terminate()
+
     async def _take(self, deadline: float) -> None:
         if self._closed:
             raise StoreUnavailable("the metadata store is closed")

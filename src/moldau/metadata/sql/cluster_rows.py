@@ -8,8 +8,8 @@ from typing import Any
 from moldau.protocol import uuid
 
 from ..errors import BrokerFenced, StoreCorrupt
-from ..ports import ConfigChange
-from ..rows import Altered, Beat, BrokerRow, ClusterRow
+from ..ports import ConfigChange, FeatureChange
+from ..rows import Altered, AlteredFeatures, Beat, BrokerRow, ClusterRow
 from .topic_rows import raise_version
 from .tx import Engine, Tx
 
@@ -21,11 +21,12 @@ class SqlClusterStore:
         self._engine = engine
         self._format_version = format_version
 
-    async def create_cluster(self, now: int) -> None:
-        """Write the one row unless it is there."""
+    async def create_cluster(self, now: int, features: dict[str, int] | None = None) -> None:
+        """Write the one row unless it is there; `features` are the levels of a new cluster."""
 
         async def body(tx: Tx) -> None:
-            await tx.run("cluster_insert", cluster_id=uuid.to_text(uuid.random()), now=now)
+            cluster_id = uuid.to_text(uuid.random())
+            await tx.run("cluster_insert", cluster_id=cluster_id, features=json.dumps(features or {}), now=now)
 
         await self._engine.write(body)
 
@@ -36,24 +37,29 @@ class SqlClusterStore:
 
         return await self._engine.read(body)
 
-    async def set_feature(self, name: str, level: int) -> None:
-        async def body(tx: Tx) -> None:
-            features = json.loads(_one(await tx.run("features_lock"))[0])
-            features[name] = level
-            if not level:
-                del features[name]
-            await tx.run("cluster_set_features", features=json.dumps(features))
+    async def alter_features(self, change: FeatureChange) -> AlteredFeatures:
+        async def body(tx: Tx) -> AlteredFeatures:
+            version = await raise_version(tx)
+            levels = json.loads(_one(await tx.run("features_lock"))[0])
+            levels = change(levels, await _brokers(tx, await tx.now()))
+            await tx.run("cluster_set_features", features=json.dumps(levels))
+            await tx.run("entity_version_set", version=version)
+            return AlteredFeatures(levels, version)
 
-        await self._engine.write(body)
+        return await self._engine.write(body)
 
-    async def start_broker(self, node_id: int, rack: str | None, listeners: str, release: str, now: int) -> int:
+    async def start_broker(
+        self, node_id: int, rack: str | None, listeners: str, release: str, now: int, features: str = ""
+    ) -> int:
         async def body(tx: Tx) -> int:
+            await tx.run("features_lock")  # who changes levels sees this broker, or this broker sees the new levels
             rows = await tx.run(
                 "broker_start",
                 node_id=node_id,
                 rack=rack,
                 listeners=listeners,
                 release=release,
+                features=features,
                 now=now,
                 store_now=await tx.now(),
             )
@@ -128,8 +134,8 @@ async def load_entities(tx: Tx) -> list[tuple[str, str, dict[str, str]]]:
 
 async def _brokers(tx: Tx, now: int) -> list[BrokerRow]:
     return [
-        BrokerRow(node_id, incarnation, listeners, rack, release, bool(draining), max(0, now - at))
-        for node_id, incarnation, listeners, rack, release, draining, at in await tx.run("brokers")
+        BrokerRow(node_id, incarnation, listeners, rack, release, bool(draining), max(0, now - at), features)
+        for node_id, incarnation, listeners, rack, release, draining, at, features in await tx.run("brokers")
     ]
 
 

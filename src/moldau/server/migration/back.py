@@ -9,20 +9,23 @@ No broker of the cluster may be alive, by the store's clock; that is asked befor
 3. Blobs, whole and under their ids; those that are there in full size are not fetched again.
 4. A new `metadata.sqlite`, filled, read back and compared.
 5. True offsets are put in where brokers had guessed (`moldau.server.migration.offsets`).
-6. A look at all of it (`moldau inspect`, with `full` at every batch), sync, checksum, `format`; `migrating.json` goes last.
+6. A look at all of it (`moldau inspect`, with `full` at every batch), sync, checksum, `format`.
+7. A mark in the cluster's metadata store, which keeps brokers off it (`moldau.broker.moved`); then `migrating.json` goes.
 
-The cluster's stores are only read. A death at any point leaves a directory that no broker takes for one.
+The cluster's stores are only read before 7. A death at any point leaves a directory that no broker takes for one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moldau import faults
 from moldau.blobs.ports import BlobStore
 from moldau.broker.assembly import FORMAT_VERSION
+from moldau.broker.moved import mark, moved, refuse_moved, unmark
 from moldau.cluster.pulse import GONE_MS
 from moldau.metadata.sql.cluster_rows import SqlClusterStore
 from moldau.metadata.sql.tables import EXTENT, TABLES
@@ -50,7 +53,7 @@ _REBUILT = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", SUM, "format")
 
 
 async def migrate_back(
-    from_metadata: str, from_blobs: str, data: Path, *, full: bool = False, told: Told = silent
+    from_metadata: str, from_blobs: str, data: Path, *, now: int, full: bool = False, told: Told = silent
 ) -> dict[str, Any]:
     """Returns the summary. Raises MigrationError, BackupError, DataDirError, StoreError, BlobError, OSError."""
     metadata_of(from_metadata)
@@ -59,7 +62,7 @@ async def migrate_back(
     try:
         blobs = await open_source(from_blobs)
         try:
-            return await Back(engine, from_metadata, from_blobs, blobs, DataDir(data), full, told).run()
+            return await Back(engine, from_metadata, from_blobs, blobs, DataDir(data), now, full, told).run()
         finally:
             await blobs.close()
     finally:
@@ -86,6 +89,7 @@ class Back:
         from_blobs: str,
         blobs: BlobStore,
         folder: DataDir,
+        now: int,
         full: bool,
         told: Told,
     ) -> None:
@@ -95,11 +99,13 @@ class Back:
         self._blobs = blobs
         self._folder = folder
         self._data = folder.path
+        self._now = now
         self._full = full
         self._told = told
 
     async def run(self) -> dict[str, Any]:
         brokers = await self._refuse_alive()
+        await self._unmark()
         await self._source.open(reads=True)
         try:
             cluster_id = await self._source.cluster_id()
@@ -113,6 +119,8 @@ class Back:
                     f"a broker has served {self._source.where} meanwhile. Stop it and run the same command again."
                 )
             report = await self._finish()
+            await self._mark()
+            remove_file(self._data / MIGRATING)
         finally:
             await self._source.close()
             self._folder.close()
@@ -231,5 +239,19 @@ class Back:
         sync_names(self._data)
         write_sum(self._data)
         self._folder.write_format()
-        remove_file(self._data / MIGRATING)
         return report
+
+    async def _mark(self) -> None:
+        faults.hit("server.migrate.mark")
+        at = f"{datetime.fromtimestamp(self._now / 1000).astimezone():%Y-%m-%d %H:%M:%S%z}"
+        await mark(self._cluster, str(self._data.resolve()), at)
+        faults.hit("server.migrate.marked")
+
+    async def _unmark(self) -> None:
+        """Of an earlier run that died then: it is no row of the cluster's. Raises StoreMigrated for that of another directory."""
+        note = await moved(self._cluster)
+        if note is None:
+            return
+        if note.get("to") != str(self._data.resolve()):
+            await refuse_moved(self._cluster, self._source.where)
+        await unmark(self._cluster)

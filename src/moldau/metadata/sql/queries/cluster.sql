@@ -4,7 +4,7 @@ SELECT cluster_id, features, created_ms FROM cluster WHERE one = 1;
 
 -- name: cluster_insert
 -- At the first start.
-INSERT INTO cluster (one, cluster_id, features, next_producer_id, next_blob_block, created_ms) VALUES (1, :cluster_id, '{}', 0, 1, :now)
+INSERT INTO cluster (one, cluster_id, features, next_producer_id, next_blob_block, created_ms) VALUES (1, :cluster_id, :features, 0, 1, :now)
 ON CONFLICT (one) DO NOTHING;
 
 -- name: features_lock
@@ -25,10 +25,10 @@ UPDATE cluster SET next_blob_block = next_blob_block + 1 WHERE one = 1 RETURNING
 
 -- name: broker_start
 -- A broker starts: its incarnation rises.
-INSERT INTO broker (node_id, incarnation, listeners, rack, release, started_ms, draining, heartbeat_ms)
-VALUES (:node_id, 1, :listeners, :rack, :release, :now, 0, :store_now)
+INSERT INTO broker (node_id, incarnation, listeners, rack, release, features, started_ms, draining, heartbeat_ms)
+VALUES (:node_id, 1, :listeners, :rack, :release, :features, :now, 0, :store_now)
 ON CONFLICT (node_id) DO UPDATE SET incarnation = broker.incarnation + 1, listeners = excluded.listeners, rack = excluded.rack,
-  release = excluded.release, started_ms = excluded.started_ms, draining = 0, heartbeat_ms = excluded.heartbeat_ms
+  release = excluded.release, features = excluded.features, started_ms = excluded.started_ms, draining = 0, heartbeat_ms = excluded.heartbeat_ms
 RETURNING incarnation;
 
 -- name: broker_heartbeat
@@ -45,7 +45,7 @@ UPDATE broker SET heartbeat_ms = -1, incarnation = incarnation + 1 WHERE node_id
 
 -- name: brokers
 -- All that are registered.
-SELECT node_id, incarnation, listeners, rack, release, draining, heartbeat_ms FROM broker WHERE heartbeat_ms >= 0 ORDER BY node_id;
+SELECT node_id, incarnation, listeners, rack, release, draining, heartbeat_ms, features FROM broker WHERE heartbeat_ms >= 0 ORDER BY node_id;
 
 -- name: entities
 -- Configs of everything that is not a topic.

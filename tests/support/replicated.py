@@ -1,0 +1,146 @@
+"""Two PostgreSQL servers, one of which follows the other: every commit waits until both have it. And brokers whose URL names both.
+
+    with Replicated(3) as cluster:
+        cluster.fail_over()   # the primary dies, the other one takes its place
+        cluster.rejoin()      # the dead one follows it, and from now on commits wait for that
+
+Failing over is done as high-availability software does it: the primary is out of the way first, and only a standby that confirms commits takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from .cluster import BROKER_FAULTS, Cluster
+from .postgres import Postgres
+
+_WAIT_SECONDS = 20.0
+_SETTINGS = {"wal_keep_size": "128MB", "hot_standby": "on"}
+
+
+class Server(Postgres):
+    """One of the two."""
+
+    def freeze(self) -> None:
+        """All of it does nothing any more, and its connections stay: a machine that hangs."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)  # it starts no more processes
+        for pid in _children(self.process.pid):
+            os.kill(pid, signal.SIGSTOP)
+
+    def die(self) -> None:
+        """kill -9 to all of it, frozen or not. No-op when it is dead."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGSTOP)
+        for pid in _children(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+
+    def follow(self, primary: Server) -> None:
+        """Start as a copy of the primary, made now, that follows it from here on."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        if self._user:
+            shutil.chown(self.folder, self._user["user"], self._user["group"])
+        source = f"host=127.0.0.1 port={primary.port} user=postgres application_name={self.name}"
+        how = ("--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--wal-method=stream")
+        self._run("pg_basebackup", "-d", source, "-D", self.data, *how)
+        self.start()
+
+    @property
+    def name(self) -> str:
+        """As a standby."""
+        return f"standby_{self.port}"
+
+    def promote(self) -> None:
+        """It takes writes when this returns, and waits for no standby."""
+        assert self.sql("SELECT pg_promote(true, 20)") == "t", self.log()[-2000:]
+        self._wait_for_commits_on("")
+
+    def wait_for(self, standby: Server) -> None:
+        """Every commit from now on waits until that one has it."""
+        self._wait_for_commits_on(standby.name)
+        state = f"SELECT sync_state FROM pg_stat_replication WHERE application_name = '{standby.name}'"
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while self.sql(state) != "sync":
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the standby does not follow:\n{standby.log()[-2000:]}")
+            time.sleep(0.02)
+        self.sql("CHECKPOINT")  # it is the checkpointer who makes sessions wait, and it looks at its settings first
+
+    def _wait_for_commits_on(self, names: str) -> None:
+        self.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        self.sql("SELECT pg_reload_conf()")
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for each in Path("/proc").iterdir():
+        if each.name.isdigit():
+            try:
+                stat = (each / "stat").read_text()
+            except OSError:
+                continue  # it has ended
+            if int(stat.rpartition(")")[2].split()[1]) == pid:
+                found.append(int(each.name))
+    return found
+
+
+class Replicated(Cluster):
+    """Brokers on a folder and the two servers, both named in their URL."""
+
+    def __init__(self, brokers: int = 3, postgres: int = 16, **settings: str) -> None:
+        super().__init__(brokers, "file", postgres, **settings)
+        self.can = BROKER_FAULTS | {"pg-failover", "pg-hang", "peer-cut", "peer-stall"}
+        self.primary: Server
+        self.standby: Server | None = None
+        self._away: Server | None = None
+        """The old primary, dead or frozen."""
+        self._ports: list[int] = []
+
+    def _open_postgres(self) -> None:
+        self.primary, self.standby = Server(self._version, **_SETTINGS), Server(self._version, **_SETTINGS)
+        for server in (self.primary, self.standby):
+            self._stack.callback(server.remove)
+            self._stack.callback(server.die)
+        self._ports = [self.primary.port, self.standby.port]
+        self.primary.start()
+        self._database = self.primary.database()
+        self.standby.follow(self.primary)
+        self.primary.wait_for(self.standby)
+
+    def _metadata_url(self, node_id: int) -> str:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        return f"postgresql://postgres@{hosts}/{self._database}"
+
+    def fail_over(self, *, hangs: bool = False) -> None:
+        """The primary dies, or hangs for good, and the standby takes its place. No-op while there is no standby."""
+        if self.standby is None:
+            return
+        old, new = self.primary, self.standby
+        if hangs:
+            old.freeze()
+        else:
+            old.die()
+        self._away, self.primary, self.standby = old, new, None
+        new.promote()
+
+    def rejoin(self) -> None:
+        """The old primary follows the new one, and commits wait for it from now on. No-op without one."""
+        if self._away is None:
+            return
+        server, self._away = self._away, None
+        server.die()
+        server.follow(self.primary)
+        self.primary.wait_for(server)
+        self.standby = server
+
+    def postgres_start(self) -> None:
+        """What `heal` does about PostgreSQL."""
+        self.rejoin()
