@@ -192,6 +192,23 @@ def test_read_process_write(bootstrap: str) -> None:
     assert sum(place.offset for place in future.result(10).topic_partitions) == 200
 
 
+@pytest.mark.parametrize("size", [0, 200_000], ids=["small", "large"])
+def test_batches_of_a_transaction_keep_their_order(bootstrap: str, size: int) -> None:
+    """Many are under way when it begins, and what the leader remembers of the one before is over: another broker has ended it."""
+    topics(bootstrap, "t")
+    wanted: list[bytes] = []
+    for transactional_id in ("a", "b"):
+        producer = transactional(bootstrap, transactional_id, **{"batch.num.messages": 1})
+        for _ in range(4):
+            values = numbers(len(wanted), 12)
+            wanted += values
+            producer.begin_transaction()
+            for at, value in enumerate(values):
+                producer.produce("t", value + b"." * size, partition=at % 3)
+            producer.commit_transaction(20)
+    assert [value[:6] for value in read(bootstrap, "t")] == wanted
+
+
 def test_a_zombie_is_fenced(bootstrap: str) -> None:
     topics(bootstrap, "t")
     zombie = transactional(bootstrap)

@@ -24,8 +24,8 @@ TAIL = """\
 - Every broker can serve every partition, and the stores keep the records. A replication factor says how many brokers are shown as replicas, the
   first of them as leader; all are always in sync. Which ones they are follows from the brokers that live: a partition is shown on others at once when one
   goes, and no data moves.
-- A partition that was assigned to brokers (CreateTopics, CreatePartitions) is shown on those of them that live, the first as leader; where none of
-  them lives, on others.
+- A partition that was assigned to brokers (CreateTopics, CreatePartitions, AlterPartitionReassignments) is shown on those of them that live, the first as
+  leader; where none of them lives, on others. A reassignment is over when it is answered.
 - Leader epochs do not rise when another broker is named as leader: no record can be lost by that. They rise when a log may have gone back.
 - The controller is the broker with the lowest id. Any broker takes what clients bring to a controller.
 - A topic that another broker made is known at once: nothing is refused as unknown before the metadata store was asked. While that does not answer, the

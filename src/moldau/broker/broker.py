@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from .transactional import Joins
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -100,6 +102,7 @@ class Broker:
     transactions: TransactionCoordinator
 
     def __init__(self) -> None:
+        self.joins = Joins(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unanswered = 0
         self._unavailable_said = -_SAY_MS

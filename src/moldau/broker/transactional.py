@@ -7,22 +7,29 @@ the store. A guard that does not hold any more is asked about once again: anothe
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from moldau.coordination.transactions.refusal import TxnRefused
 from moldau.metadata.errors import StoreError
+from moldau.metadata.rows_txn import TxnGuard
 from moldau.protocol import error_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from moldau.log.flush import Append, Batch
-    from moldau.metadata.rows_txn import TxnGuard
     from moldau.protocol.messages.produce import PartitionProduceResponse
     from moldau.records.batch import BatchHeader
 
     from .broker import Broker
     from .catalog import Topic
+
+    _Take = Callable[[TxnGuard], None]
+    _Refuse = Callable[[int, str], None]
+
+log = logging.getLogger(__name__)
 
 IMPLICIT_FROM = 12
 """The version of Produce from which batches join by themselves."""
@@ -52,43 +59,94 @@ def known_guard(broker: Broker, transactional_id: str, header: BatchHeader, part
     return known.guards.get(partition_id) if known is not None else None
 
 
-async def join(
-    broker: Broker,
-    transactional_id: str,
-    version: int,
-    batches: list[Joining],
-    take: Callable[[Joining, TxnGuard], None],
-    refuse: Callable[[Joining, int, str], None],
-) -> None:
-    """Each of them is taken, with its guard, or refused."""
-    producers: dict[tuple[int, int], list[Joining]] = {}
-    for each in batches:
-        producers.setdefault((each.header.producer_id, each.header.producer_epoch), []).append(each)
-    for producer, ones in producers.items():
+class _Waiting:
+    """One in a line."""
+
+    __slots__ = ("batch", "refuse", "take", "version")
+
+    def __init__(self, version: int, batch: Joining, take: _Take, refuse: _Refuse) -> None:
+        self.version = version
+        self.batch = batch
+        self.take = take
+        self.refuse = refuse
+
+
+class Joins:
+    """Batches whose guards are asked about, in the order they came: a line for each transactional id.
+
+    All that are in a line are asked about together. What comes meanwhile stands behind them even if its guard is known: it would be out of
+    order before them.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._lines: dict[str, deque[_Waiting]] = {}
+
+    def has_line(self, transactional_id: str) -> bool:
+        """Whether anybody waits."""
+        return transactional_id in self._lines
+
+    def add(self, transactional_id: str, version: int, batch: Joining, take: _Take, refuse: _Refuse) -> None:
+        """`take` is called with the batch's guard, or `refuse` with an error code and a text; not within this call."""
+        line = self._lines.get(transactional_id)
+        if line is None:
+            line = self._lines[transactional_id] = deque()
+            loop = self._broker.loop
+            self._broker.keep(loop.create_task(self._serve(transactional_id, line), name="moldau-join"))
+        line.append(_Waiting(version, batch, take, refuse))
+
+    async def _serve(self, transactional_id: str, line: deque[_Waiting]) -> None:
         try:
-            guards, refused = await _guards(broker, transactional_id, producer, ones, version)
+            while line:
+                asked = list(line)
+                answers = await _ask(self._broker, transactional_id, asked)
+                for each in asked:
+                    line.popleft()
+                    answer = answers[each.batch]
+                    if isinstance(answer, TxnGuard):
+                        each.take(answer)
+                    else:
+                        each.refuse(*answer)
+        except Exception:
+            log.exception("event=join_failed transactional_id=%s", transactional_id)
+            for each in line:
+                each.refuse(error_codes.UNKNOWN_SERVER_ERROR, "our fault: see the broker's log")
+        finally:
+            del self._lines[transactional_id]
+
+
+async def _ask(
+    broker: Broker, transactional_id: str, waiting: list[_Waiting]
+) -> dict[Joining, TxnGuard | tuple[int, str]]:
+    """The guard of each batch, or why it is refused."""
+    producers: dict[tuple[int, int, int], list[Joining]] = {}
+    for each in waiting:
+        header = each.batch.header
+        producers.setdefault((header.producer_id, header.producer_epoch, each.version), []).append(each.batch)
+    answers: dict[Joining, TxnGuard | tuple[int, str]] = {}
+    for (producer_id, epoch, version), batches in producers.items():
+        try:
+            guards, refused = await _guards(broker, transactional_id, (producer_id, epoch), batches, version)
         except TxnRefused as error:
-            for each in ones:
-                refuse(each, _of_produce(error, version), str(error))
-            continue
+            answers |= dict.fromkeys(batches, (_of_produce(error, version), str(error)))
         except StoreError as error:
-            for each in ones:
-                refuse(each, error_codes.KAFKA_STORAGE_ERROR, str(error))
-            continue
-        for each in ones:
-            guard = guards.get(each.partition_id)
-            if guard is not None:
-                take(each, guard)
-            else:
-                why = refused[each.partition_id]
-                refuse(each, _of_produce(why, version), str(why))
+            answers |= dict.fromkeys(batches, (error_codes.KAFKA_STORAGE_ERROR, str(error)))
+        else:
+            for batch in batches:
+                guard = guards.get(batch.partition_id)
+                if guard is not None:
+                    answers[batch] = guard
+                else:
+                    why = refused[batch.partition_id]
+                    answers[batch] = (_of_produce(why, version), str(why))
+    return answers
 
 
 async def _guards(
     broker: Broker, transactional_id: str, producer: tuple[int, int], batches: list[Joining], version: int
 ) -> tuple[dict[int, TxnGuard], dict[int, TxnRefused]]:
     transactions = broker.transactions
-    ids = [each.partition_id for each in batches]
+    ids = list(dict.fromkeys([each.partition_id for each in batches]))
     if version >= IMPLICIT_FROM:
         return (await transactions.join(transactional_id, producer, ids, 2)).guards, {}
     known, refused = await transactions.verify(transactional_id, producer, ids)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from moldau.metadata.rows_txn import TxnGuard
+
 from .commit_lanes import Lane, Queued
 from .flush import Append
 from .view import PartitionView
@@ -43,6 +45,17 @@ class Answers:
         append.error_code, append.error_message = code, message
         self._tell(append, self._views.get(lane.partition_id))
 
+    def fail_guarded(self, lane: Lane, guard: TxnGuard, code: int, message: str) -> list[Queued]:
+        """All of the lane that would open that transaction, for which it is too late; in their order. Returns them."""
+        gone = lane.withdraw(guard)
+        for queued in gone:
+            self._count(queued)
+        for queued in gone:
+            append = queued.append
+            append.error_code, append.error_message = code, message
+            self._tell(append, self._views.get(lane.partition_id))
+        return gone
+
     def fail_ready(self, lane: Lane, code: int, message: str) -> None:
         """The head, and all behind it that could be committed: for each of them the answer would be the same, after the same wait."""
         while lane.may_commit:
@@ -50,6 +63,11 @@ class Answers:
 
     def _pop(self, lane: Lane) -> Queued:
         queued = lane.pop()
+        self._count(queued)
+        return queued
+
+    def _count(self, queued: Queued) -> None:
+        """It is as good as answered."""
         self.pending_bytes -= queued.size
         self.pending_batches -= 1
         if self._waiting and not self.pending_batches:
@@ -57,7 +75,6 @@ class Answers:
                 if not given.done():
                     given.set_result(None)
             self._waiting.clear()
-        return queued
 
     def _tell(self, append: Append, view: PartitionView | None) -> None:
         if view is not None:

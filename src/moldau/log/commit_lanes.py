@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from moldau.metadata.rows_txn import TxnGuard
 from moldau.records.batch import BatchHeader
 
 from .flush import Append
@@ -107,6 +108,20 @@ class Lane:
         else:
             self.standard -= 1
         return queued
+
+    def withdraw(self, guard: TxnGuard) -> list[Queued]:
+        """Those with that guard leave, wherever they stand; nothing of the lane is under way."""
+        gone = [queued for queued in self.queue if queued.append.guard == guard]
+        self.queue = deque(queued for queued in self.queue if queued.append.guard != guard)
+        for queued in gone:
+            queued.answered = True
+            if queued.upload is not WAITING:
+                self.ahead -= queued.offsets
+            if queued.upload is None:
+                self.express_bytes -= queued.size
+            else:
+                self.standard -= 1
+        return gone
 
     def head(self, max_bytes: int) -> list[Queued]:
         """What might be committed together: the first batches of one object, or express ones up to that size, one at least."""

@@ -13,7 +13,7 @@ Decisions are made on copies. The view changes when a commit is known to have su
     appended    publish to view and tail cache, answer
     moved       another broker wrote: next time append under locks, which lose no race (`AppendStore.append_locked`); the rows that were read there
                 bring the view up to date; as long as others are found to write, the lane stays with locks
-    txn over    the transaction that the head opens (`Append.guard`) has ended: look at the partition once, then INVALID_TXN_STATE
+    txn over    the transaction that the head opens (`Append.guard`) has ended: look at the partition once, then INVALID_TXN_STATE, for all with that guard
     gone        UNKNOWN_TOPIC_OR_PARTITION
     blob gone   store the bytes again
     error       whether it was committed is in doubt: forget the view, KAFKA_STORAGE_ERROR; producers try again, and idempotent ones are told the
@@ -397,9 +397,12 @@ class SharedAppender:
         if not draft.taken[0].append.refreshed:
             self._freshen(draft.lane)
             return False
-        self._answers.fail(
-            draft.lane, error_codes.INVALID_TXN_STATE, "the transaction is over, or does not name the partition"
-        )
+        guard = draft.taken[0].append.guard
+        assert guard is not None
+        # those behind it as well: each is asked about anew, and must not be refused for the one that is not there yet
+        why = "the transaction is over, or does not name the partition"
+        gone = self._answers.fail_guarded(draft.lane, guard, error_codes.INVALID_TXN_STATE, why)
+        self._uploads.withdraw(gone)
         return True
 
     def _publish(self, draft: Draft, flight: Flight, result: AppendResult) -> None:

@@ -26,7 +26,7 @@ from moldau.records.batch import set_base_offset
 
 from . import sections
 from .blob_ids import BlobIds
-from .commit_lanes import Lane, Queued, Upload
+from .commit_lanes import WAITING, Lane, Queued, Upload
 from .storage import AppendRules
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,13 @@ class Uploads:
     def _timed(self) -> None:
         self._timer = None
         self.pump()
+
+    def withdraw(self, gone: list[Queued]) -> None:
+        """These need no object any more, if they are in none yet."""
+        left = [queued for queued in self._waiting if not queued.answered]
+        if len(left) < len(self._waiting):
+            self._waiting_bytes -= sum([queued.size for queued in gone if queued.upload is WAITING])
+            self._waiting = deque(left)
 
     def again(self, upload: Upload) -> None:
         """Its bytes may be deleted before a commit names them: put what is not answered once more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
-from moldau.broker.transactional import IMPLICIT_FROM, Joining, is_stale, join, known_guard
+from moldau.broker.transactional import IMPLICIT_FROM, Joining, is_stale, known_guard
 from moldau.log.flush import Append
 from moldau.log.shared_appender import SharedAppender
 from moldau.metadata.errors import StoreError
@@ -130,24 +130,27 @@ async def _look_again(produce: _Produce, unknown: list[_Unknown]) -> None:
 
 def _all_placed(produce: _Produce) -> None:
     """Every batch of the request is on its way, refused, or among those that join a transaction."""
-    if produce.joining is None:
-        produce.one_done()
-        return
-    produce.reply.overlaps = False  # a request behind this one must not come before it
-    broker = produce.broker
-    broker.keep(broker.loop.create_task(_join(produce, produce.joining)))
-
-
-async def _join(produce: _Produce, batches: list[Joining], again: bool = False) -> None:
-    def take(each: Joining, guard: TxnGuard) -> None:
-        _submit(produce, each.topic, each.index, each.batch, each.header, each.answer, guard, again)
-
-    def refuse(each: Joining, code: int, message: str) -> None:
-        _refuse(produce, each.answer, code, message)
-
-    message: ProduceRequest = produce.request.message
-    await join(produce.broker, message.transactional_id or "", produce.request.version, batches, take, refuse)
+    if produce.joining is not None:
+        produce.reply.overlaps = False  # a request behind this one must not come before it
+        for batch in produce.joining:
+            _join(produce, batch)
     produce.one_done()
+
+
+def _join(produce: _Produce, batch: Joining, again: bool = False) -> None:
+    """Behind the others of its transactional id whose guards are asked about."""
+    produce.missing += 1
+
+    def take(guard: TxnGuard) -> None:
+        _submit(produce, batch.topic, batch.index, batch.batch, batch.header, batch.answer, guard, again)
+        produce.one_done()
+
+    def refuse(code: int, message: str) -> None:
+        _refuse(produce, batch.answer, code, message)
+        produce.one_done()
+
+    request = produce.request
+    produce.broker.joins.add(request.message.transactional_id or "", request.version, batch, take, refuse)
 
 
 def _place(produce: _Produce, topic: Topic, partition: PartitionProduceData, answer: PartitionProduceResponse) -> None:
@@ -210,7 +213,7 @@ def _append(
             _refuse(produce, answer, code, "a transactional batch came in a request without a transactional id")
             return
         guard = known_guard(broker, transactional_id, header, topic.partition_ids[index])
-        if guard is None:
+        if guard is None or broker.joins.has_line(transactional_id):
             if produce.joining is None:
                 produce.joining = []
             produce.joining.append(Joining(topic, index, batch, header, answer))
@@ -242,8 +245,8 @@ def _submit(
         if append.error_code:
             if is_stale(append) and not again:
                 broker.transactions.forget(produce.request.message.transactional_id)
-                joining = [Joining(topic, index, batch, header, answer)]
-                broker.keep(broker.loop.create_task(_join(produce, joining, again=True)))
+                _join(produce, Joining(topic, index, batch, header, answer), again=True)
+                produce.one_done()
                 return
             if append.error_code == error_codes.UNKNOWN_TOPIC_OR_PARTITION:
                 broker.catalog.suspect()
