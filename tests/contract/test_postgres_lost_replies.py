@@ -193,6 +193,32 @@ def test_a_network_that_swallows_everything_is_given_up(behind: Behind, monkeypa
     behind.run(body)
 
 
+def test_a_server_that_fell_silent_is_not_asked_on_its_other_connections(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them would take as long to find out."""
+    monkeypatch.setattr("moldau.metadata.postgres.appends.client_timeout", lambda _: 0.2)
+
+    async def body(it: Stores, proxy: FaultProxy, other: Stores) -> None:
+        ids = await it.topic("t", 4)
+        for _ in range(3):  # side by side, so that there are several connections
+            ends = [(await it.row(p)).end_offset for p in ids]
+            await asyncio.gather(*(submit(it.log, it.flush(entry(p, end))) for p, end in zip(ids, ends, strict=True)))
+        assert isinstance(it.log, PostgresLogStore)
+        pool = it.log.appends._engine.commit_pool
+        before = len(pool._idle)
+        assert before > 1
+        proxy.stalled = True
+        mine = submit(it.log, it.flush(entry(ids[0], 3)))
+        while not doubts(it):
+            await asyncio.sleep(0.01)
+        assert not pool._idle
+        proxy.stalled = False
+        assert [r.status for r in await mine] == [APPENDED]
+
+    behind.run(body)
+
+
 def test_a_commit_that_no_standby_confirmed_is_confirmed_before_it_is_told(behind: Behind) -> None:
     postgres = behind.postgres
 
