@@ -13,7 +13,10 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from moldau.dev.postgres import PostgresFailed
 
 from .cluster import BROKER_FAULTS, Cluster
 from .postgres import Postgres
@@ -60,7 +63,8 @@ class Server(Postgres):
 
     def promote(self) -> None:
         """It takes writes when this returns, and waits for no standby."""
-        assert self.sql("SELECT pg_promote(true, 20)") == "t", self.log()[-2000:]
+        if self.sql("SELECT pg_promote(true, 20)") != "t":
+            raise RuntimeError(f"the standby was not promoted:\n{self.log()[-2000:]}")
         self._wait_for_commits_on("")
 
     def wait_for(self, standby: Server) -> None:
@@ -90,6 +94,14 @@ def _children(pid: int) -> list[int]:
             if int(stat.rpartition(")")[2].split()[1]) == pid:
                 found.append(int(each.name))
     return found
+
+
+def _told(work: Callable[[], None]) -> None:
+    """Raises RuntimeError, as everything does that breaks and mends a cluster."""
+    try:
+        work()
+    except PostgresFailed as error:
+        raise RuntimeError(str(error)) from error
 
 
 class Replicated(Cluster):
@@ -129,7 +141,7 @@ class Replicated(Cluster):
         else:
             old.die()
         self._away, self.primary, self.standby = old, new, None
-        new.promote()
+        _told(new.promote)
 
     def rejoin(self) -> None:
         """The old primary follows the new one, and commits wait for it from now on. No-op without one."""
@@ -137,8 +149,8 @@ class Replicated(Cluster):
             return
         server, self._away = self._away, None
         server.die()
-        server.follow(self.primary)
-        self.primary.wait_for(server)
+        _told(lambda: server.follow(self.primary))
+        _told(lambda: self.primary.wait_for(server))
         self.standby = server
 
     def postgres_start(self) -> None:
