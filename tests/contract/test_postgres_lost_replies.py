@@ -259,6 +259,40 @@ def test_a_commit_that_no_standby_confirmed_is_confirmed_before_it_is_told(behin
     behind.run(body)
 
 
+def test_a_commit_that_waits_for_its_standby_is_never_seen_before(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for it gives up and asks again, and must not end the server's wait: the standby may be the next primary, and would not have it."""
+    monkeypatch.setattr("moldau.metadata.postgres.appends.client_timeout", lambda _: 0.3)
+    postgres = behind.postgres
+
+    async def body(it: Stores, proxy: FaultProxy, other: Stores) -> None:
+        await warm(it)
+        (p,) = await it.topic()
+        admin = await asyncpg.connect(postgres.url(), server_settings={"synchronous_commit": "local"})
+        look = await asyncpg.connect(postgres.url(behind.database))
+        try:
+            await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            await admin.execute("SELECT pg_reload_conf()")
+            for end in range(0, 1000, 3):  # until the setting acts everywhere
+                mine = submit(it.log, it.flush(entry(p, end, 3)))
+                if not (await asyncio.wait([mine], timeout=0.1))[0]:
+                    break
+            await asyncio.sleep(1.5)
+            assert doubts(it) >= 1
+            assert not mine.done()
+            assert await look.fetchval("SELECT end_offset FROM partition WHERE partition_id = $1", p) == end
+        finally:
+            await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            await admin.execute("SELECT pg_reload_conf()")
+            await admin.close()
+        assert [(r.status, r.offset) for r in await mine] == [(APPENDED, end)]
+        assert await look.fetchval("SELECT end_offset FROM partition WHERE partition_id = $1", p) == end + 3
+        await look.close()
+
+    behind.run(body)
+
+
 def test_a_transaction_is_tried_again_unless_its_commit_is_in_doubt(behind: Behind) -> None:
     async def body(it: Stores, proxy: FaultProxy, other: Stores) -> None:
         (p,) = await it.topic()

@@ -35,6 +35,12 @@ class Server(Postgres):
         for pid in _children(self.process.pid):
             os.kill(pid, signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """After `freeze`. No-op otherwise."""
+        if self.process is not None:
+            for pid in [*_children(self.process.pid), self.process.pid]:
+                os.kill(pid, signal.SIGCONT)
+
     def die(self) -> None:
         """kill -9 to all of it, frozen or not. No-op when it is dead."""
         process, self.process = self.process, None
@@ -109,7 +115,7 @@ class Replicated(Cluster):
 
     def __init__(self, brokers: int = 3, postgres: int = 16, **settings: str) -> None:
         super().__init__(brokers, "file", postgres, **settings)
-        self.can = BROKER_FAULTS | {"pg-failover", "pg-hang", "peer-cut", "peer-stall"}
+        self.can = BROKER_FAULTS | {"pg-failover", "pg-hang", "pg-standby", "peer-cut", "peer-stall"}
         self.primary: Server
         self.standby: Server | None = None
         self._away: Server | None = None
@@ -141,7 +147,18 @@ class Replicated(Cluster):
         else:
             old.die()
         self._away, self.primary, self.standby = old, new, None
+        new.thaw()
         _told(new.promote)
+
+    def freeze_standby(self) -> None:
+        """It confirms no commit. No-op without one."""
+        if self.standby is not None:
+            self.standby.freeze()
+
+    def thaw_standby(self) -> None:
+        """No-op without one."""
+        if self.standby is not None:
+            self.standby.thaw()
 
     def rejoin(self) -> None:
         """The old primary follows the new one, and commits wait for it from now on. No-op without one."""
@@ -155,4 +172,5 @@ class Replicated(Cluster):
 
     def postgres_start(self) -> None:
         """What `heal` does about PostgreSQL."""
+        self.thaw_standby()
         self.rejoin()
