@@ -193,6 +193,32 @@ def test_a_network_that_swallows_everything_is_given_up(behind: Behind, monkeypa
     behind.run(body)
 
 
+def test_a_server_that_fell_silent_is_not_asked_on_its_other_connections(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them would take as long to find out."""
+    monkeypatch.setattr("moldau.metadata.postgres.appends.client_timeout", lambda _: 0.2)
+
+    async def body(it: Stores, proxy: FaultProxy, other: Stores) -> None:
+        ids = await it.topic("t", 4)
+        for _ in range(3):  # side by side, so that there are several connections
+            ends = [(await it.row(p)).end_offset for p in ids]
+            await asyncio.gather(*(submit(it.log, it.flush(entry(p, end))) for p, end in zip(ids, ends, strict=True)))
+        assert isinstance(it.log, PostgresLogStore)
+        pool = it.log.appends._engine.commit_pool
+        before = len(pool._idle)
+        assert before > 1
+        proxy.stalled = True
+        mine = submit(it.log, it.flush(entry(ids[0], 3)))
+        while not doubts(it):
+            await asyncio.sleep(0.01)
+        assert not pool._idle
+        proxy.stalled = False
+        assert [r.status for r in await mine] == [APPENDED]
+
+    behind.run(body)
+
+
 def test_a_commit_that_no_standby_confirmed_is_confirmed_before_it_is_told(behind: Behind) -> None:
     postgres = behind.postgres
 
@@ -229,6 +255,40 @@ def test_a_commit_that_no_standby_confirmed_is_confirmed_before_it_is_told(behin
             await admin.close()
         assert [(r.status, r.offset) for r in await mine] == [(APPENDED, end)]
         assert (await it.extents(p))[-1].base_offset == end
+
+    behind.run(body)
+
+
+def test_a_commit_that_waits_for_its_standby_is_never_seen_before(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for it gives up and asks again, and must not end the server's wait: the standby may be the next primary, and would not have it."""
+    monkeypatch.setattr("moldau.metadata.postgres.appends.client_timeout", lambda _: 0.3)
+    postgres = behind.postgres
+
+    async def body(it: Stores, proxy: FaultProxy, other: Stores) -> None:
+        await warm(it)
+        (p,) = await it.topic()
+        admin = await asyncpg.connect(postgres.url(), server_settings={"synchronous_commit": "local"})
+        look = await asyncpg.connect(postgres.url(behind.database))
+        try:
+            await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            await admin.execute("SELECT pg_reload_conf()")
+            for end in range(0, 1000, 3):  # until the setting acts everywhere
+                mine = submit(it.log, it.flush(entry(p, end, 3)))
+                if not (await asyncio.wait([mine], timeout=0.1))[0]:
+                    break
+            await asyncio.sleep(1.5)
+            assert doubts(it) >= 1
+            assert not mine.done()
+            assert await look.fetchval("SELECT end_offset FROM partition WHERE partition_id = $1", p) == end
+        finally:
+            await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            await admin.execute("SELECT pg_reload_conf()")
+            await admin.close()
+        assert [(r.status, r.offset) for r in await mine] == [(APPENDED, end)]
+        assert await look.fetchval("SELECT end_offset FROM partition WHERE partition_id = $1", p) == end + 3
+        await look.close()
 
     behind.run(body)
 

@@ -12,6 +12,10 @@ from moldau.metadata.sql.named import load_migrations
 from moldau.metadata.sqlite import connection
 
 
+def test_numbers_have_no_gap_and_come_once() -> None:
+    assert [number for number, _ in load_migrations()] == list(range(1, len(load_migrations()) + 1))
+
+
 def test_live_counts_are_counted_from_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "load_migrations", lambda: load_migrations()[:1])
     old = connection.connect(tmp_path / "metadata.sqlite")

@@ -54,6 +54,16 @@ def told(cluster: Direct) -> list[dict[str, int]]:
     return found
 
 
+def epochs(cluster: Direct) -> list[int]:
+    """How far each broker has followed; clients take levels only where that is more than they know."""
+    found = []
+    for node in cluster.nodes.values():
+        with Wire(node.address) as wire:
+            answer = wire.ask(ApiVersionsRequest(client_software_name="x", client_software_version="1"), 4)
+        found.append(answer.finalized_features_epoch)
+    return found
+
+
 def until(holds: Callable[[], bool], what: Callable[[], object]) -> None:
     deadline = time.monotonic() + 5
     while not holds():
@@ -76,9 +86,11 @@ def upgrade(cluster: Direct, *arguments: str) -> subprocess.CompletedProcess[str
 def test_all_or_none(cluster: Direct) -> None:
     newest = features.finalized(features.at_first())
     assert told(cluster) == [newest, newest], "a new cluster begins with the highest levels"
+    before = max(epochs(cluster))
     assert update(cluster.address(1), 0, 2) == (0, None)
     lower = {name: level for name, level in newest.items() if name != "transaction.version"}
     until(lambda: told(cluster) == [lower, lower], lambda: told(cluster))
+    assert min(epochs(cluster)) > before
 
     in_store(cluster, lambda it: it.cluster.start_broker(9, None, "", "0.0.9", 1, OLDER))
     why = "broker 9 (release 0.0.9) serves transaction.version 0 to 1, not 2"

@@ -61,6 +61,7 @@ KINDS: dict[str, Kind] = {
     "pg-crash": Kind(lambda c, _: c.postgres_crash(), lambda c, _: c.postgres_start(), (0, 3), False),
     "pg-failover": Kind(lambda c, _: c.fail_over(), lambda c, _: c.rejoin(), (1, 6), False),
     "pg-hang": Kind(lambda c, _: c.fail_over(hangs=True), lambda c, _: c.rejoin(), (1, 10), False),
+    "pg-standby": Kind(lambda c, _: c.freeze_standby(), lambda c, _: c.thaw_standby(), (1, 8), False),
 }
 """Every fault by its name."""
 

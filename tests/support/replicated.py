@@ -13,7 +13,10 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from moldau.dev.postgres import PostgresFailed
 
 from .cluster import BROKER_FAULTS, Cluster
 from .postgres import Postgres
@@ -31,6 +34,12 @@ class Server(Postgres):
         self.process.send_signal(signal.SIGSTOP)  # it starts no more processes
         for pid in _children(self.process.pid):
             os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """After `freeze`. No-op otherwise."""
+        if self.process is not None:
+            for pid in [*_children(self.process.pid), self.process.pid]:
+                os.kill(pid, signal.SIGCONT)
 
     def die(self) -> None:
         """kill -9 to all of it, frozen or not. No-op when it is dead."""
@@ -60,7 +69,8 @@ class Server(Postgres):
 
     def promote(self) -> None:
         """It takes writes when this returns, and waits for no standby."""
-        assert self.sql("SELECT pg_promote(true, 20)") == "t", self.log()[-2000:]
+        if self.sql("SELECT pg_promote(true, 20)") != "t":
+            raise RuntimeError(f"the standby was not promoted:\n{self.log()[-2000:]}")
         self._wait_for_commits_on("")
 
     def wait_for(self, standby: Server) -> None:
@@ -92,12 +102,20 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+def _told(work: Callable[[], None]) -> None:
+    """Raises RuntimeError, as everything does that breaks and mends a cluster."""
+    try:
+        work()
+    except PostgresFailed as error:
+        raise RuntimeError(str(error)) from error
+
+
 class Replicated(Cluster):
     """Brokers on a folder and the two servers, both named in their URL."""
 
     def __init__(self, brokers: int = 3, postgres: int = 16, **settings: str) -> None:
         super().__init__(brokers, "file", postgres, **settings)
-        self.can = BROKER_FAULTS | {"pg-failover", "pg-hang", "peer-cut", "peer-stall"}
+        self.can = BROKER_FAULTS | {"pg-failover", "pg-hang", "pg-standby", "peer-cut", "peer-stall"}
         self.primary: Server
         self.standby: Server | None = None
         self._away: Server | None = None
@@ -129,7 +147,18 @@ class Replicated(Cluster):
         else:
             old.die()
         self._away, self.primary, self.standby = old, new, None
-        new.promote()
+        new.thaw()
+        _told(new.promote)
+
+    def freeze_standby(self) -> None:
+        """It confirms no commit. No-op without one."""
+        if self.standby is not None:
+            self.standby.freeze()
+
+    def thaw_standby(self) -> None:
+        """No-op without one."""
+        if self.standby is not None:
+            self.standby.thaw()
 
     def rejoin(self) -> None:
         """The old primary follows the new one, and commits wait for it from now on. No-op without one."""
@@ -137,10 +166,11 @@ class Replicated(Cluster):
             return
         server, self._away = self._away, None
         server.die()
-        server.follow(self.primary)
-        self.primary.wait_for(server)
+        _told(lambda: server.follow(self.primary))
+        _told(lambda: self.primary.wait_for(server))
         self.standby = server
 
     def postgres_start(self) -> None:
         """What `heal` does about PostgreSQL."""
+        self.thaw_standby()
         self.rejoin()

@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "consume": ("moldau.cli.consume:consume", "Read records of one or more topics."),
     "group": ("moldau.cli.group:group", "List, describe, reset and delete consumer groups."),
     "config": ("moldau.cli.config:config", "Show and change the settings of topics, brokers and groups."),
-    "cluster": ("moldau.cli.cluster:cluster", "Show what a cluster consists of."),
+    "cluster": ("moldau.cli.cluster:cluster", "Show what a cluster consists of, and finish its upgrade."),
     "bench": ("moldau.cli.bench:bench", "Measure how fast a broker takes and gives records."),
     "context": ("moldau.cli.context:context", "Keep the addresses of several clusters, and choose one."),
     "backup": ("moldau.cli.backup:backup", "Copy a data directory, while a broker serves it or not."),

@@ -247,8 +247,14 @@ class Cleaner:
             found = await self._log_store.extents_from(view.partition_id, offset, _LOOK_EXTENTS)
             extents += found
             if len(found) < _LOOK_EXTENTS:
-                return plan(extents, view.bytes_total, cleaned_to, stable, rule, self._clock())
+                return plan(extents, await self._bytes_total(view), cleaned_to, stable, rule, self._clock())
             offset = found[-1].last_offset + 1
+
+    async def _bytes_total(self, view: PartitionView) -> int:
+        """Of all extents. The view does not know what other brokers' cleaners have made less, and the row not what is in the journal only."""
+        heads = await self._store.partition_heads(view.partition_id - 1, 1)
+        stored = heads[0].bytes_total if heads and heads[0].partition_id == view.partition_id else 0
+        return min(view.bytes_total, stored)
 
     # -- rounds -------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from support.aio import run
 from support.keyed_log import RULE, KeyedLog, Pair
+from support.logs import Log
 from support.stores import Stores
 
+from moldau.log.blob_ids import BlobIds
 from moldau.log.cleaner import CleanerLimits
 from moldau.log.segment_plan import BuildRule
 from moldau.metadata.errors import Conflict
@@ -246,6 +248,27 @@ def test_rows_that_were_merged_under_its_hands_end_the_run(opener: Any) -> None:
             assert await log.cleaned_to() == 0
             assert await log.compact()
             assert len(await log.there()) == 8
+
+    run(body())
+
+
+def test_what_others_have_compacted_counts_as_they_left_it(opener: Any) -> None:
+    """A broker that has the partition in memory, and becomes its leader after others have compacted it."""
+
+    async def body() -> None:
+        async with opener() as it:
+            log = await opened(it)
+            mine, other = log.log, Log(it, log.log.blobs)
+            other.ids = other.cleaner._ids = other.builder._ids = BlobIds(8)
+            rule = RULE._replace(min_ratio=0.3)
+            for _ in range(20):
+                await log.write(pairs("a", "b", "c", value=b"v" * 300))
+            log.log = other
+            assert await log.compact(rule)
+            log.log = mine
+            await log.write(pairs("a", "d", value=b"v" * 300))
+            assert await log.compact(rule)
+            assert told(await log.there()) == [(58, "b"), (59, "c"), (60, "a"), (61, "d")]
 
     run(body())
 

@@ -50,7 +50,7 @@ async def handle(broker: Broker, request: Request) -> ApiVersionsResponse:
             for name, (low, high) in features.SUPPORTED.items()
             if low > 0 or request.version >= 4
         ],
-        finalized_features_epoch=0,
+        finalized_features_epoch=broker.catalog.version,  # clients take levels only from a higher one than they know
         finalized_features=[
             FinalizedFeatureKey(name=name, max_version_level=level, min_version_level=level)
             for name, level in finalized.items()
