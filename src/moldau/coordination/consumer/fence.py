@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from moldau.coordination.decision import Decision
+from moldau.coordination.decision import NEVER, Decision
 
 from .assigning import assign_if_due
 from .group import ConsumerGroup
@@ -31,14 +31,18 @@ def fence(group: ConsumerGroup, gone: Iterable[ConsumerMember], now: int, out: D
 
 
 def tick(group: ConsumerGroup, now: int, out: Decision) -> None:
-    """Time has passed. Who is overdue goes; if nobody is, an assignment that was put off is made."""
+    """Time has passed. Who is overdue goes; if nobody is, a group of classic members becomes a classic group, and an assignment that was
+    put off is made.
+    """
     overdue = group.overdue(now)
     if overdue:
         for member, why in overdue:
             log.info("group=%s member=%s removed reason='%s'", group.group_id, member.member_id, why)
         fence(group, [member for member, _ in overdue], now, out)
+    elif may_downgrade(plan := Plan(group)):
+        downgrade(plan, now, out)
     elif group.assign_deadline <= now:
-        plan = Plan(group)
+        group.assign_deadline = NEVER
         assign_if_due(plan, now, out)
         plan.emit(out)
     group.rearm()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from moldau.coordination.decision import NEVER
 from moldau.coordination.modern.group import ModernGroup
@@ -18,7 +19,7 @@ from .records import CONSUMER_GROUP, read_consumer, read_group
 class ConsumerGroup(ModernGroup[ConsumerMember]):
     """`owners` says who has each partition, be it assigned or not yet given up: (topic id, partition) to member id."""
 
-    __slots__ = ("checked_version", "owners", "patterns", "pending", "phases")
+    __slots__ = ("checked_version", "owners", "patterns", "phases", "replaces")
 
     type_name = "consumer"
 
@@ -28,10 +29,10 @@ class ConsumerGroup(ModernGroup[ConsumerMember]):
         self.owners: dict[tuple[bytes, int], str] = {}
         self.checked_version = -1
         """The topic image's version that the decision at hand looked at."""
-        self.pending: dict[str, int] = {}
-        """Ids handed out to classic members with MEMBER_ID_REQUIRED, and when they lapse."""
         self.phases: dict[str, int] = {}
         """Classic members that are due to send JoinGroup or SyncGroup, and until when."""
+        self.replaces: Any = None
+        """The classic group that this one is being made of."""
 
     # -- what ModernGroup asks
 
@@ -55,6 +56,25 @@ class ConsumerGroup(ModernGroup[ConsumerMember]):
             self.phases.pop(record.key, None)
         else:
             self._take(read_consumer(record.value), now)
+
+    # -- deadlines of classic members
+
+    def overdue(self, now: int) -> list[tuple[ConsumerMember, str]]:
+        found = super().overdue(now)
+        late = [member_id for member_id, deadline in self.phases.items() if deadline <= now]
+        known = {member.member_id for member, _ in found}
+        for member_id in late:
+            member = self.members.get(member_id)
+            if member is None:
+                del self.phases[member_id]
+            elif member_id not in known:
+                found.append((member, "has not joined or synced in time"))
+        return found
+
+    def rearm(self) -> None:
+        super().rearm()
+        for deadline in self.phases.values():
+            self.arm(deadline)
 
     # -- subscriptions
 
@@ -95,7 +115,7 @@ class ConsumerGroup(ModernGroup[ConsumerMember]):
 
     def put_off_assignment(self, now: int) -> None:
         """If there is none for the group epoch, it is due as soon as it may be."""
-        if self.group_epoch > self.assignment_epoch:
+        if self.group_epoch > self.assignment_epoch and self.members:
             interval: int = self.around.settings(self.group_id)["consumer.assignment.interval.ms"]
             self.assign_deadline = max(self.may_assign_at(interval), now)
             self.arm(self.assign_deadline)

@@ -56,7 +56,7 @@ class Plan:
     def emit(self, out: Decision) -> None:
         """First those that go, then those that come, so that no partition has two owners on the way."""
         group = self.group
-        before = group.members
+        before = group.members if group.persisted else {}
         out.records += [gone_record(group.group_id, each) for each in before if each not in self.members]
         for member_id, member in self.members.items():
             known = before.get(member_id)

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from moldau.coordination.decision import NEVER, Decision
-from moldau.coordination.events import Event, Heartbeat, OffsetCommit, Tick
+from moldau.coordination.events import Event, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, SyncGroup, Tick
 from moldau.coordination.listing import DescribedGroup, ListedGroup, not_classic
 from moldau.coordination.offsets import FROM_COMMIT
 from moldau.coordination.refusal import Refused
 from moldau.coordination.surroundings import Surroundings
 from moldau.metadata.rows_groups import GroupRecord
-from moldau.protocol.error_codes import GROUP_ID_NOT_FOUND, NONE, UNKNOWN_MEMBER_ID
+from moldau.protocol.error_codes import GROUP_ID_NOT_FOUND, NONE
 
-from . import commit_rules, describe
+from . import classic_members, commit_rules, describe, migration
 from .assigning import computed
 from .events import AssignmentComputed, ConsumerHeartbeat, ConsumerHeartbeatReply
 from .fence import tick
 from .group import ConsumerGroup
 from .heartbeat import heartbeat, quick, validate
 from .patterns import Patterns
-from .records import CONSUMER_GROUP, CONSUMER_MEMBER, gone_record, group_record
+from .records import CONSUMER_GROUP, CONSUMER_MEMBER
 
 if TYPE_CHECKING:
     from moldau.coordination.group_type import GroupType
 
 log = logging.getLogger(__name__)
+
+_CLASSIC: dict[type[Event], Callable[[ConsumerGroup, Any, int, Decision], None]] = {
+    JoinGroup: classic_members.join,
+    SyncGroup: classic_members.sync,
+    LeaveGroup: classic_members.leave,
+}
 
 RETRY_MS = 1_000
 """How soon what could not be written because of a tick is tried again."""
@@ -39,7 +46,7 @@ class ConsumerType:
 
     name = ConsumerGroup.type_name
     kinds = frozenset((CONSUMER_GROUP, CONSUMER_MEMBER))
-    owns: frozenset[type[Event]] = frozenset((ConsumerHeartbeat, AssignmentComputed))
+    owns: frozenset[type[Event]] = frozenset((ConsumerHeartbeat, AssignmentComputed, *_CLASSIC))
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
@@ -49,7 +56,7 @@ class ConsumerType:
         return ConsumerGroup(group_id, self._around, self._patterns, now)
 
     def admit(self, event: Event, other: tuple[GroupType, Any] | None, now: int, out: Decision) -> ConsumerGroup | None:
-        """A member that joins makes the group, also in place of a classic one that is empty."""
+        """A member that joins makes the group, also in place of a classic one that is empty, or of one that can be upgraded."""
         if not isinstance(event, ConsumerHeartbeat):
             return None  # the group went while something was computed for it
         try:
@@ -61,11 +68,13 @@ class ConsumerType:
                 return self.create(event.group_id, now)
             if other[0].name != "classic":
                 raise Refused(GROUP_ID_NOT_FOUND, f"Group {event.group_id} is not a consumer group.")
-            if other[1].is_blank or other[1].is_empty:
+            if other[1].is_empty:
                 out.records += other[0].tombstones(other[1])
                 out.again = event
                 return None
-            raise Refused(GROUP_ID_NOT_FOUND, f"Group {event.group_id} is not a consumer group.")
+            group = self.create(event.group_id, now)
+            migration.upgrade(other[1], group, now)
+            return group
         except Refused as refused:
             out.reply(event.ticket, _refusal(refused))
             return None
@@ -83,11 +92,16 @@ class ConsumerType:
             try:
                 self._validate(event)
                 heartbeat(group, event, now, out)
+                if group.replaces is not None:
+                    migration.finish_upgrade(group, out)
             except Refused as refused:
                 out.reply(event.ticket, _refusal(refused))
         elif isinstance(event, AssignmentComputed):
             group.tell(now, "Computed", f"epoch {event.epoch}")
             computed(group, event, now, out)
+        elif type(event) in _CLASSIC:
+            group.tell(now, type(event).__name__, "")
+            _CLASSIC[type(event)](group, event, now, out)
         else:
             assert isinstance(event, Tick)
             group.tell(now, "Tick", "")
@@ -98,10 +112,11 @@ class ConsumerType:
                 group.rearm()
 
     def heartbeat(self, group: ConsumerGroup, event: Heartbeat, now: int) -> int:
-        return UNKNOWN_MEMBER_ID
+        return classic_members.heartbeat(group, event, now)
 
     def loaded(self, group: ConsumerGroup, now: int, out: Decision) -> None:
-        """Sessions have begun anew with `apply`; an assignment that is missing was put off there."""
+        """Sessions have begun anew with `apply`."""
+        group.put_off_assignment(now)
 
     def write_failed(self, group: ConsumerGroup, now: int, out: Decision) -> None:
         """Nothing has changed. Members will ask again; what time had asked for is tried again a little later."""
@@ -109,10 +124,7 @@ class ConsumerType:
         group.computing = -1
         if group.assign_deadline == NEVER:
             group.put_off_assignment(now)
-        for deadline in (group.wake_at, group.assign_deadline):
-            if deadline <= now + RETRY_MS:
-                group.wake_at = now + RETRY_MS
-        group.arm(group.assign_deadline)
+        group.wake_at = max(min(group.wake_at, group.assign_deadline), now + RETRY_MS)
 
     def validate_commit(self, group: ConsumerGroup, event: OffsetCommit) -> int:
         return commit_rules.validate_commit(group, event)
@@ -131,8 +143,7 @@ class ConsumerType:
         return commit_rules.validate_delete(group)
 
     def tombstones(self, group: ConsumerGroup) -> list[GroupRecord]:
-        members = [gone_record(group.group_id, member_id) for member_id in group.members]
-        return [*members, group_record(group.group_id, None)]
+        return migration.tombstones(group)
 
     def offsets_expire_from(self, group: ConsumerGroup) -> int | None:
         return FROM_COMMIT
