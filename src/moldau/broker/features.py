@@ -2,6 +2,7 @@
 
 `metadata.version` says to tools what a cluster of Kafka 4.x can do; levels are Kafka's. `transaction.version` says to clients which kind of
 transactions to use: 2 is that of KIP-890, below they use the first. Both kinds are served at every level, so it may change while clients run.
+`group.version` 1 is the consumer group protocol of KIP-848.
 Features of work that is not done yet are absent.
 
 Brokers raise a level in step. Each registers what it serves; a level changes in one transaction that looks at every live broker; and a broker that does
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from moldau.metadata.rows import BrokerRow
 
-METADATA, TRANSACTION = "metadata.version", "transaction.version"
-SUPPORTED: dict[str, tuple[int, int]] = {METADATA: (7, 30), TRANSACTION: (0, 2)}
+METADATA, TRANSACTION, GROUP = "metadata.version", "transaction.version", "group.version"
+SUPPORTED: dict[str, tuple[int, int]] = {METADATA: (7, 30), TRANSACTION: (0, 2), GROUP: (0, 1)}
 """Name to (lowest, highest) level: the one table of what this release serves. 7 is 3.3-IV3, 30 is 4.3-IV0."""
 
 _UNSAID: dict[str, tuple[int, int]] = {METADATA: (7, 30), TRANSACTION: (0, 2)}
@@ -89,3 +90,8 @@ def too_new(stored: Mapping[str, int]) -> str | None:
                 f" or lower it there first (kafka-features.sh downgrade --feature {name}={high})"
             )
     return None
+
+
+def group_version(stored: Mapping[str, int]) -> int:
+    """0 or 1: whether there are consumer groups."""
+    return finalized(stored).get(GROUP, 0)

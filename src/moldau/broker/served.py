@@ -24,6 +24,8 @@ _SERVED: dict[int, tuple[str, int, int]] = {
     k.DESCRIBE_GROUPS: ("describe_groups", 0, 6),
     k.LIST_GROUPS: ("list_groups", 0, 5),
     k.DELETE_GROUPS: ("delete_groups", 0, 3),
+    k.CONSUMER_GROUP_HEARTBEAT: ("consumer_group_heartbeat", 0, 1),
+    k.CONSUMER_GROUP_DESCRIBE: ("consumer_group_describe", 0, 1),
     k.OFFSET_DELETE: ("offset_delete", 0, 0),
     k.API_VERSIONS: ("api_versions", 0, 5),
     k.DELETE_RECORDS: ("delete_records", 0, 2),

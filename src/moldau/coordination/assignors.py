@@ -11,7 +11,10 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-_BUILT_IN: dict[tuple[str, str], str] = {}
+_BUILT_IN: dict[tuple[str, str], str] = {
+    ("consumer", "uniform"): "moldau.coordination.consumer.assignors.uniform:UniformAssignor",
+    ("consumer", "range"): "moldau.coordination.consumer.assignors.range:RangeAssignor",
+}
 """(type of group, name) to module:attribute."""
 
 _loaded: dict[tuple[str, str], Any] = {}

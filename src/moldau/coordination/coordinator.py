@@ -176,10 +176,14 @@ class GroupCoordinator:
         return int(code)
 
 
-def new_member_id(client_id: str, instance_id: str | None) -> str:
-    """An id for a member that has none: instance or client id, and a random UUID that nobody can guess."""
+def random_uuid() -> str:
+    """A UUID (version 4) that nobody can guess, as text."""
     digits = os.urandom(16).hex()
-    uuid = (
+    return (
         f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) % 4]}{digits[17:20]}-{digits[20:]}"
     )
-    return f"{client_id if instance_id is None else instance_id}-{uuid}"
+
+
+def new_member_id(client_id: str, instance_id: str | None) -> str:
+    """An id for a member that has none: instance or client id, and a random UUID."""
+    return f"{client_id if instance_id is None else instance_id}-{random_uuid()}"

@@ -8,15 +8,17 @@ an unsigned int32 count and its elements. Every value begins with its version, o
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
+from struct import Struct, unpack_from
 from struct import error as StructError
 from typing import TypeVar
 
 from moldau.metadata.errors import StoreCorrupt
 
 T = TypeVar("T")
+_TopicId = bytes
 
 LENGTH = Struct(">I")
+_TOPIC = Struct(">16sI")
 _NONE = 0xFFFFFFFF
 
 
@@ -77,6 +79,20 @@ class Reader:
             self._position += LENGTH.size
             return None
         return self.bytes().decode("utf-8")
+
+    def topic(self) -> tuple[_TopicId, int]:
+        """A topic id and the count of what follows."""
+        topic_id, count = _TOPIC.unpack_from(self._value, self._position)
+        self._position += _TOPIC.size
+        return topic_id, count
+
+    def numbers(self, count: int) -> tuple[int, ...]:
+        """That many int32."""
+        if 4 * count > len(self._value) - self._position:
+            raise ValueError(f"{count} numbers at {self._position}")
+        found: tuple[int, ...] = unpack_from(f">{count}i", self._value, self._position)
+        self._position += 4 * count
+        return found
 
     def end(self) -> None:
         if self._position != len(self._value):

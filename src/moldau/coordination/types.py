@@ -17,4 +17,6 @@ if TYPE_CHECKING:
 
 def modern_types(around: Surroundings) -> list[GroupType]:
     """All but the classic one, which needs nothing of what is around it."""
-    return []
+    from .consumer.type import ConsumerType
+
+    return [ConsumerType(around)]

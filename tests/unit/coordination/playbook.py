@@ -26,7 +26,7 @@ from moldau.coordination.events import (
     Tick,
 )
 from moldau.coordination.groups import Groups
-from moldau.coordination.replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply, failed
+from moldau.coordination.replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply, failed, refusal
 from moldau.metadata.rows_groups import GroupRecord, OffsetKey, OffsetRow
 from moldau.protocol import error_codes
 
@@ -56,7 +56,7 @@ class Playbook:
     def __init__(self, **config: int) -> None:
         self.config = GroupConfig(**config)
         self.now = START
-        self.groups = Groups(self.config)
+        self.groups = self.make_groups()
         self.records: dict[tuple[int, str, str], GroupRecord] = {}
         self.offsets: dict[OffsetKey, OffsetRow] = {}
         self.lines: list[str] = []
@@ -65,6 +65,9 @@ class Playbook:
         self.store_fails = False
         self._joins: dict[str, int] = {}
         self._tickets = 0
+
+    def make_groups(self) -> Groups:
+        return Groups(self.config)
 
     # -- steps
 
@@ -129,7 +132,7 @@ class Playbook:
 
     def restart(self) -> Playbook:
         """The broker dies and comes back: only records remain, and nobody answers what was parked."""
-        self.groups = Groups(self.config)
+        self.groups = self.make_groups()
         self.groups.load(sorted(self.records.values()), self.now)
         self.open.clear()
         return self
@@ -177,7 +180,12 @@ class Playbook:
         self._write(event.group_id, decision)
         for ticket, reply in decision.replies:
             self.open.remove(ticket)  # a second answer to the same event is a KeyError here
-            self.lines.append(f"{ticket.partition('#')[0]}: {told(reply)}")
+            self.lines.append(f"{ticket.partition('#')[0]}: {self.told(reply)}")
+        if decision.again is not None:
+            self._carry_out(decision.again)
+
+    def told(self, reply: Any) -> str:
+        return told(reply)
 
     def _write(self, group_id: str, decision: Decision) -> None:
         if not decision.writes:
@@ -187,6 +195,9 @@ class Playbook:
             decision.replies = [(ticket, failed(reply, code)) for ticket, reply in decision.replies]
             if decision.records:
                 decision.replies += self.groups.write_failed(group_id, self.now).replies
+            if decision.again is not None:
+                decision.replies.append((decision.again.ticket, refusal(decision.again, code)))
+                decision.again = None
             return
         self.written += 1
         for record in decision.records:

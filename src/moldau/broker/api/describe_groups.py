@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
 
-_GROUP_OPERATIONS = sum(1 << operation for operation in (3, 6, 8, 10, 11))
+GROUP_OPERATIONS = sum(1 << operation for operation in (3, 6, 8, 10, 11))
 """Read, delete, describe, and both kinds of configs (AclOperation codes)."""
-_NOT_ASKED = -(1 << 31)
+NOT_ASKED = -(1 << 31)
 
 
 async def handle(broker: Broker, request: Request) -> DescribeGroupsResponse:
     message: DescribeGroupsRequest = request.message
-    operations = _GROUP_OPERATIONS if message.include_authorized_operations else _NOT_ASKED
+    operations = GROUP_OPERATIONS if message.include_authorized_operations else NOT_ASKED
     return DescribeGroupsResponse(
         groups=[_group(group, request.version, operations) for group in broker.groups.describe_groups(message.groups)]
     )
@@ -58,5 +58,5 @@ def _group(group: listing.DescribedGroup, version: int, operations: int) -> Desc
             )
             for member in group.members
         ],
-        authorized_operations=operations if error_code == error_codes.NONE else _NOT_ASKED,
+        authorized_operations=operations if error_code == error_codes.NONE else NOT_ASKED,
     )

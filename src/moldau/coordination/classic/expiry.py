@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 def tick(group: ClassicGroup, now: int, out: Decision) -> None:
     """Do all that is due. Stops early when a record has to be written first; the next tick, due at once, goes on."""
+    if group.is_leaderless:
+        rebalance.prepare(group, "it was a consumer group", now, out)
     for step in (_pending, _sessions, _join_phase, _sync_phase):
         step(group, now, out)
         if out.records:

@@ -15,7 +15,7 @@ from moldau.metadata.rows_groups import GroupRecord
 from moldau.protocol.error_codes import FENCED_INSTANCE_ID, NONE, UNKNOWN_MEMBER_ID
 
 from .member import ClassicMember
-from .states import CAN_REBALANCE, DEAD, EMPTY, PREDECESSORS, InvalidTransition
+from .states import CAN_REBALANCE, DEAD, EMPTY, PREDECESSORS, STABLE, InvalidTransition
 
 STORY_LENGTH = 32
 
@@ -186,6 +186,11 @@ class ClassicGroup:
         return max((member.rebalance_timeout_ms for member in self.members.values()), default=0)
 
     @property
+    def is_leaderless(self) -> bool:
+        """It was a consumer group until now: what its members have is no generation of theirs, so they have to join."""
+        return self.leader_id is None and bool(self.members) and self.state is STABLE
+
+    @property
     def is_empty(self) -> bool:
         return self.state is EMPTY
 
@@ -328,6 +333,8 @@ class ClassicGroup:
         self._take_members(value.members, now)
         self.leader_id = value.leader_id
         self.subscribed_topics = self.compute_subscribed_topics()
+        if self.is_leaderless:
+            self.arm(now)
         if self.state is EMPTY:
             self.join_deadline = self.sync_deadline = NEVER
 

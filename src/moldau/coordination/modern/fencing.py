@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from moldau.coordination.refusal import Refused
 from moldau.protocol.error_codes import (
     FENCED_INSTANCE_ID,
@@ -11,17 +13,21 @@ from moldau.protocol.error_codes import (
     UNRELEASED_INSTANCE_ID,
 )
 
-from .member import STATIC_LEAVE_EPOCH, ModernMember
+from .member import JOIN_EPOCH, STATIC_LEAVE_EPOCH, ModernMember
+
+M = TypeVar("M", bound=ModernMember)
 
 
 def check_epoch(kind: str, member: ModernMember, received: int, keeps_to_assignment: bool) -> None:
     """Raises Refused with FENCED_MEMBER_EPOCH.
 
     The previous epoch passes if the member owns nothing that it should not (`keeps_to_assignment`): the answer that told it the new one
-    may have been lost. `kind` is "consumer group", as messages say it.
+    may have been lost. Epoch 0 passes: a member that was fenced, or has forgotten, joins anew under its id. `kind` is "consumer group", as messages say it.
     """
     known = member.member_epoch
-    if received == known or (received == member.previous_member_epoch and received < known and keeps_to_assignment):
+    if received in (known, JOIN_EPOCH) or (
+        received == member.previous_member_epoch and received < known and keeps_to_assignment
+    ):
         return
     word = "greater" if received > known else "smaller"
     raise Refused(
@@ -31,7 +37,7 @@ def check_epoch(kind: str, member: ModernMember, received: int, keeps_to_assignm
     )
 
 
-def check_instance(member: ModernMember | None, member_id: str, instance_id: str) -> ModernMember:
+def check_instance(member: M | None, member_id: str, instance_id: str) -> M:
     """The static member of that instance, which must be who speaks. Raises Refused: UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID."""
     if member is None:
         raise Refused(UNKNOWN_MEMBER_ID, f"Instance id {instance_id} is unknown.")
