@@ -61,14 +61,19 @@ class Expected:
     never: bool = False
     """It cannot pass here, by design; ``remark`` says why."""
     remark: str = ""
+    alone: bool = False
+    """It cannot pass on several brokers, by design; ``remark`` says why."""
 
     @property
     def due(self) -> bool:
         return not self.waits_for and not self.never
 
+    def due_on(self, brokers: int) -> bool:
+        return self.due and (brokers == 1 or not self.alone)
+
     def __str__(self) -> str:
-        if self.never:
-            return "never: " + self.remark
+        if self.never or self.alone:
+            return ("never: " if self.never else "alone: ") + self.remark
         return ", ".join(self.waits_for) + (f": {self.remark}" if self.remark else "")
 
 
@@ -79,13 +84,13 @@ def read_expected(suite: str) -> dict[str, Expected]:
 
 
 def parse_expected(line: str, where: str = "") -> tuple[str, Expected]:
-    """``NAME now``, ``NAME later: FEATURE[, FEATURE...][: REMARK]`` or ``NAME never: REMARK``; else SystemExit with the line."""
+    """``NAME now``, ``NAME alone: REMARK``, ``NAME later: FEATURE[, FEATURE...][: REMARK]`` or ``NAME never: REMARK``; else SystemExit with the line."""
     name, _, what = line.partition(" ")
     kind, _, rest = what.partition(": ")
     if what == "now":
         return name, Expected()
-    if kind == "never" and rest:
-        return name, Expected(never=True, remark=rest)
+    if kind in ("never", "alone") and rest:
+        return name, Expected(never=kind == "never", remark=rest, alone=kind == "alone")
     if kind == "later":
         features, _, remark = rest.partition(": ")
         waits_for = tuple(features.split(", "))
@@ -93,7 +98,7 @@ def parse_expected(line: str, where: str = "") -> tuple[str, Expected]:
             return name, Expected(waits_for, remark=remark)
     known = ", ".join(FEATURES)
     raise SystemExit(
-        f"{where}: cannot read the line {line!r}: expected NAME now, NAME later: FEATURE[, FEATURE...][: REMARK] or"
+        f"{where}: cannot read the line {line!r}: expected NAME now, NAME alone: REMARK, NAME later: FEATURE[, FEATURE...][: REMARK] or"
         f" NAME never: REMARK, with features of {known}"
     )
 

@@ -17,11 +17,13 @@ from conformance.common.scores import Expected, Recorded, Result, of_two_tries, 
         ("0103 later: transactions", Expected(("transactions",))),
         ("x later: ACLs, compaction: parts of it", Expected(("ACLs", "compaction"), remark="parts of it")),
         ("x never: by design: so it is", Expected(never=True, remark="by design: so it is")),
+        ("x alone: too slow", Expected(alone=True, remark="too slow")),
     ],
 )
 def test_a_line_of_expectations(line: str, expected: Expected) -> None:
     assert parse_expected(line) == (line.partition(" ")[0], expected)
-    assert expected.due == line.endswith(" now")
+    assert expected.due_on(1) == (line.endswith(" now") or expected.alone)
+    assert expected.due_on(3) == line.endswith(" now")
     assert str(expected) in line
 
 
