@@ -16,8 +16,12 @@ from wire import CLOSED, Closed, Wire
 
 from moldau.protocol import api_keys
 from moldau.protocol.message import Message
-from moldau.protocol.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
-from moldau.protocol.messages.delete_topics import DeleteTopicsRequest
+from moldau.protocol.messages.create_topics import (
+    CreatableReplicaAssignment,
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreateTopicsRequest,
+)
 from moldau.protocol.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from moldau.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 
@@ -118,15 +122,17 @@ class Conversation:
         configs.setdefault("retention_ms", "-1")
         wanted = [CreatableTopicConfig(name=k.replace("_", "."), value=v) for k, v in configs.items()]
         made = CreatableTopic(name=full, num_partitions=partitions, replication_factor=1, configs=wanted)
-        while True:
-            answer = self.quiet(api_keys.CREATE_TOPICS, 5, CreateTopicsRequest(topics=[made], timeout_ms=10_000))
-            if answer.topics[0].error_code:
-                raise Broke(f"creating {full}: error code {answer.topics[0].error_code}")
-            if self._router is None or self._router.at_home(full):
-                break
-            answer = self.quiet(api_keys.DELETE_TOPICS, 1, DeleteTopicsRequest(topic_names=[full], timeout_ms=10_000))
-            if answer.responses[0].error_code:
-                raise Broke(f"deleting {full}: error code {answer.responses[0].error_code}")
+        if self._router is not None:  # all of it is led there, so that one request may be about several topics
+            home = [self._router.node_id]
+            made.num_partitions = made.replication_factor = -1
+            made.assignments = [
+                CreatableReplicaAssignment(partition_index=i, broker_ids=home) for i in range(partitions)
+            ]
+        answer = self.quiet(api_keys.CREATE_TOPICS, 5, CreateTopicsRequest(topics=[made], timeout_ms=10_000))
+        if answer.topics[0].error_code:
+            raise Broke(f"creating {full}: error code {answer.topics[0].error_code}")
+        if self._router is not None:
+            self._router.wait_known(full)
         # Apache Kafka shows a leader a moment before that leader serves
         asked = ListOffsetsTopic(
             name=full, partitions=[ListOffsetsPartition(partition_index=i) for i in range(partitions)]

@@ -49,19 +49,20 @@ class Router:
                 return self._coordinator(body)
         return self.port
 
-    def at_home(self, topic: str) -> bool:
-        """Whether the broker at `port` leads all its partitions, so that it can answer a request for several topics. If so, all brokers know
-        the topic by its id when this returns: one of the same name may have been there.
-        """
+    @property
+    def node_id(self) -> int:
+        """Of the broker at `port`."""
+        answer = self._ask(k.METADATA, 12, MetadataRequest(topics=[]))
+        return next(int(broker.node_id) for broker in answer.brokers if broker.port == self.port)
+
+    def wait_known(self, topic: str) -> None:
+        """Until all brokers know the topic by its id: one of the same name may have been there."""
         found, ports = self._topic(name=topic)
-        if {ports[partition.leader_id] for partition in found.partitions} != {self.port}:
-            return False
         for port in ports.values():
             other = Router(port)
             while other._topic(name=topic)[0].topic_id != found.topic_id:
                 time.sleep(0.002)
             other.close()
-        return True
 
     def _ask(self, api_key: int, version: int, body: Message) -> Any:
         self._wire.send(api_key, version, body)
