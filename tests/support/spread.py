@@ -11,7 +11,33 @@ import pytest
 
 DIFFERENTIAL = "tests/differential/test_differential.py"
 PARTS = {DIFFERENTIAL: ("alone", "shared stores", "three")}
-LONG: tuple[str, ...] = ()
+LONG = (
+    f"{DIFFERENTIAL}[three]",
+    "tests/e2e/test_cluster.py",
+    "tests/e2e/test_workers.py",
+    "tests/e2e/test_transactions.py",
+    "tests/e2e/test_maintained_broker.py",
+    "tests/e2e/test_histories.py",
+    "tests/e2e/test_backup.py",
+    "tests/e2e/test_docs.py",
+    "tests/e2e/test_flights.py",
+    "tests/e2e/test_damage.py",
+    "tests/e2e/test_client_groups.py",
+    f"{DIFFERENTIAL}[shared stores]",
+    "tests/e2e/test_compaction.py",
+    "tests/e2e/test_migrate.py",
+    "tests/e2e/test_kill_points.py",
+    "tests/e2e/test_cli_commands.py",
+    "tests/e2e/test_dev_cluster.py",
+    "tests/e2e/test_serve.py",
+    "tests/e2e/test_power_cuts.py",
+    "tests/e2e/test_client_matrix.py",
+    "tests/e2e/test_console_programs.py",
+    "tests/contract/test_postgres_stores.py",
+    "tests/contract/test_postgres_concurrency.py",
+    "tests/contract/test_postgres_transactions.py",
+    f"{DIFFERENTIAL}[alone]",
+)
 """Files, and parts of them, that take more than a few seconds: the longest first."""
 
 
