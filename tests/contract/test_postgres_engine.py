@@ -197,6 +197,33 @@ class TestSettings:
 
 
 class TestSchema:
+    def test_another_broker_makes_the_tables_between_two_looks(self, url: str) -> None:
+        class Late:
+            """The first look is of before, all others of after."""
+
+            def __init__(self, connection: Any) -> None:
+                self._connection = connection
+                self.looks = 0
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._connection, name)
+
+            async def fetchval(self, *arguments: Any) -> Any:
+                self.looks += 1
+                found = await self._connection.fetchval(*arguments)
+                if self.looks == 1:
+                    other = await asyncpg.connect(url)
+                    await schema.migrate(other)
+                    await other.close()
+                return found
+
+        async def main() -> None:
+            connection = await asyncpg.connect(url)
+            assert await schema.migrate(Late(connection)) == load_migrations()[-1][0]
+            await connection.close()
+
+        run(main())
+
     def test_an_older_broker_serves_while_a_newer_one_changes_the_schema(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

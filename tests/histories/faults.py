@@ -118,8 +118,8 @@ class Injector:
             where = f" broker {fault.node}" if fault.node else ""
             try:
                 self._step(step, fault)
-            except RuntimeError as error:
-                self.trouble.append(f"{fault.kind}{where}: {error}")
+            except Exception as error:  # the thread goes on, and the run is no good one
+                self.trouble.append(f"{fault.kind}{where}: {error!r}")
             said = f"{fault.kind}{where}" if step == 0 else f"{fault.kind}{where} is over"
             self._recorder.note("faults", said, start)
 

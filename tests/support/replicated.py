@@ -9,6 +9,7 @@ Failing over is done as high-availability software does it: the primary is out o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -33,13 +34,13 @@ class Server(Postgres):
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)  # it starts no more processes
         for pid in _children(self.process.pid):
-            os.kill(pid, signal.SIGSTOP)
+            _send(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """After `freeze`. No-op otherwise."""
         if self.process is not None:
             for pid in [*_children(self.process.pid), self.process.pid]:
-                os.kill(pid, signal.SIGCONT)
+                _send(pid, signal.SIGCONT)
 
     def die(self) -> None:
         """kill -9 to all of it, frozen or not. No-op when it is dead."""
@@ -48,7 +49,7 @@ class Server(Postgres):
             return
         process.send_signal(signal.SIGSTOP)
         for pid in _children(process.pid):
-            os.kill(pid, signal.SIGKILL)
+            _send(pid, signal.SIGKILL)
         process.kill()
         process.wait()
 
@@ -87,6 +88,11 @@ class Server(Postgres):
     def _wait_for_commits_on(self, names: str) -> None:
         self.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         self.sql("SELECT pg_reload_conf()")
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        os.kill(pid, number)
 
 
 def _children(pid: int) -> list[int]:

@@ -23,6 +23,7 @@ and answers None if that is not enough; `read` drives it with awaits, so that a 
 from __future__ import annotations
 
 import logging
+import time
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Generator
@@ -57,6 +58,8 @@ _ATTEMPTS = 4
 """A byte is moved at most this often, so somebody who looks again this often finds it."""
 _WINDOWS_MAX = 64
 """Partitions with rows kept for a consumer far behind."""
+WINDOW_SECONDS = 10.0
+"""So long at most; what another broker's cleaner took out meanwhile is then read no more, in whichever cache its bytes still are."""
 _EXTENTS_MAX = 512
 """Extents in one answer at most."""
 NO_END = 1 << 62
@@ -66,6 +69,8 @@ _NONSENSE = (StructError, TypeError, ValueError, OverflowError)
 """What becomes of a row in which a bit was flipped, so that a number is none, or none that can be."""
 
 _last_offset = attrgetter("last_offset")
+
+_NO_WINDOW: tuple[float, list[Extent]] = (0.0, [])
 
 Buffer = bytes | bytearray | memoryview
 Wanted = tuple[Extent, int, int]
@@ -92,7 +97,7 @@ class Reader:
         self._store = store
         self._blobs = blobs
         self._cache = cache
-        self._windows: OrderedDict[int, list[Extent]] = OrderedDict()
+        self._windows: OrderedDict[int, tuple[float, list[Extent]]] = OrderedDict()
 
     def read_now(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = NO_END
@@ -147,8 +152,10 @@ class Reader:
         """Extents in memory and the index of the one that holds `offset`; an index past the end when there is none."""
         if offset >= view.tail_start:
             return view.extents, view.find(offset)
-        window = self._windows.get(view.partition_id)
-        if window is None or not window[0].base_offset <= offset <= window[-1].last_offset:
+        since, window = self._windows.get(view.partition_id, _NO_WINDOW)
+        if not window or not window[0].base_offset <= offset <= window[-1].last_offset:
+            return [], 0
+        if time.perf_counter() - since > WINDOW_SECONDS:
             return [], 0
         self._windows.move_to_end(view.partition_id)
         return window, bisect_left(window, offset, key=_last_offset)
@@ -215,7 +222,7 @@ class Reader:
         """A consumer far behind goes on where it is: its next reads need no query. Rows that maintenance replaces meanwhile name bytes
         that are still there, or no longer: then `read` asks for fresh ones.
         """
-        self._windows[view.partition_id] = extents
+        self._windows[view.partition_id] = time.perf_counter(), extents
         self._windows.move_to_end(view.partition_id)
         if len(self._windows) > _WINDOWS_MAX:
             self._windows.popitem(last=False)

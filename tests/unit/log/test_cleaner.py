@@ -11,6 +11,7 @@ from support.keyed_log import RULE, KeyedLog, Pair
 from support.logs import Log
 from support.stores import Stores
 
+from moldau.log import reader
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cleaner import CleanerLimits
 from moldau.log.segment_plan import BuildRule
@@ -269,6 +270,31 @@ def test_what_others_have_compacted_counts_as_they_left_it(opener: Any) -> None:
             await log.write(pairs("a", "d", value=b"v" * 300))
             assert await log.compact(rule)
             assert told(await log.there()) == [(58, "b"), (59, "c"), (60, "a"), (61, "d")]
+
+    run(body())
+
+
+def test_a_reader_far_behind_sees_what_others_have_compacted_after_a_while(
+    opener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with opener() as it:
+            log = await opened(it)
+            for _ in range(30):
+                await log.write(pairs("a", "b"), inline=False)
+            mine, log.log = log.log, Log(it, log.log.blobs)
+            log.log.ids = log.log.cleaner._ids = BlobIds(8)
+            view = await mine.views.load(log.p)
+            assert view is not None
+            view.extents.clear()
+            view.last_offsets.clear()
+            view.tail_start = view.high_watermark  # as of a partition with a long past
+            before = await mine.read_all(log.p)
+            assert len(before) == 60
+            assert await log.compact()
+            assert await mine.read_all(log.p) == before
+            monkeypatch.setattr(reader, "WINDOW_SECONDS", 0.0)
+            assert [offset for offset, *_ in await mine.read_all(log.p)] == [58, 59]
 
     run(body())
 
