@@ -211,9 +211,7 @@ def wrong(state: State) -> str:
         for number in range(max(state.offset, max(outputs, default=-1) + 1)):
             expected = 1 if number < state.offset else 0
             if outputs[number] != expected:
-                return (
-                    f"partition {partition}: input {number} has {outputs[number]} outputs; the group is at {state.offset}"
-                )
+                return f"partition {partition}: input {number} has {outputs[number]} outputs; the group is at {state.offset}"
         visible.update((entry[3], entry[4]) for entry in look.committed)
     for nth, worker in enumerate(state.workers):
         for number, commit in worker.told:
@@ -358,9 +356,7 @@ class World:
         else:
             if at.isdigit():
                 partition = int(at)
-                worker = worker._replace(
-                    sequences=_put(worker.sequences, partition, worker.sequences[partition] + 1)
-                )
+                worker = worker._replace(sequences=_put(worker.sequences, partition, worker.sequences[partition] + 1))
             yield from self._go_on(state, nth, worker, at)
 
     def _give_up(self, state: State, nth: int, worker: Worker, flight: Flight) -> Iterator[tuple[str, State]]:
