@@ -13,12 +13,16 @@ open in a log that the row does not know as open; no marker ends records of two 
 that nobody asked to commit.
 
 `Rules` breaks the rules one by one: then `explore` must find a state that is wrong, with the shortest way to it.
+
+    python -m tests.simulation.txn_model version=2 late=1 inputs=2        one world, as large as you like
 """
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -569,3 +573,18 @@ def _way(before: dict[State, tuple[State, str] | None], state: State) -> list[st
         way.append(at[1])
         at = before[at[0]]
     return way[::-1]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Explore a world with these bounds, `name=number` each, and say what was seen."""
+    began = time.monotonic()
+    bounds = Bounds()._replace(**{name: int(value) for name, _, value in (each.partition("=") for each in arguments)})  # type: ignore[arg-type]
+    found = explore(bounds)
+    took = time.monotonic() - began
+    print(f"{bounds}\n{found.states} states, {found.steps} steps, {found.depth} deep, {took:.1f} s")
+    print("\n".join([found.wrong, *found.way]) if found.wrong else "nothing is wrong")
+    return 1 if found.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

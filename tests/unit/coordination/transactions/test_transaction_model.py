@@ -5,19 +5,25 @@ from __future__ import annotations
 import pytest
 from simulation.txn_model import Bounds, Result, Rules, explore
 
+BATCHES = frozenset({"init", "join", "produce"})
 SOUND = {
-    "a zombie, and one late request": Bounds(late=1, inputs=1),
+    "a zombie": Bounds(late=0, inputs=1),
     "two transactions of each": Bounds(late=0, inputs=2),
-    "two partitions": Bounds(partitions=2, late=1, inputs=1, aborts=0),
-    "time runs out": Bounds(late=0, inputs=1, time_outs=2),
-    "time runs out, and a request is late": Bounds(late=1, inputs=1, aborts=0, time_outs=1),
-    "one worker, two late requests": Bounds(workers=1, late=2, inputs=2),
+    "two partitions": Bounds(partitions=2, late=0, inputs=1),
+    "time runs out": Bounds(late=0, inputs=1, aborts=0, time_outs=2),
+    "one late request": Bounds(workers=1, late=1, inputs=2),
     "the last epochs": Bounds(late=0, inputs=2, epoch=32_763),
     "version 1": Bounds(version=1, late=0, inputs=2),
-    "version 1, late batches": Bounds(version=1, late=1, inputs=1, late_kinds=frozenset({"init", "join", "produce"})),
-    "version 1, lost replies": Bounds(version=1, late=1, inputs=1, late_kinds=frozenset()),
+    "version 1, late batches": Bounds(version=1, workers=1, late=1, inputs=2, late_kinds=BATCHES),
     "version 1, time runs out": Bounds(version=1, late=0, inputs=1, time_outs=2),
 }
+"""Seen in a second or two."""
+LARGER = {
+    "a zombie, and one late request": Bounds(late=1, inputs=1),
+    "two late requests": Bounds(workers=1, late=2, inputs=2),
+    "version 1, a zombie, and lost replies": Bounds(version=1, late=1, inputs=1, aborts=0, late_kinds=frozenset()),
+}
+"""Ten thousands of states."""
 ALONE = Bounds(workers=1, late=1, inputs=2)
 ALONE_1 = ALONE._replace(version=1)
 DROPPED = {
@@ -44,8 +50,17 @@ def told(found: Result) -> str:
 def test_nothing_is_wrong_in_any_state(name: str) -> None:
     found = explore(SOUND[name])
     assert not found.wrong, told(found)
-    assert found.states > 400
+    assert found.states > 300
     assert found.depth > 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", LARGER)
+def test_nothing_is_wrong_in_larger_worlds(name: str) -> None:
+    found = explore(LARGER[name])
+    assert not found.wrong, told(found)
+    assert found.states > 3_000
 
 
 @pytest.mark.parametrize("rule", Rules._fields)
