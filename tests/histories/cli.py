@@ -21,6 +21,7 @@ from . import history, ledger
 from .checker import check, report
 from .faults import KINDS
 from .summary import table
+from .transactional import SETTINGS
 from .workload import Plan, run
 
 CLUSTERS = ("single", "file", "minio", "versitygw", "replicated")
@@ -82,7 +83,8 @@ def faults_of(asked: str | None, cluster: Brokers) -> list[str]:
 
 def _one(asked: argparse.Namespace, seed: int) -> bool:
     """Whether something was wrong."""
-    cluster = cluster_of(asked.cluster, asked.brokers, dict(each.split("=", 1) for each in asked.set))
+    settings = {**SETTINGS, **dict(each.split("=", 1) for each in asked.set)}
+    cluster = cluster_of(asked.cluster, asked.brokers, settings)
     plan = Plan(seed, asked.seconds, faults_of(asked.faults, cluster), per_second=asked.rate)
     plan.transactions = asked.transactions
     print(

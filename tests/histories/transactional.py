@@ -25,6 +25,8 @@ from .recorder import Recorder
 INPUT, OUTPUT = "orders", "bills"
 TIMEOUT_MS = 10_000
 """Of transactions, so that what a killed client leaves is over at the end of a run."""
+SETTINGS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+"""Of the brokers, for the same reason."""
 _SECONDS = 30.0
 
 
@@ -150,8 +152,9 @@ class Worker(threading.Thread):
         producer, txn = self.zombie
         self.zombie = None
         txn.asked = self.recorder.now() if self.instance > int(txn.process.partition("/")[2]) else -1
-        if txn.asked < 0:
-            self._tell(txn, FAILED, "left behind")
+        if txn.asked < 0:  # the run is over
+            error = self._try(producer.abort_transaction)
+            self._tell(txn, FAILED, "" if error is None else error.args[0].name())
             return
         try:
             producer.commit_transaction(_SECONDS)
