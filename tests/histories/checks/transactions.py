@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ..anomaly import Anomaly
-from ..history import FAILED, OK, Commit, Committed, Final, History, Look, Op, Poll, Seen, Send, Txn
+from ..history import FAILED, OK, Assign, Commit, Committed, Final, History, Look, Op, Poll, Seen, Send, Txn
 from ..log import Logs
 from . import groups, polls
 
@@ -69,8 +69,11 @@ def check(history: History) -> Iterator[Anomaly]:
     yield from _once(history, txns, committed)
     yield from _cycles(txns)
     yield from _ended(history)
-    for is_of in (lambda op: is_committed_read(op), lambda op: not is_committed_read(op)):
-        yield from polls.check(Logs([op for op in history if is_of(op) and not isinstance(op, Txn)]))
+    for committed_ones in (True, False):
+        reads = [
+            op for op in history if isinstance(op, Poll | Look | Final) and is_committed_read(op) is committed_ones
+        ]
+        yield from polls.check(Logs([*reads, *(op for op in history if isinstance(op, Assign))]))
     yield from _offsets(history, txns)
     yield from _sent(history, committed)
 
