@@ -46,6 +46,8 @@ POINTS: dict[str, str] = {
     "log.upload.stored": "after it is stored, before any row names it",
     "log.append.commit": "before batches get their offsets in the metadata store",
     "log.append.committed": "after that, before anybody knows",
+    "transactions.change": "before the metadata store is asked to change a transaction",
+    "transactions.changed": "after it has, before anybody knows",
     "log.snapshot.write": "before a view snapshot is written",
     "log.build.put": "before a segment is put",
     "log.build.stored": "after it is stored, before any row names it",

@@ -411,6 +411,28 @@ class TxnStoreContract:
         assert await it.groups.fetch_offsets_and_pending("g", None) == ([offset(3)], [])
 
     @opened
+    async def test_an_offset_that_is_deleted_does_not_come_of_a_transaction(self, it: Stores) -> None:
+        await it.topic()
+        t = topic_id("t")
+        await it.groups.write([], [offset(1), offset(1, group="other")], [])
+        await begin(it, "t", [], [offset(2), offset(3, partition=1), offset(4, group="other")])
+        await begin(it, "u", [], [offset(5)])
+        lease = await it.leases.acquire("groups/1", "1:1", 5000)
+        guard = Guard("groups/1", lease.epoch)
+        with pytest.raises(LeaseLost):
+            await it.groups.write([], [], [OffsetKey("g", t, 0)], Guard("groups/1", lease.epoch + 1))
+        both = [OffsetKey("g", t, 0), OffsetKey("g", t, 1)]
+        assert await it.groups.fetch_offsets_and_pending("g", None) == ([offset(1)], both)
+        await it.groups.write([], [], [OffsetKey("g", t, 0)], guard)
+        assert await it.groups.fetch_offsets_and_pending("g", None) == ([], both[1:])
+        await it.txns.change("u", do(on("u"), offsets=[offset(6)]))
+        await commit(it, "t")
+        assert await it.groups.fetch_offsets_and_pending("g", None) == ([offset(3, partition=1)], both[:1])
+        assert await it.groups.fetch_offsets("other", None) == [offset(4, group="other")]
+        await commit(it, "u")
+        assert await it.groups.fetch_offsets("g", None) == [offset(6), offset(3, partition=1)]
+
+    @opened
     async def test_offsets_of_topics_that_are_gone(self, it: Stores) -> None:
         await it.topic("alive")
         await it.topic("gone")

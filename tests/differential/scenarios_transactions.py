@@ -17,12 +17,18 @@ from moldau.protocol import error_codes as e
 from moldau.protocol.message import Message
 from moldau.protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
 from moldau.protocol.messages.add_partitions_to_txn import AddPartitionsToTxnRequest, AddPartitionsToTxnTopic
+from moldau.protocol.messages.delete_groups import DeleteGroupsRequest
 from moldau.protocol.messages.describe_transactions import DescribeTransactionsRequest
 from moldau.protocol.messages.end_txn import EndTxnRequest
 from moldau.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from moldau.protocol.messages.find_coordinator import FindCoordinatorRequest
 from moldau.protocol.messages.init_producer_id import InitProducerIdRequest
 from moldau.protocol.messages.list_transactions import ListTransactionsRequest
+from moldau.protocol.messages.offset_delete import (
+    OffsetDeleteRequest,
+    OffsetDeleteRequestPartition,
+    OffsetDeleteRequestTopic,
+)
 from moldau.protocol.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
 from moldau.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
@@ -293,6 +299,43 @@ def groups_of_transactions(c: Conversation, version: int) -> None:
     t.add_offsets("the same", it, group, version)
     t.add_offsets("old epoch", (it[0], it[1] - 1), group, version)
     t.add_offsets("another producer", (it[0] + 1_000_000, it[1]), group, version)
+
+
+@scenario(
+    k.DELETE_GROUPS,
+    k.OFFSET_DELETE,
+    k.TXN_OFFSET_COMMIT,
+    k.INIT_PRODUCER_ID,
+    k.END_TXN,
+    k.OFFSET_FETCH,
+    k.FIND_COORDINATOR,
+)
+def deleted_groups_of_transactions(c: Conversation, version: int) -> None:
+    """What is deleted while a transaction is about to change it, that transaction does not bring back."""
+    t = Talk(c)
+    topic = c.topic()
+    t.found()
+    group = f"{c.prefix}-g"
+    t.ask("", k.FIND_COORDINATOR, 2, FindCoordinatorRequest(key=group, key_type=0))
+    delete = DeleteGroupsRequest(groups_names=[group])
+    it = t.init("init")
+    t.commit("first", it, topic, 5, 5)
+    t.ask("delete the group", k.DELETE_GROUPS, version, delete)
+    it = t.end("commit", it, True, 5)
+    time.sleep(0.2)
+    t.offsets("nothing", topic, stable=True)
+    t.ask("delete it again", k.DELETE_GROUPS, version, delete)
+    t.commit("second", it, topic, 6, 5)
+    it = t.end("commit it", it, True, 5)
+    time.sleep(0.2)
+    t.offsets("committed", topic, stable=True)
+    t.commit("third", it, topic, 7, 5)
+    place = OffsetDeleteRequestTopic(name=topic, partitions=[OffsetDeleteRequestPartition(partition_index=0)])
+    t.ask("delete the offset", k.OFFSET_DELETE, 0, OffsetDeleteRequest(group_id=group, topics=[place]))
+    t.offsets("stable again", topic, stable=True)
+    t.end("commit the rest", it, True, 5)
+    time.sleep(0.2)
+    t.offsets("nothing again", topic, stable=True)
 
 
 @scenario(k.DESCRIBE_TRANSACTIONS, k.INIT_PRODUCER_ID, k.ADD_PARTITIONS_TO_TXN, k.END_TXN, k.FIND_COORDINATOR)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from histories.checker import check, report
 from histories.faults import KINDS, schedule
-from histories.history import OK, Commit, Look, Poll, Send
+from histories.history import FAILED, OK, Commit, Look, Poll, Send, Txn
 from histories.summary import table
+from histories.transactional import SETTINGS
 from histories.workload import Plan, run
 from support.cluster import Cluster, Single
 from support.replicated import Replicated
@@ -60,3 +61,17 @@ def test_brokers_together_whatever_is_broken() -> None:
     assert sum(send.result == OK for send in sends) > len(sends) * 0.8 > 500, table(history)
     for kind in (Poll, Look, Commit):
         assert any(isinstance(op, kind) for op in history), table(history)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_transactions_on_one_broker_that_is_killed() -> None:
+    with Single(**SETTINGS) as cluster:
+        outcome = run(cluster, Plan(seed=8, seconds=8, faults=["kill"], per_second=30, transactions=True))
+    history = outcome.history
+    assert check(history) == [], report(check(history))
+    assert outcome.trouble == []
+    txns = [op for op in history if isinstance(op, Txn)]
+    assert sum(txn.result == OK for txn in txns) > 20, table(history)
+    assert any(txn.result == FAILED for txn in txns), table(history)
+    assert any(txn.inputs for txn in txns), table(history)

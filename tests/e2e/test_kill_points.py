@@ -96,6 +96,8 @@ ELSEWHERE = {
     *(
         name for name in faults.POINTS if name.startswith("log.clean.")
     ),  # by a compacted topic: tests/e2e/test_compaction.py
+    "transactions.change",  # these by producers with transactions: tests/e2e/test_transaction_kills.py
+    "transactions.changed",
     "log.append.commit",  # these by brokers that share their stores: tests/unit/log/test_shared_appender.py
     "log.append.committed",
     "log.upload.put",

@@ -9,7 +9,7 @@ from .history import Op, story
 
 @dataclass(slots=True)
 class Anomaly:
-    """`kind` is one of `KINDS`."""
+    """`kind` is one of `KINDS`, or of `TRANSACTIONAL`."""
 
     kind: str
     partition: int
@@ -41,3 +41,17 @@ KINDS: dict[str, str] = {
     "leader epoch": "two epochs for one record, or an epoch lower than that of an earlier offset",
 }
 """Every anomaly by its name."""
+
+TRANSACTIONAL: dict[str, str] = {
+    "aborted read": "a record of a transaction that was not committed, given to a reader of committed records",
+    "pre-committed read": "a record given to a reader of committed records before anybody asked to commit it",
+    "lost transaction": "acknowledged as committed, and nothing of it is there",
+    "torn transaction": "one part of a transaction is there, another is not",
+    "lost output": "the group went beyond an input whose output is not there",
+    "duplicate output": "one input has several outputs",
+    "early output": "an output is there, and the group did not go beyond its input",
+    "zombie commit": "a producer committed after another one with its transactional id had begun",
+    "cycle": "transactions that read of one another in a ring",
+    "open for ever": "a transaction that nobody ends any more",
+}
+"""Of transactions."""

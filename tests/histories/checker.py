@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .anomaly import KINDS, Anomaly
-from .checks import groups, order, polls, realtime, writes
-from .history import History
+from .anomaly import KINDS, TRANSACTIONAL, Anomaly
+from .checks import groups, order, polls, realtime, transactions, writes
+from .history import History, Txn
 from .log import Logs
 
+MEANINGS = {**TRANSACTIONAL, **KINDS}
 CHECKS = (writes.check, order.check, polls.check, groups.check, realtime.check)
 
 
 def check(history: History) -> list[Anomaly]:
-    """Every anomaly, those of one kind together."""
-    logs = Logs(history)
-    found = [anomaly for each in CHECKS for anomaly in each(logs)]
-    names = list(KINDS)
+    """Every anomaly, those of one kind together. A history with transactions has rules of its own."""
+    if any(isinstance(op, Txn) for op in history):
+        found = list(transactions.check(history))
+    else:
+        logs = Logs(history)
+        found = [anomaly for each in CHECKS for anomaly in each(logs)]
+    names = list(MEANINGS)
     return sorted(found, key=lambda anomaly: (names.index(anomaly.kind), anomaly.partition))
 
 
@@ -27,7 +31,7 @@ def report(anomalies: list[Anomaly], each_max: int = 5) -> str:
     counts = Counter(anomaly.kind for anomaly in anomalies)
     lines = []
     for kind, count in counts.items():
-        lines.append(f"{kind} ({KINDS[kind]}): {count}")
+        lines.append(f"{kind} ({MEANINGS[kind]}): {count}")
         first = [anomaly for anomaly in anomalies if anomaly.kind == kind][:each_max]
         lines += [f"  {line}" for anomaly in first for line in str(anomaly).splitlines()]
     return "\n".join(lines)

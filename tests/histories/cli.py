@@ -1,6 +1,7 @@
 """`python -m tests.histories`: runs with faults on a cluster of one kind, and the check of a history that was kept.
 
     python -m tests.histories --seed 7 --seconds 30 --cluster single --faults kill,pause
+    python -m tests.histories --seed 7 --seconds 30 --cluster file --transactions
     python -m tests.histories --check build/histories/seed-7.jsonl
 
 Ends with status 1 when there is an anomaly, or a client or broker did what it must not; then the history and the brokers' logs are kept.
@@ -20,6 +21,7 @@ from . import history, ledger
 from .checker import check, report
 from .faults import KINDS
 from .summary import table
+from .transactional import SETTINGS
 from .workload import Plan, run
 
 CLUSTERS = ("single", "file", "minio", "versitygw", "replicated")
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", help=f"some of {','.join(KINDS)}; 'none'; without it all that the cluster can")
     parser.add_argument("--repeat", type=int, default=1, help="runs, with seeds that count up")
     parser.add_argument("--rate", type=float, default=60.0, help="records of each producer in a second")
+    parser.add_argument("--transactions", action="store_true", help="clients with transactions, and no others")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every broker")
     parser.add_argument("--out", type=Path, default=Path("build/histories"), help="where histories are kept")
     parser.add_argument("--save", action="store_true", help="keep the history of a good run too")
@@ -80,8 +83,10 @@ def faults_of(asked: str | None, cluster: Brokers) -> list[str]:
 
 def _one(asked: argparse.Namespace, seed: int) -> bool:
     """Whether something was wrong."""
-    cluster = cluster_of(asked.cluster, asked.brokers, dict(each.split("=", 1) for each in asked.set))
+    settings = {**SETTINGS, **dict(each.split("=", 1) for each in asked.set)}
+    cluster = cluster_of(asked.cluster, asked.brokers, settings)
     plan = Plan(seed, asked.seconds, faults_of(asked.faults, cluster), per_second=asked.rate)
+    plan.transactions = asked.transactions
     print(
         f"-- seed {seed}: {asked.seconds:.0f} s on {asked.cluster}, faults {','.join(plan.faults) or 'none'}",
         flush=True,

@@ -107,6 +107,28 @@ class Committed(Op):
 
 
 @dataclass(slots=True)
+class Txn(Op):
+    """One transaction. `outputs` are what was to be written (an offset is known only where it was told, else -1), `inputs` what was read and is committed with it
+    as `offsets` of `group`. `asked` is when its commit was asked for first (-1: never). `result`: OK: committed; FAILED: surely not; UNKNOWN.
+    """
+
+    kind: ClassVar[str] = "txn"
+    number: int = 0
+    outputs: list[Seen] = field(default_factory=list)
+    inputs: list[Seen] = field(default_factory=list)
+    group: str = ""
+    offsets: dict[int, int] = field(default_factory=dict)
+    asked: float = -1
+    result: str = OK
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        self.outputs = [Seen(*record) for record in self.outputs]
+        self.inputs = [Seen(*record) for record in self.inputs]
+        self.offsets = _ints(self.offsets)
+
+
+@dataclass(slots=True)
 class Look(Op):
     """A request of its own to one broker, whoever leads: where the partition ends there, and what one fetch at `offset` gave."""
 
@@ -142,7 +164,9 @@ class Note(Op):
     text: str = ""
 
 
-KINDS: dict[str, type[Op]] = {each.kind: each for each in (Send, Poll, Assign, Commit, Committed, Look, Final, Note)}
+KINDS: dict[str, type[Op]] = {
+    each.kind: each for each in (Send, Poll, Assign, Commit, Committed, Txn, Look, Final, Note)
+}
 History = list[Op]
 
 
@@ -188,6 +212,9 @@ def story(op: Op) -> str:
             return f"{when} ({op.why}) {op.positions}"
         case Commit():
             return f"{when} of {op.group}: {op.offsets} {op.result} {op.error}".rstrip()
+        case Txn():
+            ending = "never asked to commit" if op.asked < 0 else f"commit asked at {op.asked:.3f}"
+            return f"{when} {op.number}: {_ranges(op.inputs)} -> {[each.value for each in op.outputs][:4]}, {ending}: {op.result} {op.error}".rstrip()
         case Committed():
             return f"{when} of {op.group}: {op.offsets}"
         case Note():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from .history import OK, Commit, Committed, Final, History, Look, Note, Poll, Send
+from .history import OK, Commit, Committed, Final, History, Look, Note, Poll, Send, Txn
 from .log import Logs, seen_by
 
 
@@ -19,6 +19,14 @@ def table(history: History) -> str:
         f"commits {_count(history, Commit)} ({sum(isinstance(op, Commit) and op.result == OK for op in history)} ok), "
         f"committed offsets asked {_count(history, Committed)}, final reads {_count(history, Final)}",
     ]
+    txns = [op for op in history if isinstance(op, Txn)]
+    if txns:
+        ends = Counter(op.result if op.asked >= 0 or op.result != "failed" else "aborted" for op in txns)
+        lines.append(
+            f"transactions {len(txns)}: " + ", ".join(f"{count} {result}" for result, count in sorted(ends.items()))
+        )
+        said = Counter(op.error for op in txns if op.error)
+        lines.append("errors of transactions: " + ", ".join(f"{count} {name}" for name, count in said.most_common()))
     errors = Counter(send.error for send in sends if send.error)
     if errors:
         lines.append("errors of sends: " + ", ".join(f"{count} {name}" for name, count in errors.most_common()))

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING
 
 from support.talker import Gone, Talker
 
+from .checks.transactions import OUTPUTS
 from .consumers import ConsumerThread, Member, Reader
 from .faults import Fault, Injector, schedule
-from .history import Final, History
+from .history import Committed, Final, History
 from .lookers import Looker, final
 from .producers import ProducerThread, Sender
 from .recorder import Recorder
+from .transactional import (
+    INPUT,
+    OUTPUT,
+    TIMEOUT_MS,
+    Processor,
+    TransactionLooker,
+    TransactionReader,
+    Writer,
+    final_of,
+)
 
 if TYPE_CHECKING:
     from support.cluster import Brokers
@@ -42,6 +53,10 @@ class Plan:
     lookers: int = 1
     per_second: float = 60.0
     """Records of each producer."""
+    transactions: bool = False
+    """Clients with transactions, and no others."""
+    processors: int = 2
+    writers: int = 2
 
 
 @dataclass
@@ -56,7 +71,9 @@ class Outcome:
 def run(cluster: Brokers, plan: Plan) -> Outcome:
     """Blocks for `plan.seconds`, and as long as it takes to mend and read all."""
     recorder = Recorder()
-    _create(cluster, plan, recorder)
+    if plan.transactions:
+        return _run_transactions(cluster, plan, recorder)
+    _create(cluster, plan, recorder, TOPIC)
     producers, readers, members, others = _clients(cluster, plan, recorder)
     injector = Injector(cluster, schedule(plan.seed, plan.seconds, sorted(cluster.nodes), plan.faults), recorder)
     threads = [*producers, *readers, *members, *others]
@@ -77,16 +94,104 @@ def run(cluster: Brokers, plan: Plan) -> Outcome:
     return Outcome(recorder.history, injector.begun, [*injector.trouble, *recorder.trouble])
 
 
-def _create(cluster: Brokers, plan: Plan, recorder: Recorder) -> None:
-    """The topic, and wait until every broker has heard of it."""
+def _run_transactions(cluster: Brokers, plan: Plan, recorder: Recorder) -> Outcome:
+    """Orders are made bills of, by members of a group; others write bills as well; some read."""
+    _create(cluster, plan, recorder, INPUT, OUTPUT)
+    seeds = random.Random(plan.seed)
+
+    def seed() -> int:
+        return seeds.randrange(1 << 30)
+
+    def addresses() -> dict[int, str]:
+        return {node_id: node.address for node_id, node in cluster.nodes.items()}
+
+    common = (recorder, cluster.bootstrap)
+    workers = [
+        *[
+            ProducerThread(
+                f"i{n}",
+                *common,
+                INPUT,
+                plan.partitions,
+                idempotent=True,
+                per_second=plan.per_second,
+                seed=seed(),
+            )
+            for n in range(plan.idempotent)
+        ],
+        *[Processor(f"t{n}", *common, plan.partitions, seed(), group=GROUP) for n in range(plan.processors)],
+        *[Writer(f"w{n}", *common, plan.partitions, seed()) for n in range(plan.writers)],
+        *[TransactionLooker(f"l{n}", recorder, addresses, plan.partitions, seed()) for n in range(plan.lookers)],
+    ]
+    readers = [TransactionReader(name, *common, plan.partitions, seed()) for name in ("r0", "u0")]
+    injector = Injector(cluster, schedule(plan.seed, plan.seconds, sorted(cluster.nodes), plan.faults), recorder)
+    for thread in [*workers, *readers]:
+        thread.start()
+    injector.start()
+    time.sleep(plan.seconds)
+    injector.stop()
+    recorder.stop.set()
+    for worker in workers:
+        worker.join()
+    finals = _transactional_finals(cluster, plan, recorder)
+    recorder.history += finals
+    ends = {each.partition: each.records[-1].offset + 1 for each in finals if each.records}
+    for reader in readers:
+        mine = {p: end for p, end in ends.items() if p >= OUTPUTS} if reader.name == "r0" else {}
+        _catch_up(recorder, [reader], mine)
+        reader.leave.set()
+        reader.join()
+    return Outcome(recorder.history, injector.begun, [*injector.trouble, *recorder.trouble])
+
+
+def _transactional_finals(cluster: Brokers, plan: Plan, recorder: Recorder) -> list[Final]:
+    """Once what was left open has run out of time: by every broker, what is committed last; what the group has committed, too."""
+    deadline = time.monotonic() + TIMEOUT_MS / 1000 + QUIET_SECONDS
+    partitions = [*range(plan.partitions), *range(OUTPUTS, OUTPUTS + plan.partitions)]
+    found: list[Final] = []
+    for partition in partitions:
+        for node in cluster.nodes.values():
+            try:
+                everything = final_of(recorder, node.address, partition, committed=False)
+                while (mine := final_of(recorder, node.address, partition, committed=True)).high_watermark < (
+                    everything.high_watermark
+                ) and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                found += [final_of(recorder, node.address, partition, committed=False), mine]
+            except (Gone, OSError, RuntimeError) as error:
+                recorder.note("final", str(error))
+        if not any(each.partition == partition for each in found):
+            recorder.troubled("final", f"nobody gives partition {partition}")
+    for partition in range(plan.partitions):
+        recorder.add(_committed_last(cluster, recorder, partition))
+    return sorted(found, key=lambda final: not final.process.startswith("u"))
+
+
+def _committed_last(cluster: Brokers, recorder: Recorder, partition: int) -> Committed:
+    deadline = time.monotonic() + QUIET_SECONDS
+    while True:
+        for node in cluster.nodes.values():
+            start = recorder.now()
+            with Talker(node.address) as wire:
+                answer = wire.fetch_offset(GROUP, INPUT, partition)
+            if answer.error_code == 0 and answer.topics[0].partitions[0].error_code == 0:
+                offset = max(answer.topics[0].partitions[0].committed_offset, 0)
+                return Committed("final", start, recorder.now(), GROUP, [partition], {partition: offset})
+        assert time.monotonic() < deadline, "no broker tells the group's offsets"
+        time.sleep(0.1)
+
+
+def _create(cluster: Brokers, plan: Plan, recorder: Recorder, *topics: str) -> None:
+    """The topics, and wait until every broker has heard of them."""
     with Talker(cluster.address(1)) as wire:
-        error = wire.create_topic(TOPIC, plan.partitions)
-        assert error == 0, f"creating the topic was refused with error {error}"
+        for topic in topics:
+            error = wire.create_topic(topic, plan.partitions)
+            assert error == 0, f"creating the topic was refused with error {error}"
     for node_id, node in cluster.nodes.items():
         deadline = time.monotonic() + HEARD_SECONDS
         while True:
             with Talker(node.address) as wire:
-                if TOPIC in wire.topics():
+                if set(topics) <= set(wire.topics()):
                     break
             if time.monotonic() > deadline:
                 recorder.troubled(f"broker {node_id}", f"has not heard of a topic in {HEARD_SECONDS} s")

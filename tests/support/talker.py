@@ -152,9 +152,16 @@ class Talker:
         return answer
 
     def fetch(
-        self, topic: str, partition: int, offset: int, max_bytes: int = 1 << 20, leader_epoch: int = -1
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        max_bytes: int = 1 << 20,
+        leader_epoch: int = -1,
+        *,
+        committed: bool = False,
     ) -> PartitionData:
-        """The answer for one partition, at once."""
+        """The answer for one partition, at once. `committed`: as a reader of committed records asks; aborted ones are still in it."""
         asked = FetchPartition(
             partition=partition,
             current_leader_epoch=leader_epoch,
@@ -170,6 +177,7 @@ class Talker:
             topics=[FetchTopic(topic=topic, partitions=[asked])],
             session_epoch=-1,
             rack_id="",
+            isolation_level=int(committed),
         )
         answer: PartitionData = self.call(api_keys.FETCH, 12, request).responses[0].partitions[0]
         return answer

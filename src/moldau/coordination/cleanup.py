@@ -92,11 +92,13 @@ class OffsetCleanup:
         return group is not None and group.is_empty
 
     async def _expire(self, group_id: str) -> int:
-        """Decide again with all rows of the group at hand; returns how many offsets went."""
+        """Decide again with all rows of the group at hand; returns how many offsets went. None goes that an open transaction is about to change,
+        and no group of which one has an offset.
+        """
         now = self._wall_ms()
-        rows = await self._store.fetch_offsets(group_id, None)
-        expired = [row.key for row in rows if self._is_expired(row, now)]
-        rest = len(expired) < len(rows)
+        rows, pending = await self._store.fetch_offsets_and_pending(group_id, None)
+        expired = [row.key for row in rows if self._is_expired(row, now) and row.key not in pending]
+        rest = bool(pending) or len(expired) < len(rows)
         if expired or not rest:
             await self._runtime.settle(ExpireOffsets(group_id, expired, rest))
         return len(expired)

@@ -162,17 +162,18 @@ class GroupCoordinator:
         return (NONE, None, details) if why is None else (GROUP_ID_NOT_FOUND, why, None)
 
     async def delete_groups(self, group_ids: Iterable[str]) -> list[tuple[str, int]]:
-        """Delete groups without members, and their offsets: NONE, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND for each."""
+        """Delete groups without members, and their offsets, also those of open transactions: NONE, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND for each."""
         return [
             (group_id, await self._runtime.alone(group_id, partial(self._delete, group_id))) for group_id in group_ids
         ]
 
     async def _delete(self, group_id: str) -> int:
         try:
-            rows = await self._store.fetch_offsets(group_id, None)
+            rows, pending = await self._store.fetch_offsets_and_pending(group_id, None)
         except StoreError:
             return COORDINATOR_NOT_AVAILABLE
-        code = await self._runtime.settle(DeleteGroup(group_id, [row.key for row in rows]))
+        keys = sorted({*pending, *(row.key for row in rows)})
+        code = await self._runtime.settle(DeleteGroup(group_id, keys))
         return int(code)
 
 

@@ -29,7 +29,7 @@ class GroupStore(Protocol):
     ) -> None:
         """One durable transaction: put or delete records, then delete offsets, then put offsets.
 
-        Deleting what is not there is fine. Under a `guard` it raises LeaseLost when that lease is not of that epoch any more.
+        Deleting what is not there is fine. An offset that is deleted will not come of a transaction either that has not ended. Under a `guard` it raises LeaseLost when that lease is not of that epoch any more.
         """
         ...
 

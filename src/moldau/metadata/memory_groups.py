@@ -43,6 +43,8 @@ class MemoryGroupStore:
                 rows.pop((topic_id, partition), None)
                 if not rows:
                     del self._state.group_offsets[group]
+            for pending in self._state.txn_offsets.values():
+                pending.pop(OffsetKey(group, topic_id, partition), None)
         for row in offsets:
             self._state.group_offsets.setdefault(row.group, {})[row.topic_id, row.partition] = row
 

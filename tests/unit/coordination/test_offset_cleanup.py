@@ -133,6 +133,49 @@ def test_own_expire_timestamps_are_obeyed() -> None:
     serving(body)
 
 
+def pending(setting: Setting, topic_id: bytes, group: str = "g") -> None:
+    """An open transaction has an offset of the group."""
+    row = OffsetRow(group, topic_id, 0, 9, -1, "", 1, -1)
+    setting.store._state.txn_offsets.setdefault("x", {})[row.key] = row
+
+
+def test_what_an_open_transaction_is_about_to_change_stays() -> None:
+    async def body(setting: Setting) -> None:
+        await setting.commit("g", T)
+        await setting.commit("g", U)
+        pending(setting, T)
+        await asyncio.sleep(RETENTION + 1200)
+        assert await setting.left() == {"g": "t"}
+        setting.store._state.txn_offsets.clear()
+        await asyncio.sleep(1200)
+        assert await setting.left() == {}
+
+    serving(body)
+
+
+def test_a_group_of_which_an_open_transaction_has_the_first_offset_stays() -> None:
+    async def body(setting: Setting) -> None:
+        await setting.commit("g", T, retention_ms=1)
+        pending(setting, U)
+        await asyncio.sleep(RETENTION + 1200)
+        assert await setting.left() == {"g": ""}
+
+    serving(body)
+
+
+def test_a_deleted_group_gets_nothing_of_an_open_transaction() -> None:
+    async def body(setting: Setting) -> None:
+        await setting.commit("g", T)
+        pending(setting, T)
+        pending(setting, U)
+        pending(setting, U, "other")
+        assert await setting.it.delete_groups(["g"]) == [("g", 0)]
+        assert await setting.store.fetch_offsets_and_pending("g", None) == ([], [])
+        assert len((await setting.store.fetch_offsets_and_pending("other", None))[1]) == 1
+
+    serving(body)
+
+
 def test_an_empty_group_without_offsets_goes_at_the_next_pass() -> None:
     async def body(setting: Setting) -> None:
         await setting.consumer("g")

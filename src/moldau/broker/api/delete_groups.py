@@ -1,4 +1,4 @@
-"""DeleteGroups 0-3 (KIP-229; messages from 3): groups without members, and all their offsets.
+"""DeleteGroups 0-3 (KIP-229; messages from 3): groups without members, and all their offsets, also those that transactions have not committed yet.
 
 NON_EMPTY_GROUP while there are members, GROUP_ID_NOT_FOUND for an unknown one. Each group fails alone; one named twice is deleted once.
 """

@@ -1,7 +1,7 @@
 """OffsetDelete 0 (KIP-496): an administrator deletes committed offsets.
 
 Topics that a member subscribes to are GROUP_SUBSCRIBED_TO_TOPIC, unknown ones UNKNOWN_TOPIC_OR_PARTITION; deleting what was never
-committed succeeds. When the group refuses as a whole, its error stands alone.
+committed succeeds. An offset that a transaction has not committed yet is deleted as well. When the group refuses as a whole, its error stands alone.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from moldau.metadata.errors import StoreError
+from moldau import faults
+from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.metadata.rows_txn import Changed, TxnChange, TxnDescription, TxnGuard, TxnRow
 from moldau.protocol import error_codes
 
@@ -297,10 +298,16 @@ class TransactionCoordinator:
 
     async def _changed(self, transactional_id: str, decide: _Decide, spare: int | None) -> Changed:
         try:
-            return await self._store.change(transactional_id, partial(_with_spare, decide, spare))
-        except NeedsProducerId:
-            spare = await self._new_id()
-            return await self._store.change(transactional_id, partial(_with_spare, decide, spare))
+            faults.hit("transactions.change")
+            try:
+                changed = await self._store.change(transactional_id, partial(_with_spare, decide, spare))
+            except NeedsProducerId:
+                spare = await self._new_id()
+                changed = await self._store.change(transactional_id, partial(_with_spare, decide, spare))
+            faults.hit("transactions.changed")
+        except OSError as fault:
+            raise StoreUnavailable(str(fault)) from fault
+        return changed
 
 
 def _with_spare(

@@ -1,4 +1,4 @@
-"""`GroupStore` on PostgreSQL: one statement for each write, and while one is under way the next ones gather and share theirs.
+"""`GroupStore` on PostgreSQL: one statement for each write (two where offsets are deleted), and while one is under way the next ones gather and share theirs.
 
 Writes take effect in the order of the calls. The rows of those that gather are folded into what they leave, so a statement names no row twice. If
 the lease of one of them is lost the statement does nothing; that one is told so, and the others go again. A write says what rows are, not how
@@ -8,6 +8,7 @@ they change: after a lost answer the statement is sent again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import Any
 
@@ -121,6 +122,8 @@ class PostgresGroupStore(SqlGroupStore):
 
         async def work(session: Session) -> list[Any]:
             faults.hit("metadata.postgres.group")
+            if parameters["free_groups"]:
+                return await self._freeing(session, parameters)
             return await engine.committed(session, session.connection.fetch(named.sql, *arguments))
 
         while True:
@@ -131,6 +134,25 @@ class PostgresGroupStore(SqlGroupStore):
                 if asyncio.get_running_loop().time() >= deadline:
                     raise
                 engine.retries += 1
+
+    async def _freeing(self, session: Session, parameters: dict[str, Any]) -> list[Any]:
+        """Offsets are deleted: those that are pending too. A transaction of two statements, as transactions are locked before leases."""
+        engine = self._postgres
+        pending, named = engine.queries["pending_offsets_delete"], engine.queries["group_write"]
+        transaction = session.connection.transaction()
+        await transaction.start()
+        try:
+            await session.connection.execute(pending.sql, *pending.arguments(parameters))
+            rows: list[Any] = await session.connection.fetch(named.sql, *named.arguments(parameters))
+        except BaseException:
+            with contextlib.suppress(Exception):  # the server does it when the connection is thrown away
+                await asyncio.wait_for(transaction.rollback(), 1)
+            raise
+        if len(rows) < len(parameters["lease_names"]):  # nothing was written
+            await transaction.rollback()
+        else:
+            await engine.committed(session, transaction.commit())
+        return rows
 
     async def fetch_offsets(self, group: str, keys: list[tuple[bytes, int]] | None) -> list[OffsetRow]:
         if keys is None:

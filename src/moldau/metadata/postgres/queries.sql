@@ -128,6 +128,21 @@ record_put AS (
 )
 SELECT name, epoch FROM g;
 
+-- name: pending_offsets_delete
+-- Offsets of groups are deleted: no transaction brings them back. The transactions are locked first, as by those who end them: what one of them
+-- makes the group's before, the next statement finds.
+WITH w AS MATERIALIZED (
+  SELECT * FROM unnest(CAST(:free_groups AS TEXT[]), CAST(:free_topics AS BYTEA[]), CAST(:free_partitions AS INTEGER[]))
+    AS w (group_id, topic_id, partition_index)
+), t AS MATERIALIZED (
+  SELECT t.transactional_id FROM txn t WHERE t.transactional_id IN (
+    SELECT o.transactional_id FROM w JOIN txn_offset o
+      ON o.group_id = w.group_id AND o.topic_id = w.topic_id AND o.partition_index = w.partition_index)
+  ORDER BY t.transactional_id FOR NO KEY UPDATE OF t
+)
+DELETE FROM txn_offset o USING w
+WHERE o.group_id = w.group_id AND o.topic_id = w.topic_id AND o.partition_index = w.partition_index AND (SELECT count(*) FROM t) >= 0;
+
 -- name: offsets_and_pending
 -- All committed offsets of a group (0), and those that a transaction which has not ended would make (1): one answer, one moment.
 SELECT 0 AS pending, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp

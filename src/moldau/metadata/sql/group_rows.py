@@ -45,6 +45,7 @@ class SqlGroupStore:
                     )
             if deleted_offsets:
                 await tx.run_many("group_offset_delete", [_key_parameters(*key) for key in deleted_offsets])
+                await tx.run_many("pending_offset_delete", [_key_parameters(*key) for key in deleted_offsets])
             if offsets:
                 await tx.run_many(
                     "group_offset_put",

@@ -86,6 +86,10 @@ FROM txn WHERE state = 1 AND started_ms + timeout_ms < :now ORDER BY transaction
 SELECT transactional_id, producer_id, epoch, previous_id, previous_epoch, state, seq, timeout_ms, started_ms, updated_ms, version
 FROM txn WHERE state NOT IN (1, 2) AND updated_ms < :before ORDER BY transactional_id LIMIT :limit;
 
+-- name: pending_offset_delete
+-- A group's offset is deleted: no transaction brings it back.
+DELETE FROM txn_offset WHERE group_id = :group_id AND topic_id = :topic_id AND partition_index = :partition_index;
+
 -- name: pending_offsets
 -- Of a group.
 SELECT DISTINCT topic_id, partition_index FROM txn_offset WHERE group_id = :group_id ORDER BY topic_id, partition_index;
