@@ -59,7 +59,9 @@ def topic_id(name: str) -> bytes:
 class ConsumerPlaybook(Playbook):
     """Topics are keywords: name to partitions. Settings are keys of the broker, or of all groups, with dots."""
 
-    def __init__(self, settings: dict[str, Any] | None = None, config: dict[str, int] | None = None, **topics: int) -> None:
+    def __init__(
+        self, settings: dict[str, Any] | None = None, config: dict[str, int] | None = None, **topics: int
+    ) -> None:
         self.topics = Topics(**topics)
         self.settings: dict[str, Any] = {
             "group.consumer.max.size": 1000,

@@ -278,9 +278,7 @@ class World(ConsumerPlaybook):
         self.loss = 0.03
         self._number = 0
         self.waiting: dict[int, Callable[[Any], None]] = {}
-        self.clients: list[Any] = [
-            self.dice.choice(kinds)(self, number) for number in range(self.dice.randint(2, 7))
-        ]
+        self.clients: list[Any] = [self.dice.choice(kinds)(self, number) for number in range(self.dice.randint(2, 7))]
 
     def next_number(self) -> int:
         self._number += 1
@@ -392,7 +390,10 @@ class World(ConsumerPlaybook):
             stored.load(sorted(self.records.values()), self.now)
             other_group: Any = stored.get(GROUP)
             assert other_group.members == group.members
-            assert (other_group.group_epoch, other_group.assignment_epoch) == (group.group_epoch, group.assignment_epoch)
+            assert (other_group.group_epoch, other_group.assignment_epoch) == (
+                group.group_epoch,
+                group.assignment_epoch,
+            )
             assert (other_group.metadata_hash, other_group.owners) == (group.metadata_hash, group.owners)
 
     def settle_down(self) -> None:
