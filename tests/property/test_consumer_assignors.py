@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import pytest
@@ -24,9 +25,10 @@ def specs(draw: st.DrawFn, alike: bool = False) -> AssignmentSpec:
     common = draw(subscriptions)
     names = draw(st.lists(st.text("abcdef", min_size=1, max_size=3), unique=True, min_size=1, max_size=8))
     had: dict[str, dict[bytes, set[int]]] = {name: {} for name in names}
+    dice = random.Random(draw(st.integers(0, 1 << 30)))
     for topic_id in TOPICS:
         for partition in range(14):
-            owner = draw(st.sampled_from([None, *names]))
+            owner = dice.choice([None, *names])
             if owner is not None:
                 had[owner].setdefault(topic_id, set()).add(partition)
     members = [
