@@ -289,6 +289,35 @@ def test_a_coordinator_that_sleeps_longer_than_its_lease(cluster: Direct, topic:
     assert max(awake) < STALL_SECONDS
 
 
+def test_members_of_a_consumer_group_do_not_notice_that_their_coordinator_is_killed(
+    cluster: Direct, topic: str
+) -> None:
+    with Load(cluster.bootstrap, topic, 6, 0.01) as load:
+        readers = [Reader(cluster.bootstrap, topic, topic, group_protocol="consumer") for _ in range(2)]
+        load.grow(20)
+        before = settled(readers, 6)
+        killed = coordinator(cluster.address(1), topic)
+        cluster.kill(killed)
+        other = next(n for n in cluster.nodes if n != killed)
+        deadline = time.monotonic() + LEASE_SECONDS + 10
+        while coordinator(cluster.address(other), topic) == killed:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        load.grow(100)
+        load.stop()
+        caught_up(readers, load)
+        assert [reader.assigned for reader in readers] == before, "partitions moved"
+        assert sorted(len(reader.partitions) for reader in readers) == [3, 3]
+        assert not [error for reader in readers for error in reader.errors]
+        readers.pop().stop()
+        deadline = time.monotonic() + 20
+        while len(readers[0].partitions) < 6:
+            assert time.monotonic() < deadline, readers[0].partitions
+            time.sleep(0.1)
+        readers[0].stop()
+    load.check(cluster.bootstrap)
+
+
 def test_all_brokers_stop_and_start(cluster: Direct, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
     resource = retention(topic, "77000000")

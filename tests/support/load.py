@@ -103,19 +103,22 @@ class Reader:
         self.partitions: set[int] = set()
         self.seen: dict[int, set[int]] = {}
         self.count = 0
+        modern = (
+            configs.get("group_protocol") == "consumer"
+        )  # then the broker says how often it wants to hear of members
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
                 "group.id": group,
                 "auto.offset.reset": "earliest",
                 "auto.commit.interval.ms": 200,
-                "heartbeat.interval.ms": 300,
+                **({} if modern else {"heartbeat.interval.ms": 300}),
                 "log_level": 0,
                 "error_cb": self._error,
                 **{key.replace("_", "."): value for key, value in configs.items()},
             }
         )
-        self._consumer.subscribe([topic], on_assign=self._on_assign)
+        self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -126,7 +129,10 @@ class Reader:
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self.assigned += 1
-        self.partitions = {each.partition for each in partitions}
+        self.partitions |= {each.partition for each in partitions}
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.partitions -= {each.partition for each in partitions}
 
     def _run(self) -> None:
         while not self._stop.is_set():

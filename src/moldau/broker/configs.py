@@ -7,7 +7,7 @@ decided by the pure code in `moldau.broker.config`; here it is stored and put in
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from moldau.metadata.errors import StoreError, TopicMissing
@@ -16,7 +16,7 @@ from moldau.protocol import error_codes
 from .config import describe, dynamic, loggers
 from .config.effective import BrokerConfig
 from .config.errors import InvalidConfig
-from .config.group import GroupSettings, group_settings
+from .config.group import GroupSettings, check_bounds, group_settings
 from .config.settings import Settings
 from .config.topic import TopicConfigs
 from .topics import name_error
@@ -110,12 +110,24 @@ class Configs:
                 async with self.catalog.changing:
                     await self._alter_topic(name, change, validate_only)
             elif resource_type in (dynamic.BROKER, dynamic.GROUP):
+                if resource_type == dynamic.GROUP:
+                    change = self._within_bounds(change)
                 async with self.catalog.changing:
                     await self._alter_entity(KINDS[resource_type], name, change, validate_only)
             else:
                 raise InvalidConfig(f"resource type {resource_type} is not served", error_codes.INVALID_REQUEST)
         except StoreError as error:
             raise InvalidConfig(str(error), error_codes.KAFKA_STORAGE_ERROR) from error
+
+    def _within_bounds(self, change: ConfigChange) -> ConfigChange:
+        """A change of a group's configs that the broker's bounds allow."""
+
+        def checked(current: Mapping[str, str]) -> dict[str, str]:
+            changed = change(current)
+            check_bounds(changed, self.broker)
+            return changed
+
+        return checked
 
     async def _alter_topic(self, name: str, change: ConfigChange, validate_only: bool) -> None:
         topic = self.catalog.by_name.get(name)

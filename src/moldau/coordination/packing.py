@@ -7,8 +7,8 @@ an unsigned int32 count and its elements. Every value begins with its version, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from struct import Struct, unpack_from
+from collections.abc import Callable, Iterator, Sequence
+from struct import Struct, pack, unpack_from
 from struct import error as StructError
 from typing import TypeVar
 
@@ -80,6 +80,20 @@ class Reader:
             return None
         return self.bytes().decode("utf-8")
 
+    def strings(self) -> tuple[str, ...]:
+        """As `put_strings` writes them."""
+        count = self.length()
+        sizes: tuple[int, ...] = unpack_from(f">{count}I", self._value, self._position)
+        begin = self._position + 4 * count
+        self._position = end = begin + sum(sizes)
+        packed = self._value[begin:end]
+        if len(packed) != end - begin:
+            raise ValueError(f"{end - begin} bytes of strings at {begin}")
+        text = packed.decode("utf-8")
+        if len(text) != len(packed):  # not ASCII alone: letters and bytes are counted differently
+            return tuple([packed[at : at + size].decode("utf-8") for at, size in _places(sizes)])
+        return tuple([text[at : at + size] for at, size in _places(sizes)])
+
     def topic(self) -> tuple[_TopicId, int]:
         """A topic id and the count of what follows."""
         topic_id, count = _TOPIC.unpack_from(self._value, self._position)
@@ -97,6 +111,20 @@ class Reader:
     def end(self) -> None:
         if self._position != len(self._value):
             raise ValueError(f"{len(self._value) - self._position} bytes too many")
+
+
+def _places(sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    at = 0
+    for size in sizes:
+        yield at, size
+        at += size
+
+
+def put_strings(out: bytearray, texts: Sequence[str]) -> None:
+    """Many at once: uint32 count, as many uint32 lengths, then all the bytes."""
+    packed = [text.encode("utf-8") for text in texts]
+    out += pack(f">{1 + len(packed)}I", len(packed), *map(len, packed))
+    out += b"".join(packed)
 
 
 def put_bytes(out: bytearray, value: bytes) -> None:

@@ -204,7 +204,7 @@ class Playbook:
             if record.value is None:
                 self.records.pop(record[:3], None)
             else:
-                self.records[record[:3]] = record
+                self.records[record[:3]] = GroupRecord(*record)
             self.groups.apply(record, self.now)
         for key in decision.deleted_offsets:
             self.offsets.pop(key, None)

@@ -31,7 +31,7 @@ offsets.topic.segment.bytes                   int       104857600   1..       re
     How large the segments of the topic of committed offsets are.
 offsets.topic.compression.codec               int       0           -         read-only     H  no_meaning:rows
     How the topic of committed offsets is compressed.
-group.coordinator.rebalance.protocols         list      classic     =         read-only     M  fixed:group_protocols
+group.coordinator.rebalance.protocols         list      classic,consumer  =         read-only     M  fixed:group_protocols
     Which group protocols the coordinator speaks.
 group.coordinator.threads                     int       4           1..       read-only     H  no_meaning:threads
     How many threads run group coordinators.
@@ -41,33 +41,33 @@ group.coordinator.append.linger.ms            int       -1          -1..      re
     How long a coordinator gathers writes before it appends them.
 group.coordinator.cached.buffer.max.bytes     int       1048588     524288..  cluster-wide  M  no_meaning:rows
     How large a write buffer a coordinator keeps for reuse.
-group.consumer.session.timeout.ms             int       45000       1..       read-only     M  not_yet:consumer_groups
+group.consumer.session.timeout.ms             int       45000       1..       read-only     M  acts
     The session time-out of consumer groups.
-group.consumer.min.session.timeout.ms         int       45000       1..       read-only     M  not_yet:consumer_groups
+group.consumer.min.session.timeout.ms         int       45000       1..       read-only     M  acts
     The shortest session time-out a consumer group may set.
-group.consumer.max.session.timeout.ms         int       60000       1..       read-only     M  not_yet:consumer_groups
+group.consumer.max.session.timeout.ms         int       60000       1..       read-only     M  acts
     The longest session time-out a consumer group may set.
-group.consumer.heartbeat.interval.ms          int       5000        1..       read-only     M  not_yet:consumer_groups
+group.consumer.heartbeat.interval.ms          int       5000        1..       read-only     M  acts
     How often members of consumer groups send heartbeats.
-group.consumer.min.heartbeat.interval.ms      int       5000        1..       read-only     M  not_yet:consumer_groups
+group.consumer.min.heartbeat.interval.ms      int       5000        1..       read-only     M  acts
     The shortest heartbeat interval a consumer group may set.
-group.consumer.max.heartbeat.interval.ms      int       15000       1..       read-only     M  not_yet:consumer_groups
+group.consumer.max.heartbeat.interval.ms      int       15000       1..       read-only     M  acts
     The longest heartbeat interval a consumer group may set.
-group.consumer.max.size                       int       2147483647  1..       read-only     M  not_yet:consumer_groups
+group.consumer.max.size                       int       2147483647  1..       read-only     M  acts
     How many members a consumer group may have.
-group.consumer.assignors                      list      uniform,range  -         read-only     M  not_yet:consumer_groups
+group.consumer.assignors                      list      uniform,range  -         read-only     M  acts
     The assignors of consumer groups, the default one first.
-group.consumer.assignment.interval.ms         int       1000        0..       cluster-wide  M  not_yet:consumer_groups
+group.consumer.assignment.interval.ms         int       1000        0..       cluster-wide  M  acts
     The least time between two assignments of a consumer group.
-group.consumer.min.assignment.interval.ms     int       0           0..       read-only     M  not_yet:consumer_groups
+group.consumer.min.assignment.interval.ms     int       0           0..       read-only     M  acts
     The shortest assignment interval a consumer group may set.
-group.consumer.max.assignment.interval.ms     int       15000       0..       read-only     M  not_yet:consumer_groups
+group.consumer.max.assignment.interval.ms     int       15000       0..       read-only     M  acts
     The longest assignment interval a consumer group may set.
-group.consumer.assignor.offload.enable        boolean   true        -         cluster-wide  Mi  not_yet:consumer_groups
+group.consumer.assignor.offload.enable        boolean   true        -         cluster-wide  Mi  acts
     Whether assignments of consumer groups are computed beside the coordinator.
-group.consumer.migration.policy               string    bidirectional  ~DISABLED,DOWNGRADE,UPGRADE,BIDIRECTIONAL  read-only     M  not_yet:consumer_groups
+group.consumer.migration.policy               string    bidirectional  ~DISABLED,DOWNGRADE,UPGRADE,BIDIRECTIONAL  read-only     M  acts
     Which way groups may move between the classic and the consumer protocol.
-group.consumer.regex.refresh.interval.ms      int       600000      10000..   read-only     Mi  not_yet:consumer_groups
+group.consumer.regex.refresh.interval.ms      int       600000      10000..   read-only     Mi  no_meaning:patterns
     How often subscriptions by pattern are matched against the topics again.
 group.share.assignors                         list      simple      -         read-only     M  not_yet:share_groups
     The assignors of share groups.

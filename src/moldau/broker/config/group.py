@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .effective import BrokerConfig
-from .errors import InvalidValue
+from .errors import InvalidConfig, InvalidValue
 from .key import ConfigKey
 from .table import broker_keys, group_keys
 
@@ -21,6 +21,23 @@ GroupSettings = dict[str, Any]
 def group_settings(overrides: Mapping[str, str], broker: BrokerConfig) -> GroupSettings:
     """Of a group with these overrides. What this release would not take any more falls back to the broker's value."""
     return {key.name: _value(key, overrides.get(key.name), broker) for key in group_keys().values()}
+
+
+def check_bounds(overrides: Mapping[str, str], broker: BrokerConfig) -> None:
+    """Raises InvalidConfig when a value is out of the broker's bounds."""
+    for name, text in overrides.items():
+        key = group_keys().get(name)
+        if key is None:
+            continue
+        try:
+            value: Any = key.parse(text)
+        except InvalidValue:
+            continue  # told by who checks values
+        low, high = bounds(key, broker)
+        if low is not None and value < low[1]:
+            raise InvalidConfig(f"{name} must be greater than or equal to {low[0]}, which is {low[1]}; {value} came")
+        if high is not None and value > high[1]:
+            raise InvalidConfig(f"{name} must be less than or equal to {high[0]}, which is {high[1]}; {value} came")
 
 
 def bounds(key: ConfigKey, broker: BrokerConfig) -> tuple[tuple[str, Any] | None, tuple[str, Any] | None]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 TABLE: Final = """
-consumer.session.timeout.ms                int       45000       1..       group.consumer.session.timeout.ms  M  not_yet:consumer_groups
+consumer.session.timeout.ms                int       45000       1..       group.consumer.session.timeout.ms  M  acts
     After how long a silent member of the group counts as gone.
-consumer.heartbeat.interval.ms             int       5000        1..       group.consumer.heartbeat.interval.ms  M  not_yet:consumer_groups
+consumer.heartbeat.interval.ms             int       5000        1..       group.consumer.heartbeat.interval.ms  M  acts
     How often members of the group send heartbeats.
-consumer.assignment.interval.ms            int       1000        0..       group.consumer.assignment.interval.ms  M  not_yet:consumer_groups
+consumer.assignment.interval.ms            int       1000        0..       group.consumer.assignment.interval.ms  M  acts
     The least time between two assignments of the group.
-consumer.assignor.offload.enable           boolean   true        -         group.consumer.assignor.offload.enable  Mi  not_yet:consumer_groups
+consumer.assignor.offload.enable           boolean   true        -         group.consumer.assignor.offload.enable  Mi  acts
     Whether the group's assignments are computed beside the coordinator.
 share.auto.offset.reset                    string    latest      latest,earliest,by_duration:PnDTnHnMn.nS  -               M  not_yet:share_groups
     Where a share group begins to read a partition it has no state of.

@@ -13,7 +13,7 @@ from moldau.metadata.rows_groups import GroupRecord
 
 from .member import STABLE, UNREVOKED, Assigned, ConsumerMember
 from .patterns import Patterns
-from .records import CONSUMER_GROUP, read_consumer, read_group
+from .records import CONSUMER_GROUP, member_of, read_group
 
 
 class ConsumerGroup(ModernGroup[ConsumerMember]):
@@ -55,7 +55,7 @@ class ConsumerGroup(ModernGroup[ConsumerMember]):
             self._release(self.drop(record.key))
             self.phases.pop(record.key, None)
         else:
-            self._take(read_consumer(record.value), now)
+            self._take(member_of(record), now)
 
     # -- deadlines of classic members
 

@@ -12,7 +12,7 @@ CONSUMER_MEMBER (kind 3, key: the member id), version 0:
 
     version             uint8
     common part                   see `modern.member.put_member`
-    topics              uint32 count, then a string for each
+    topics              uint32 count, as many uint32 lengths, then the bytes of all
     regex, assignor     nullable strings
     state               uint8     0 stable, 1 unrevoked, 2 unreleased
     assigned, revoking            uint32 count, then for each topic: topic id (16 bytes), uint32 count, then partition int32 and epoch int32
@@ -27,7 +27,7 @@ from struct import Struct, pack
 from typing import NamedTuple
 
 from moldau.coordination.modern.member import put_member, read_member
-from moldau.coordination.packing import LENGTH, Reader, decode, put_bytes, put_text
+from moldau.coordination.packing import LENGTH, Reader, decode, put_bytes, put_strings, put_text
 from moldau.metadata.rows_groups import GroupRecord
 
 from .events import Partitions
@@ -73,12 +73,16 @@ def _read_group(reader: Reader) -> GroupValue:
     return GroupValue(group_epoch, assignment_epoch, assigned_at, reader.bytes())
 
 
+class MemberRecord(GroupRecord):
+    """A record that was made here knows what it was made of; one that comes from the store has to be read."""
+
+    member: ConsumerMember
+
+
 def member_record(group_id: str, member: ConsumerMember) -> GroupRecord:
     out = bytearray((_VERSION,))
     put_member(out, member)
-    out += LENGTH.pack(len(member.topics))
-    for topic in member.topics:
-        put_text(out, topic)
+    put_strings(out, member.topics)
     put_text(out, member.regex)
     put_text(out, member.assignor)
     out.append(_STATES.index(member.state))
@@ -96,11 +100,21 @@ def member_record(group_id: str, member: ConsumerMember) -> GroupRecord:
         for name, metadata in member.classic.protocols:
             put_text(out, name)
             put_bytes(out, metadata)
-    return GroupRecord(CONSUMER_MEMBER, group_id, member.member_id, bytes(out))
+    record = MemberRecord(CONSUMER_MEMBER, group_id, member.member_id, bytes(out))
+    record.member = member
+    return record
 
 
 def gone_record(group_id: str, member_id: str) -> GroupRecord:
     return GroupRecord(CONSUMER_MEMBER, group_id, member_id, None)
+
+
+def member_of(record: GroupRecord) -> ConsumerMember:
+    """Raises RecordFormatError."""
+    if isinstance(record, MemberRecord):
+        return record.member
+    assert record.value is not None
+    return read_consumer(record.value)
 
 
 def read_consumer(value: bytes) -> ConsumerMember:
@@ -113,7 +127,7 @@ def _read(reader: Reader) -> ConsumerMember:
     return ConsumerMember(
         common.pop("member_id"),
         **common,
-        topics=tuple([reader.string() for _ in range(reader.length())]),
+        topics=reader.strings(),
         regex=reader.text(),
         assignor=reader.text(),
         state=_STATES[reader.unpack(_BYTE)[0]],
