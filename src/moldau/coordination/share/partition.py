@@ -211,7 +211,7 @@ class SharePartition:
         for base, end in new:
             if base > most_last:
                 break
-            if last + 1 < base and last >= first or (base - piece >= batch_size and not strict):
+            if (last + 1 < base and last >= first) or (base - piece >= batch_size and not strict):
                 pieces.append((piece, last))
                 piece = base
             last = min(end, most_last) if strict else end
