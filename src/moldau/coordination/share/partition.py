@@ -318,6 +318,16 @@ class SharePartition:
         self._move_start()
         return True
 
+    def pass_over(self, first: int, last: int) -> None:
+        """The log has nothing for members at these offsets (markers, aborted records), which follow what was delivered."""
+        if first <= self.end <= last:
+            if self._runs:
+                self._runs.append(Run(self.end, last, ARCHIVED, 0))
+            else:
+                self.start = last + 1
+            self.end = last + 1
+            self._move_start()
+
     # -- the window ---------------------------------------------------------------------------------------------------
 
     def _find(self, offset: int) -> int:
