@@ -113,7 +113,6 @@ async def _answer(broker: Broker, request: Request) -> ShareFetchResponse:
             session.update(asked, forgotten)
     if session is None:
         return _refused(code)
-    codes: dict[Place, int] = {}
     acknowledging = None
     if acknowledgements:
         acknowledging = asyncio.ensure_future(shares.acknowledge(group, member, acknowledgements, message.is_renew_ack))
@@ -124,9 +123,8 @@ async def _answer(broker: Broker, request: Request) -> ShareFetchResponse:
         fetch = _ShareFetch(broker, request, session)
         await fetch.run()
         given, errors = fetch.given, fetch.errors
-    if acknowledging is not None:
-        codes = await acknowledging
-    return _response(broker, request, group, given, errors, codes)
+    outcomes = await acknowledging if acknowledging is not None else {}
+    return _response(broker, request, group, given, errors, outcomes)
 
 
 def _split(message: ShareFetchRequest) -> tuple[dict[Place, list[Acknowledgement]], list[Place]]:
@@ -344,7 +342,8 @@ class _ShareFetch:
 
     def _moved(self, located: list[tuple[Place, Home, PartitionView]]) -> bool:
         """Whether a look at it now, instead of a wait, brings anything: not while fewer than min_bytes are there."""
-        return self.request.message.min_bytes <= 1 or self._waiting_bytes(located) >= self.request.message.min_bytes
+        wanted: int = self.request.message.min_bytes
+        return wanted <= 1 or self._waiting_bytes(located) >= wanted
 
     def _view_moved(self, view: PartitionView) -> None:
         self._moved_on()

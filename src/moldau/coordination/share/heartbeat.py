@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from moldau.coordination.assignors import assignor
 from moldau.coordination.decision import NEVER, Computation, Decision
 from moldau.coordination.modern.fencing import check_epoch
@@ -87,7 +89,7 @@ def _member(group: ShareGroup, event: ShareHeartbeat) -> tuple[ShareMember, Shar
     elif before is None and len(group.members) >= group.around.broker_value("group.share.max.size"):
         raise Refused(GROUP_MAX_SIZE_REACHED, "The share group has reached its maximum capacity.")
     topics = before.topics if event.topics is None and before is not None else tuple(sorted(set(event.topics or ())))
-    said = {
+    said: dict[str, Any] = {
         "rack_id": event.rack_id if event.rack_id is not None or before is None else before.rack_id,
         "client_id": event.client_id,
         "client_host": event.client_host,

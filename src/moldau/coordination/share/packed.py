@@ -12,7 +12,7 @@ ordinary one some ten bytes.
 
 from __future__ import annotations
 
-from moldau.coordination.records import RecordFormatError
+from moldau.coordination.packing import RecordFormatError
 
 from .partition import SharePartition
 from .run import ACKNOWLEDGED, ACQUIRED, ARCHIVED, AVAILABLE, Run

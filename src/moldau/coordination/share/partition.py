@@ -49,7 +49,7 @@ class Acquired(NamedTuple):
 
     first: int
     last: int
-    count: int
+    deliveries: int
 
 
 class Acknowledgement(NamedTuple):
@@ -182,7 +182,7 @@ class SharePartition:
             run.until = until
             self._available -= size
             taken += size
-            if given and given[-1].last + 1 == run.first and given[-1].count == run.count and run.batch > size:
+            if given and given[-1].last + 1 == run.first and given[-1].deliveries == run.count and run.batch > size:
                 given[-1] = given[-1]._replace(last=run.last)
             else:
                 given.append(Acquired(run.first, run.last, run.count))
@@ -319,7 +319,8 @@ class SharePartition:
         return True
 
     def pass_over(self, first: int, last: int) -> None:
-        """The log has nothing for members at these offsets (markers, aborted records), which follow what was delivered."""
+        """The log has nothing for members at these offsets: markers, aborted records. Those behind the window count if they follow it."""
+        self._archive(first, last)
         if first <= self.end <= last:
             if self._runs:
                 self._runs.append(Run(self.end, last, ARCHIVED, 0))
