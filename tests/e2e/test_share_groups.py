@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka import AcknowledgeType, Producer, ShareConsumer
+from support.clients.java import Java
+from support.clients.port import run
 from support.share import ACCEPT, GAP, REJECT, RELEASE, RENEW, ShareMember, joined, set_group
 from support.talker import Talker, batch_of
 
@@ -309,3 +311,35 @@ def test_a_python_consumer_says_what_became_of_each_record(broker: BrokerThread,
     consumer.close()
     assert counts == {offset: [1, 2, 3] if offset == 4 else [1] for offset in range(10)}
     assert offsets(wire, topic) == [(0, 10, 0)]
+
+
+def java(bootstrap: str, group: str, count: int, mode: str) -> list[list[str]]:
+    """What `Share.java` prints, in words."""
+    command = [*Java().program(Path(__file__).parent.parent / "support/clients/Share.java"), bootstrap, group, group]
+    return [line.split() for line in run([*command, str(count), mode]).decode().splitlines()]
+
+
+@pytest.mark.java
+@pytest.mark.timeout(120)
+def test_java_members_give_back_refuse_and_renew(broker: BrokerThread, wire: Talker, topic: str) -> None:
+    fill(wire, topic, 4)
+    expected = {(offset, 1) for offset in range(30)} | {(offset, 2) for offset in range(0, 30, 3) if offset % 7 != 6}
+    printed = java(broker.bootstrap, topic, 30, "explicit")
+    assert not [line for line in printed if line[0] == "error"], printed
+    said = [(int(offset), int(count), kind) for _, offset, count, kind in printed]
+    assert {(offset, count) for offset, count, _ in said} == expected
+    assert [kind for offset, _, kind in said if offset == 1] == ["renew", "accept"]
+    assert offsets(wire, topic) == [(0, 30, 0)]
+
+
+@pytest.mark.java
+@pytest.mark.timeout(120)
+def test_java_members_share_what_comes(broker: BrokerThread, wire: Talker, topic: str) -> None:
+    fill(wire, topic, 18)
+    printed = java(broker.bootstrap, topic, 100, "implicit")
+    assert not [line for line in printed if line[0] == "error"], printed
+    assert sorted((int(offset), int(count)) for _, offset, count, _ in printed) == [
+        (offset, 1) for offset in range(100)
+    ]
+    assert {member for member, *_ in printed} == {"0", "1"}
+    assert offsets(wire, topic) == [(0, 100, 0)]
