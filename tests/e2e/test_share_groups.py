@@ -258,8 +258,8 @@ def test_a_killed_broker_counts_on(tmp_path: Path) -> None:
             broker.kill()
         broker.start()
         with Talker(broker.bootstrap) as wire:
-            again = ShareMember(wire, "g", "t")
-            again.member_id, again.epoch = one.member_id, one.epoch
+            again = ShareMember(wire, "g", "t", member_id=one.member_id)
+            again.epoch = one.epoch
             assert again.heartbeat().error_code == NONE
             assert again.take() == [(0, 0, 1), (4, 4, 1), (5, 5, 2), (7, 9, 1)]
             assert offsets(wire, "g") == [(0, 0, 6)]

@@ -43,13 +43,13 @@ def topic_id(wire: Talker, name: str) -> bytes:
 class ShareMember:
     """Subscribed to one topic."""
 
-    def __init__(self, wire: Talker, group: str, topic: str, partitions: int = 1) -> None:
+    def __init__(self, wire: Talker, group: str, topic: str, partitions: int = 1, member_id: str = "") -> None:
         self.wire = wire
         self.group = group
         self.topic = topic
         self.topic_id = topic_id(wire, topic)
         self.partitions = range(partitions)
-        self.member_id = str(uuid.uuid4())
+        self.member_id = member_id or str(uuid.uuid4())
         self.epoch = 0
         self.session = 0
         self.values: dict[int, bytes] = {}
