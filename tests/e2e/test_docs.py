@@ -13,6 +13,7 @@ from moldau.testing import BrokerProcess
 
 PAGES = [
     "README.md",
+    "docs/groups-share.md",
     "docs/quickstart.md",
     "docs/testing.md",
     "docs/troubleshooting.md",

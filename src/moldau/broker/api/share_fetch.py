@@ -13,6 +13,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from moldau.blobs.ports import BlobError
+from moldau.broker.at_once import gather
 from moldau.broker.dispatch import frame_parts
 from moldau.broker.share_sessions import FINAL_EPOCH, INITIAL_EPOCH, Place, ShareSession
 from moldau.coordination.share.homes import Home
@@ -173,7 +174,7 @@ class _ShareFetch:
         self.given: dict[Place, Given] = {}
         self.errors: dict[Place, int] = {}
         self._committed = broker.configs.of_group(session.group)["share.isolation.level"] == "read_committed"
-        self._records = message.max_records
+        self._records = message.max_records if message.max_bytes > 0 else 0
         self._bytes = 0
         self._woken: asyncio.Future[None] | None = None
 
@@ -201,7 +202,8 @@ class _ShareFetch:
     async def _located(self, places: list[Place]) -> list[tuple[Place, Home, PartitionView]]:
         """Homes and views of the partitions that are served here; of the others, errors."""
         broker, shares = self.broker, self.broker.shares
-        found = []
+        found: list[tuple[Place, Home, PartitionView]] = []
+        wanted: list[tuple[Place, int, Home | int | None]] = []
         self.errors.clear()
         for place in places:
             partition_id = shares.locate(place)
@@ -215,11 +217,15 @@ class _ShareFetch:
             if partition_id < 0:
                 self.errors[place] = -partition_id
                 continue
-            home: Home | int | None = shares.home(self.group, place)
-            if home is None:
-                home = await shares.claim(self.group, place, partition_id)
-            if isinstance(home, int):
-                self.errors[place] = home
+            wanted.append((place, partition_id, shares.home(self.group, place)))
+        unclaimed = [(place, partition_id) for place, partition_id, home in wanted if home is None]
+        if unclaimed:
+            claimed = await gather(shares.claim(self.group, *each) for each in unclaimed)
+            by_place = dict(zip((place for place, _ in unclaimed), claimed, strict=True))
+            wanted = [(place, each, by_place.get(place, home)) for place, each, home in wanted]
+        for place, partition_id, home in wanted:
+            if home is None or isinstance(home, int):
+                self.errors[place] = home or error_codes.UNKNOWN_SERVER_ERROR
                 continue
             view = broker.views.get(partition_id)
             if view is None:
@@ -324,7 +330,11 @@ class _ShareFetch:
 
     async def _wait(self, located: list[tuple[Place, Home, PartitionView]], seconds: float) -> None:
         """Until something moved, or the time is over."""
-        if any(not home.fetching and self._may_give(home, view) for _, home, view in located) and self._moved(located):
+        if (
+            self._records > 0
+            and any(not home.fetching and self._may_give(home, view) for _, home, view in located)
+            and self._moved(located)
+        ):
             return
         loop = self.broker.loop
         self._woken = loop.create_future()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 
 from moldau import faults
 from moldau.coordination.decision import NEVER
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 Woken = Callable[[], None]
 _ROWS_MOST = 500
 """In one write."""
+_HOMES_MOST = 20_000
+_LOOK_AT = 100
 
 
 class Home:
@@ -119,9 +122,17 @@ class ShareHomes:
         if row is None:
             return GROUP_ID_NOT_FOUND
         home = Home(key, partition_id, row, unpack(row.start_offset, row.state))
+        self._make_room()
         self._homes[key] = home
         log.debug("event=share_claimed group=%s partition_id=%d epoch=%d", key.group, partition_id, row.owner_epoch)
         return home
+
+    def _make_room(self) -> None:
+        """Few are kept beyond `_HOMES_MOST`: of the oldest ones, those that nobody has anything of are claimed again when they are wanted."""
+        if len(self._homes) >= _HOMES_MOST:
+            for home in list(islice(self._homes.values(), _LOOK_AT)):
+                if home.key not in self._changed and not home.waiters and home.partition.deadline == NEVER:
+                    self.drop(home, NOT_LEADER_OR_FOLLOWER)
 
     def drop(self, home: Home, code: int) -> None:
         """It is served here no more, because of `code`. Who waits is woken, and claims it anew or is sent away."""

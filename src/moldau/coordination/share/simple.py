@@ -7,7 +7,6 @@ subscribe to the same. What members have they keep as long as that is fair. Pure
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 
 from .events import Partitions
 
@@ -33,34 +32,38 @@ class SimpleAssignor:
         for member, partitions in wanted.items():
             for partition in partitions:
                 members.setdefault(partition, []).append(member)
-        most_of_member = {
-            member: max(1, ceil(sum(1 / len(members[partition]) for partition in partitions) - 1e-9))
+        # what everybody may keep; what is left over then goes to those who have the least
+        keeps_of_member = {
+            member: max(1, int(sum(1 / len(members[partition]) for partition in partitions) + 1e-9))
             for member, partitions in wanted.items()
         }
-        most_of_partition = {
-            partition: max(1, ceil(sum(1 / len(wanted[member]) for member in interested) - 1e-9))
+        keeps_of_partition = {
+            partition: max(1, int(sum(1 / len(wanted[member]) for member in interested) + 1e-9))
             for partition, interested in members.items()
         }
         given: dict[str, set[Partition]] = {member: set() for member in wanted}
         shared = dict.fromkeys(members, 0)
+        before: dict[str, set[Partition]] = {}
         for member, partitions in wanted.items():
-            before = {(topic, index) for topic, indexes in current.get(member, {}).items() for index in indexes}
+            before[member] = {(topic, index) for topic, indexes in current.get(member, {}).items() for index in indexes}
             for partition in partitions:
                 if (
-                    partition in before
-                    and len(given[member]) < most_of_member[member]
-                    and shared[partition] < most_of_partition[partition]
+                    partition in before[member]
+                    and len(given[member]) < keeps_of_member[member]
+                    and shared[partition] < keeps_of_partition[partition]
                 ):
                     given[member].add(partition)
                     shared[partition] += 1
         for partition in sorted(members):
             if not shared[partition]:
-                member = min(members[partition], key=lambda each: (len(given[each]), each))
+                member = min(
+                    members[partition], key=lambda each: (len(given[each]), partition not in before[each], each)
+                )
                 given[member].add(partition)
                 shared[partition] += 1
         for member, partitions in wanted.items():
             if partitions and not given[member]:
-                partition = min(partitions, key=lambda each: (shared[each], each))
+                partition = min(partitions, key=lambda each: (shared[each], each not in before[member], each))
                 given[member].add(partition)
                 shared[partition] += 1
         return {member: _grouped(partitions) for member, partitions in given.items()}
