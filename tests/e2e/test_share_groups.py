@@ -13,7 +13,7 @@ from confluent_kafka import AcknowledgeType, Producer, ShareConsumer
 from support.clients.java import Java
 from support.clients.port import run
 from support.share import ACCEPT, GAP, REJECT, RELEASE, RENEW, ShareMember, joined, set_group
-from support.talker import Talker, batch_of
+from support.talker import Gone, Talker, batch_of
 
 from moldau.protocol import api_keys
 from moldau.protocol.error_codes import (
@@ -263,6 +263,38 @@ def test_a_killed_broker_counts_on(tmp_path: Path) -> None:
             assert again.heartbeat().error_code == NONE
             assert again.take() == [(0, 0, 1), (4, 4, 1), (5, 5, 2), (7, 9, 1)]
             assert offsets(wire, "g") == [(0, 0, 6)]
+    finally:
+        broker.stop()
+
+
+def work(member: ShareMember, answered: set[int]) -> None:
+    """One record after the other, as long as there is a broker."""
+    while True:
+        ((offset, _, _),) = member.take(max_records=1, share_acquire_mode=1)
+        assert member.say(offset, offset, ACCEPT) == NONE
+        answered.add(offset)
+
+
+@pytest.mark.parametrize("fault", ["share.claimed=kill", "share.write=kill:4", "share.written=kill:4"])
+def test_killed_at_a_point(tmp_path: Path, fault: str) -> None:
+    """What was answered is never delivered again, all else is."""
+    broker = BrokerProcess(tmp_path / "data", env={"MOLDAU_FAULTS": fault}).start()
+    answered: set[int] = set()
+    with Talker(broker.bootstrap) as wire:
+        wire.create_topic("t")
+        fill(wire, "t", 2)
+        set_group(wire, "g", share_auto_offset_reset="earliest")
+        with pytest.raises(Gone):
+            work(joined(wire, "g", "t"), answered)
+    assert broker.wait() == -9
+    assert answered == (set() if "claimed" in fault else {0, 1, 2})
+    broker = BrokerProcess(tmp_path / "data").start()
+    try:
+        with Talker(broker.bootstrap) as wire:
+            two = joined(wire, "g", "t")
+            given = {offset for first, last, _ in two.take() for offset in range(first, last + 1)}
+            assert given == set(range(10)) - answered - ({3} if "written" in fault else set())
+            assert two.say(max(given), max(given), ACCEPT) == NONE
     finally:
         broker.stop()
 

@@ -67,7 +67,9 @@ class World:
         async def begin() -> int:
             return start
 
-        return await (self.homes if homes is None else homes).claim(ShareKey("g", TOPIC, partition), partition, 0, begin)
+        return await (self.homes if homes is None else homes).claim(
+            ShareKey("g", TOPIC, partition), partition, 0, begin
+        )
 
     async def home(self, partition: int = 0, homes: ShareHomes | None = None) -> Home:
         home = await self.claim(partition, homes)
@@ -75,7 +77,9 @@ class World:
         return home
 
     def take(self, home: Home, member: str = "m", homes: ShareHomes | None = None) -> list[tuple[int, int, int]]:
-        given = (self.homes if homes is None else homes).acquire(home, member, home.partition.next_offset, ALL, 100, 100, False)
+        given = (self.homes if homes is None else homes).acquire(
+            home, member, home.partition.next_offset, ALL, 100, 100, False
+        )
         return [tuple(each) for each in given]  # type: ignore[misc]
 
 
