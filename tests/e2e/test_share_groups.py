@@ -55,7 +55,7 @@ def wire(broker: BrokerThread) -> Iterator[Talker]:
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """Of the test's topic and group."""
-    return request.node.name[:60]
+    return request.node.name.replace("[", "-").rstrip("]")
 
 
 @pytest.fixture
@@ -375,3 +375,47 @@ def test_java_members_share_what_comes(broker: BrokerThread, wire: Talker, topic
     ]
     assert {member for member, *_ in printed} == {"0", "1"}
     assert offsets(wire, topic) == [(0, 100, 0)]
+
+
+def transact(bootstrap: str, topic: str, commits: str) -> None:
+    """A transaction of two records for each letter: it is committed (c) or aborted (a), or left open (o)."""
+    for number, outcome in enumerate(commits):
+        producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{topic}-{number}"})
+        producer.init_transactions(10)
+        producer.begin_transaction()
+        for each in range(2):
+            producer.produce(topic, f"{outcome}{number}{each}".encode(), partition=0)
+        producer.flush(10)
+        if outcome == "c":
+            producer.commit_transaction(10)
+        elif outcome == "a":
+            producer.abort_transaction(10)
+
+
+@pytest.mark.parametrize("level", ["read_committed", "read_uncommitted"])
+def test_markers_are_nobodys_and_aborted_records_too(
+    broker: BrokerThread, wire: Talker, topic: str, level: str
+) -> None:
+    """Offsets: ten records, then for each transaction two records and a marker."""
+    assert set_group(wire, topic, share_isolation_level=level) == NONE
+    one = joined(wire, topic, topic)
+    assert one.take() == [(0, 9, 1)]
+    assert one.say(0, 9, ACCEPT) == NONE
+    assert one.take(max_wait_ms=0) == []
+    transact(broker.bootstrap, topic, "caac")
+    wanted = [10, 11, 19, 20] if level == "read_committed" else [10, 11, 13, 14, 16, 17, 19, 20]
+    given = [offset for first, last, _ in one.take() for offset in range(first, last + 1)]
+    assert given == wanted
+    assert one.say(10, 11, RELEASE) == NONE
+    assert one.take() == [(10, 11, 2)]
+    assert offsets(wire, topic)[0][1] == 10
+    for first in (10, *([13, 16] if level == "read_uncommitted" else []), 19):
+        assert one.say(first, first + 1, ACCEPT) == NONE
+    assert one.take(max_wait_ms=200) == []
+    transact(broker.bootstrap, topic, "ao")  # first offset of what is open: 25
+    left = [] if level == "read_committed" else [22, 23, 25, 26]
+    assert [offset for first, last, _ in one.take(max_wait_ms=200) for offset in range(first, last + 1)] == left
+    for first in left[::2]:
+        assert one.say(first, first + 1, ACCEPT) == NONE
+    one.fetch(max_wait_ms=0)
+    assert offsets(wire, topic)[0][2] == 0

@@ -18,7 +18,7 @@ from moldau.broker.dispatch import frame_parts
 from moldau.broker.share_sessions import FINAL_EPOCH, INITIAL_EPOCH, Place, ShareSession
 from moldau.coordination.share.homes import Home
 from moldau.coordination.share.partition import Acknowledgement, Acquired
-from moldau.log.batches import batches_of, cut
+from moldau.log.batches import Batch, batches_of, cut
 from moldau.log.damage import DamagedLog
 from moldau.log.isolation import aborted_in
 from moldau.log.reader import NO_END
@@ -154,6 +154,7 @@ class _ShareFetch:
         "_bytes",
         "_committed",
         "_records",
+        "_seen",
         "_woken",
         "broker",
         "errors",
@@ -176,6 +177,7 @@ class _ShareFetch:
         self._committed = broker.configs.of_group(session.group)["share.isolation.level"] == "read_committed"
         self._records = message.max_records if message.max_bytes > 0 else 0
         self._bytes = 0
+        self._seen: list[tuple[int, int]] = []
         self._woken: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -316,9 +318,8 @@ class _ShareFetch:
             message.batch_size or self._records,
             message.share_acquire_mode == _STRICT,
         )
-        for batch in batches:
-            if batch.hidden:
-                home.partition.pass_over(batch.first, batch.last)
+        if len(shown) < len(batches):
+            self.broker.shares.homes.pass_over(home, _hidden(batches, offset))
         if not acquired:
             return
         self._records -= sum(last - first + 1 for first, last, _ in acquired)
@@ -330,8 +331,11 @@ class _ShareFetch:
 
     async def _wait(self, located: list[tuple[Place, Home, PartitionView]], seconds: float) -> None:
         """Until something moved, or the time is over."""
+        now = [(home.partition.next_offset, home.partition.end) for _, home, _ in located]
+        moved, self._seen = now != self._seen, now
         if (
-            self._records > 0
+            moved
+            and self._records > 0
             and any(not home.fetching and self._may_give(home, view) for _, home, view in located)
             and self._moved(located)
         ):
@@ -361,6 +365,16 @@ class _ShareFetch:
     def _moved_on(self) -> None:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
+
+
+def _hidden(batches: list[Batch], offset: int) -> list[tuple[int, int]]:
+    """Ranges of hidden batches, each with the hole of a compacted log that is before it; the first may reach down to `offset`."""
+    ranges = []
+    for batch in batches:
+        if batch.hidden:
+            ranges.append((min(batch.first, offset), batch.last))
+        offset = batch.last + 1
+    return ranges
 
 
 # -- the answer -------------------------------------------------------------------------------------------------------

@@ -184,6 +184,15 @@ class ShareHomes:
         self._watch(home)
         return given
 
+    def pass_over(self, home: Home, ranges: Sequence[tuple[int, int]]) -> None:
+        """See `SharePartition.pass_over`. It is stored at once where no acknowledgement will bring it along, so that the lag is true."""
+        partition = home.partition
+        before = partition.start
+        for first, last in ranges:
+            partition.pass_over(first, last)
+        if partition.start > before and partition.start == partition.end:
+            self._change(home)
+
     async def acknowledge(self, home: Home, member: str, acknowledgements: Sequence[Acknowledgement]) -> int:
         """The error code, NONE once it is durable. See `SharePartition.acknowledge`."""
         if home.code:
