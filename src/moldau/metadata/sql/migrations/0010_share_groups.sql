@@ -1,4 +1,4 @@
--- serves: 8
+-- serves: 10
 -- How far share groups are in partitions. One row is written by one broker at a time: the one that knows its owner_epoch.
 -- An older release would not delete a group's rows with the group.
 
