@@ -72,6 +72,8 @@ class Shares:
         broker = self._broker
 
         async def start() -> int:
+            if broker.catalog.shared:  # what another broker was told a moment ago about the group counts
+                await broker.catalog.fresh()
             view = await broker.refresher.refresh(partition_id)
             return 0 if view is None else await self._start(group, view)
 
