@@ -14,6 +14,8 @@ from moldau.protocol import error_codes
 INITIAL_EPOCH = 0
 FINAL_EPOCH = -1
 _MAX_EPOCH = 0x7FFFFFFF
+MEMBER_ID_MOST = 36
+"""Characters of a member's id: members make a UUID."""
 
 Place = tuple[bytes, int]
 """(topic id, partition)"""

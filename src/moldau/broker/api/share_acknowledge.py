@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moldau.broker.api.share_fetch import leader_of
-from moldau.broker.share_sessions import FINAL_EPOCH, INITIAL_EPOCH, Place
+from moldau.broker.share_elsewhere import leader_of
+from moldau.broker.share_sessions import FINAL_EPOCH, INITIAL_EPOCH, MEMBER_ID_MOST, Place
 from moldau.coordination.share.partition import Acknowledgement
 from moldau.protocol import error_codes
 from moldau.protocol.messages.share_acknowledge import (
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
 
-_MEMBER_ID_MOST = 36
-
 
 async def handle(broker: Broker, request: Request) -> ShareAcknowledgeResponse:
     message: ShareAcknowledgeRequest = request.message
     group, member, epoch = message.group_id or "", message.member_id or "", message.share_session_epoch
     if not broker.serves_shares:
         return _refused(error_codes.UNSUPPORTED_VERSION)
-    if not group or not 0 < len(member) <= _MEMBER_ID_MOST:
+    if not group or not 0 < len(member) <= MEMBER_ID_MOST:
         return _refused(error_codes.INVALID_REQUEST)
     if epoch == INITIAL_EPOCH:
         return _refused(error_codes.INVALID_SHARE_SESSION_EPOCH)
