@@ -11,6 +11,7 @@ from lease_store import LeaseStoreContract
 from log_store import LogStoreContract
 from maintenance_store import MaintenanceStoreContract
 from recovery_store import RecoveryStoreContract
+from share_store import ShareStoreContract
 from support.stores import memory_opener
 from topic_store import TopicStoreContract
 from txn_store import TxnStoreContract
@@ -50,4 +51,8 @@ class TestLeaseStore(LeaseStoreContract):
 
 
 class TestTxnStore(TxnStoreContract):
+    pass
+
+
+class TestShareStore(ShareStoreContract):
     pass

@@ -11,6 +11,7 @@ from lease_store import LeaseStoreContract
 from log_store import LogStoreContract
 from maintenance_store import MaintenanceStoreContract
 from recovery_store import RecoveryStoreContract
+from share_store import ShareStoreContract
 from support.postgres import Postgres
 from support.stores import postgres_opener
 from topic_store import TopicStoreContract
@@ -51,4 +52,8 @@ class TestLeaseStore(LeaseStoreContract):
 
 
 class TestTxnStore(TxnStoreContract):
+    pass
+
+
+class TestShareStore(ShareStoreContract):
     pass

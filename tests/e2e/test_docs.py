@@ -14,6 +14,7 @@ from moldau.testing import BrokerProcess
 PAGES = [
     "README.md",
     "docs/groups-consumer.md",
+    "docs/groups-share.md",
     "docs/quickstart.md",
     "docs/testing.md",
     "docs/troubleshooting.md",

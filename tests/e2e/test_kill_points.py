@@ -108,6 +108,10 @@ ELSEWHERE = {
     "metadata.postgres.commit",
     "metadata.postgres.committed",
     "metadata.postgres.group",
+    "metadata.postgres.share",
+    "share.claimed",  # these by share groups: tests/e2e/test_share_groups.py
+    "share.write",
+    "share.written",
 }
 
 

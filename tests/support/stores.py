@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from moldau.coordination.ports import GroupStore
+from moldau.coordination.share.ports import ShareStore
 from moldau.metadata.memory.catalog_store import MemoryCatalogStore
 from moldau.metadata.memory.cluster_store import MemoryClusterStore
 from moldau.metadata.memory.lease_store import MemoryLeaseStore
@@ -19,6 +20,7 @@ from moldau.metadata.memory.state import MemoryState
 from moldau.metadata.memory.topic_store import MemoryTopicStore
 from moldau.metadata.memory.txn_store import MemoryTxnStore
 from moldau.metadata.memory_groups import MemoryGroupStore
+from moldau.metadata.memory_shares import MemoryShareStore
 from moldau.metadata.opening import open_stores
 from moldau.metadata.ports import (
     AppendStore,
@@ -39,6 +41,7 @@ from moldau.metadata.sql.group_rows import SqlGroupStore
 from moldau.metadata.sql.lease_rows import SqlLeaseStore
 from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
 from moldau.metadata.sql.recovery_rows import SqlRecoveryStore
+from moldau.metadata.sql.share_rows import SqlShareStore
 from moldau.metadata.sql.topic_rows import SqlTopicStore
 from moldau.metadata.sql.txn_rows import SqlTxnStore
 from moldau.metadata.sqlite.engine import SqliteEngine
@@ -75,6 +78,7 @@ class Stores:
         leases: LeaseStore,
         groups: GroupStore,
         txns: TxnStore,
+        shares: ShareStore,
         clock: ManualClock,
         engine: SqliteEngine | PostgresEngine | None = None,
     ) -> None:
@@ -82,6 +86,7 @@ class Stores:
         self.leases = leases
         self.groups = groups
         self.txns = txns
+        self.shares = shares
         self.clock = clock
         self.log = log
         self.maintenance = maintenance
@@ -150,6 +155,8 @@ def memory_opener() -> Any:
     clock = ManualClock()
     state = MemoryState("a-cluster", 1, clock)
     cluster = MemoryClusterStore(state, FORMAT)
+    groups = MemoryGroupStore(state)
+    shares = MemoryShareStore(groups)
 
     @asynccontextmanager
     async def opener() -> AsyncIterator[Stores]:
@@ -161,8 +168,9 @@ def memory_opener() -> Any:
             MemoryCatalogStore(state),
             MemoryRecoveryStore(state),
             MemoryLeaseStore(state),
-            MemoryGroupStore(state),
+            groups,
             MemoryTxnStore(state, cluster),
+            shares,
             clock,
         )
 
@@ -191,6 +199,7 @@ def url_opener(url: str, **options: Any) -> Any:
                 it.leases,
                 it.groups,
                 it.txns,
+                it.shares,
                 clock,
                 it.engine,
             )
@@ -220,6 +229,7 @@ def sqlite_opener(folder: Path) -> Any:
                 SqlLeaseStore(engine),
                 SqlGroupStore(engine),
                 SqlTxnStore(engine, cluster),
+                SqlShareStore(engine),
                 clock,
                 engine,
             )

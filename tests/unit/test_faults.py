@@ -169,6 +169,7 @@ def test_every_point_is_passed(tmp_path: Path, postgres: Postgres) -> None:
             await it.append(entry(p, 0))
             await it.log.append_locked({p: 1}, -1, lambda locked: it.flush(entry(p, 1)))
             await it.groups.write([], [], [])
+            await it.shares.write([])
         blobs = LocalBlobs(tmp_path / "blobs")
         loop = asyncio.get_running_loop()
         await blobs.create(1)
@@ -188,7 +189,7 @@ def test_every_point_is_passed(tmp_path: Path, postgres: Postgres) -> None:
     at_rest.write_sum(folder.path)
     at_rest.check_and_remove_sum(folder.path)
     # those of the log are passed by a whole broker, the others by copies: tests/e2e/test_maintained_broker.py, test_backup.py, test_migrate.py
-    elsewhere = ("log.", "server.backup.", "server.restore.", "server.migrate.", "metadata.sqlite.copy")
+    elsewhere = ("log.", "share.", "server.backup.", "server.restore.", "server.migrate.", "metadata.sqlite.copy")
     assert seen == {name for name in faults.POINTS if not name.startswith(elsewhere)}
 
 

@@ -11,7 +11,7 @@ DIFFERS = {
     " checksum are not looked at unless a setting needs it.",
     "Fetch": "`preferred_read_replica` is a broker in the reader's rack, where there are several.",
     "ListOffsets": "Nothing is tiered: the tiered timestamps answer -1.",
-    "FindCoordinator": "Share groups are INVALID_REQUEST. Any broker coordinates any transactional id; one is named, always the same.",
+    "FindCoordinator": "Key type 2 (state of share-partitions), which clients do not ask for, is INVALID_REQUEST. Any broker coordinates any transactional id; one is named, always the same.",
     "InitProducerId": "What an earlier instance left open is aborted at once: never CONCURRENT_TRANSACTIONS.",
     "CreateTopics": "A replication factor, at most the number of brokers, says how many of them are shown as replicas; manual assignments say which.",
     "AlterPartitionReassignments": "A partition is where it was sent at once: nothing is copied, and nothing can be cancelled.",
@@ -26,6 +26,7 @@ DIFFERS = {
     "WriteTxnMarkers": "For tools that abort a transaction which hangs: the whole of it is aborted, not only the partition that is named.",
     "DescribeProducers": "The coordinator's epoch is 0 after a producer's first marker, -1 before.",
     "OffsetForLeaderEpoch": "An epoch rises when a log may have gone back, not with its leader.",
+    "ShareFetch": "A broker that is not the leader is NOT_LEADER_OR_FOLLOWER. Markers and aborted records are never acquired.",
     "ListConfigResources": "Client-metrics are none.",
 }
 LATER = {
@@ -44,15 +45,6 @@ LATER = {
     ],
     "quotas": ["DescribeClientQuotas", "AlterClientQuotas"],
     "the consumer protocol (KIP-848)": ["ConsumerGroupHeartbeat", "ConsumerGroupDescribe"],
-    "share groups (KIP-932)": [
-        "ShareGroupHeartbeat",
-        "ShareGroupDescribe",
-        "ShareFetch",
-        "ShareAcknowledge",
-        "DescribeShareGroupOffsets",
-        "AlterShareGroupOffsets",
-        "DeleteShareGroupOffsets",
-    ],
     "streams groups (KIP-1071)": [
         "StreamsGroupHeartbeat",
         "StreamsGroupDescribe",

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from moldau.clock import Clock, now_ms, steady_ms
 from moldau.coordination.config import GroupConfig
+from moldau.coordination.share.homes import ShareHomes
+from moldau.coordination.share.partition import Limits
+from moldau.coordination.share.records import SHARE_GROUP
 from moldau.coordination.surroundings import Surroundings
 from moldau.coordination.transactions.config import TransactionConfig
 from moldau.coordination.transactions.coordinator import TransactionCoordinator
@@ -40,10 +43,12 @@ from .options import Options
 from .outbox import Outbox
 from .producer_ids import ProducerIds
 from .purgatory import Purgatory
+from .shares import Shares
 from .upkeep import Jobs
 
 if TYPE_CHECKING:
     from moldau.blobs.ports import BlobStore
+    from moldau.coordination.share.ports import ShareStore
     from moldau.histogram import Histogram
     from moldau.log.cold import ColdReads
     from moldau.metadata.errors import StoreError
@@ -179,6 +184,21 @@ class Node:
             sole=sole,
             mine=mine,
         )
+
+    def _shares(self, store: ShareStore) -> Shares:
+        """Share-partitions that are at home here. The broker's members are known."""
+        broker = self.broker
+
+        def limits(group: str) -> Limits:
+            settings = broker.configs.of_group(group)
+            return Limits(
+                settings["share.record.lock.duration.ms"],
+                settings["share.delivery.count.limit"],
+                settings["share.partition.max.record.locks"],
+            )
+
+        homes = ShareHomes(store, SHARE_GROUP, broker.steady_clock, limits)
+        return Shares(broker, store, homes, broker.configs.broker["group.share.max.share.sessions"])
 
     def _around_groups(self, config: GroupConfig) -> Surroundings:
         """What groups know of this broker."""

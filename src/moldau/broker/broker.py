@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from . import features
 from .transactional import Joins
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .producer_ids import ProducerIds
     from .purgatory import Purgatory
+    from .shares import Shares
     from .steering import Steering
 
 
@@ -99,6 +101,7 @@ class Broker:
     metrics: Metrics
     outbox: Outbox
     groups: GroupCoordinator | GroupShards
+    shares: Shares
     transactions: TransactionCoordinator
 
     def __init__(self) -> None:
@@ -111,6 +114,11 @@ class Broker:
     def verifies_transactions(self) -> bool:
         """`transaction.partition.verification.enable` as it is now."""
         return bool(self.configs.broker["transaction.partition.verification.enable"])
+
+    @property
+    def serves_shares(self) -> bool:
+        """Whether share groups are on."""
+        return features.share_version(self.cluster.features) > 0
 
     def told_of(self, endpoint: Endpoint) -> list[tuple[int, str, int, str | None]]:
         """(node id, host, port, rack) of every broker, as the clients of that listener reach it."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from moldau.cluster.member import Member
 from moldau.cluster.membership import Membership
 from moldau.coordination.coordinator import GroupCoordinator
+from moldau.coordination.share.records import SHARE_GROUP
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.journal import Journal
@@ -54,6 +55,7 @@ class EmbeddedNode(Node):
         from moldau.metadata.sql.cluster_rows import SqlClusterStore
         from moldau.metadata.sql.group_rows import SqlGroupStore
         from moldau.metadata.sql.maintenance_rows import SqlMaintenanceStore
+        from moldau.metadata.sql.share_rows import SqlShareStore
         from moldau.metadata.sql.topic_rows import SqlTopicStore
         from moldau.metadata.sql.txn_rows import SqlTxnStore
         from moldau.metadata.sqlite.engine import SqliteEngine
@@ -105,6 +107,7 @@ class EmbeddedNode(Node):
         broker.markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
         self._serve()
         broker.transactions = self._transactions(sole=True)
+        broker.shares = self._shares(SqlShareStore(engine))
         jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:
@@ -118,6 +121,7 @@ class EmbeddedNode(Node):
             around=self._around_groups(groups),
         )
         await broker.groups.start()
+        await broker.shares.store.drop_orphans(SHARE_GROUP)
         broker.transactions.start()
 
     async def abort(self) -> None:
@@ -132,6 +136,7 @@ class EmbeddedNode(Node):
         """Commit what is pending, seal, sync, close."""
         await self.upkeep.stop()
         await self.broker.transactions.close()
+        await self.broker.shares.close()
         await self.broker.groups.close()
         await self._quiet()
         await self.wal.close()

@@ -2,7 +2,7 @@
 
 `metadata.version` says to tools what a cluster of Kafka 4.x can do; levels are Kafka's. `transaction.version` says to clients which kind of
 transactions to use: 2 is that of KIP-890, below they use the first. Both kinds are served at every level, so it may change while clients run.
-`group.version` 1 is the consumer group protocol of KIP-848.
+`group.version` 1 is the consumer group protocol of KIP-848. `share.version` 0 turns share groups off: their APIs answer UNSUPPORTED_VERSION.
 Features of work that is not done yet are absent.
 
 Brokers raise a level in step. Each registers what it serves; a level changes in one transaction that looks at every live broker; and a broker that does
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from moldau.metadata.rows import BrokerRow
 
 METADATA, TRANSACTION, GROUP = "metadata.version", "transaction.version", "group.version"
-SUPPORTED: dict[str, tuple[int, int]] = {METADATA: (7, 30), TRANSACTION: (0, 2), GROUP: (0, 1)}
+SHARE = "share.version"
+SUPPORTED: dict[str, tuple[int, int]] = {METADATA: (7, 30), TRANSACTION: (0, 2), GROUP: (0, 1), SHARE: (0, 1)}
 """Name to (lowest, highest) level: the one table of what this release serves. 7 is 3.3-IV3, 30 is 4.3-IV0."""
 
 _UNSAID: dict[str, tuple[int, int]] = {METADATA: (7, 30), TRANSACTION: (0, 2)}
@@ -95,3 +96,8 @@ def too_new(stored: Mapping[str, int]) -> str | None:
 def group_version(stored: Mapping[str, int]) -> int:
     """0 or 1: whether there are consumer groups."""
     return finalized(stored).get(GROUP, 0)
+
+
+def share_version(stored: Mapping[str, int]) -> int:
+    """0 or 1: whether there are share groups."""
+    return finalized(stored).get(SHARE, 0)

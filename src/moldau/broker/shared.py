@@ -108,6 +108,7 @@ class SharedNode(Node):
             together.forget,
             self._around_groups(groups),
         )
+        broker.shares = self._shares(stores.shares)
         broker.txn_store = stores.txns
         broker.appender = self._appender(ids, loop)
         broker.markers = SharedMarkers(broker.refresher, broker.views, broker.cache, together.peers.published)
@@ -211,6 +212,7 @@ class SharedNode(Node):
         await _within(STOP_SECONDS_MAX, "appends", self._quiet())
         await self.broker.catalog.close()
         await _within(STOP_SECONDS_MAX, "membership", self._together.close())
+        await _within(STOP_SECONDS_MAX, "shares", self.broker.shares.close())
         await _within(STOP_SECONDS_MAX, "groups", self.broker.groups.close())
         await _within(STOP_SECONDS_MAX, "stores", self._close())
 

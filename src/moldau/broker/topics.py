@@ -241,6 +241,7 @@ async def delete(broker: Broker, topic: Topic) -> None:
         broker.catalog.made(version)
     try:
         await broker.groups.forget_topics([topic.topic_id])
+        await broker.shares.forget_topics([topic.topic_id])
     except (
         StoreError
     ) as error:  # the topic is gone all the same; its offsets, under an id that never comes back, expire

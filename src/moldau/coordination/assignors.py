@@ -14,6 +14,7 @@ from typing import Any
 _BUILT_IN: dict[tuple[str, str], str] = {
     ("consumer", "uniform"): "moldau.coordination.consumer.assignors.uniform:UniformAssignor",
     ("consumer", "range"): "moldau.coordination.consumer.assignors.range:RangeAssignor",
+    ("share", "simple"): "moldau.coordination.share.simple:SimpleAssignor",
 }
 """(type of group, name) to module:attribute."""
 

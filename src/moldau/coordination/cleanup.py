@@ -89,7 +89,7 @@ class OffsetCleanup:
 
     def _may_go(self, group_id: str) -> bool:
         group = self._groups.get(group_id)
-        return group is not None and group.is_empty
+        return group is not None and group.is_empty and self._groups.offsets_expire_from(group_id) is not None
 
     async def _expire(self, group_id: str) -> int:
         """Decide again with all rows of the group at hand; returns how many offsets went. None goes that an open transaction is about to change,

@@ -20,6 +20,10 @@ class MemoryGroupStore:
         self._state = state or MemoryState()
         self._records: dict[tuple[int, str, str], bytes] = {}
 
+    def has(self, kind: int, group: str) -> bool:
+        """Whether there is a record of that kind, with an empty key."""
+        return (kind, group, "") in self._records
+
     async def load_groups(self) -> list[GroupRecord]:
         return [GroupRecord(*key, value) for key, value in sorted(self._records.items())]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .postgres.group_store import PostgresGroupStore
     from .postgres.log_store import PostgresLogStore
     from .sql.group_rows import SqlGroupStore
+    from .sql.share_rows import SqlShareStore
     from .sqlite.log_store import SqliteLogStore
 
 _SCHEMES = ("postgresql://", "postgres://")
@@ -40,6 +41,7 @@ class Stores:
         "log",
         "maintenance",
         "recovery",
+        "shares",
         "told",
         "topics",
         "txns",
@@ -57,6 +59,7 @@ class Stores:
         maintenance: MaintenanceStore,
         recovery: RecoveryStore,
         txns: TxnStore,
+        shares: SqlShareStore,
         told: str,
         close: Callable[[], Awaitable[None]],
     ) -> None:
@@ -70,6 +73,7 @@ class Stores:
         self.maintenance = maintenance
         self.recovery = recovery
         self.txns = txns
+        self.shares = shares
         self.told = told
         self._close = close
 
@@ -127,6 +131,7 @@ async def _on_postgres(
     from .postgres.group_store import PostgresGroupStore
     from .postgres.lease_store import PostgresLeaseStore
     from .postgres.log_store import PostgresLogStore
+    from .postgres.share_store import PostgresShareStore
     from .postgres.txn_store import PostgresTxnStore
     from .sql.maintenance_rows import SqlMaintenanceStore
     from .sql.recovery_rows import SqlRecoveryStore
@@ -158,6 +163,7 @@ async def _on_postgres(
         SqlMaintenanceStore(engine),
         SqlRecoveryStore(engine),
         PostgresTxnStore(engine, cluster),
+        PostgresShareStore(engine),
         engine.address.told,
         close,
     )
@@ -174,6 +180,7 @@ async def _on_sqlite(
     from .sql.lease_rows import SqlLeaseStore
     from .sql.maintenance_rows import SqlMaintenanceStore
     from .sql.recovery_rows import SqlRecoveryStore
+    from .sql.share_rows import SqlShareStore
     from .sql.topic_rows import SqlTopicStore
     from .sql.txn_rows import SqlTxnStore
     from .sqlite.engine import SqliteEngine
@@ -205,6 +212,7 @@ async def _on_sqlite(
         SqlMaintenanceStore(engine),
         SqlRecoveryStore(engine),
         SqlTxnStore(engine, cluster),
+        SqlShareStore(engine),
         str(file),
         close,
     )

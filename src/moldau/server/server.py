@@ -122,6 +122,7 @@ class Server:
         if connection in self._connections:
             self._connections.discard(connection)
             self.admission.leave(connection.peer.endpoint.listener, connection.peer.host)
+            self._node.broker.shares.hung_up(connection.peer.number)
             log.debug("event=disconnected peer=%s", connection.peer)
 
     def _overrides_changed(self, text: str) -> None:

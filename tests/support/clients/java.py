@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from support.clients.port import LARGEST, ROOT, Headers, Record, absent, needs, run
 
@@ -37,6 +38,11 @@ class Java:
     def tool(self, name: str, bootstrap: str, *arguments: str) -> list[str]:
         """Command of a program of the package org.apache.kafka.tools."""
         return [*self._java, f"org.apache.kafka.tools.{name}", "--bootstrap-server", bootstrap, *arguments]
+
+    def program(self, source: Path) -> list[str]:
+        """Command of a program of ours, compiled as it starts; with the newest client that Maven has here before it."""
+        jars = sorted((Path.home() / ".m2/repository/org/apache/kafka/kafka-clients").glob("*/kafka-clients-*.jar"))
+        return [*self._java[:-1], ":".join([*map(str, reversed(jars)), self._java[-1]]), str(source)]
 
     def produce(self, bootstrap: str, topic: str, records: list[Record], codec: str) -> None:
         command = self.tool("ConsoleProducer", bootstrap, "--topic", topic, f"--compression-codec={codec}")

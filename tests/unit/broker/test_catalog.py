@@ -60,6 +60,7 @@ async def broker_on(it: Stores, node_id: int = 1, brokers: int = 3) -> Broker:
     broker.configs = Configs(Settings.load(env={}), node_id, it.cluster, it.topics)
     broker.catalog = broker.configs.catalog = Catalog(it.catalog, broker.configs, shared=True)
     broker.groups = SimpleNamespace(forget_topics=_nothing)  # type: ignore[assignment]
+    broker.shares = SimpleNamespace(forget_topics=_nothing)  # type: ignore[assignment]
     await broker.catalog.load()
     return broker
 

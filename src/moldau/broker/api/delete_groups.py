@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 async def handle(broker: Broker, request: Request) -> DeleteGroupsResponse:
     message: DeleteGroupsRequest = request.message
     results = await broker.groups.delete_groups(dict.fromkeys(message.groups_names))
+    for group_id, code in results:
+        if not code:
+            await broker.shares.delete_group(group_id)
     return DeleteGroupsResponse(
         results=[DeletableGroupResult(group_id=group_id, error_code=code) for group_id, code in results]
     )

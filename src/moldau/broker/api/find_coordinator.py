@@ -1,8 +1,8 @@
 """FindCoordinator 0-6: which broker coordinates a group or a transactional id (KIP-699 batches from 4; KIP-890 5; KIP-932 share keys in 6).
 
 Key types: 0 group, 1 transactional id, 2 share group's partition. A group is at the broker that is named for its shard. A transactional id
-has no home: any broker does for any of them, and one is named, always the same, because it remembers what it has done. Share groups have no
-coordinator here: INVALID_REQUEST, which clients take as final, as Kafka says for a key type that it does not serve; the retriable
+has no home: any broker does for any of them, and one is named, always the same, because it remembers what it has done. The state of
+share-partitions is rows, which nobody asks a coordinator for: INVALID_REQUEST, which clients take as final, as Kafka says for a key type that it does not serve; the retriable
 COORDINATOR_NOT_AVAILABLE would make them wait for something that does not come.
 """
 

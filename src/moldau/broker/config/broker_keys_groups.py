@@ -69,59 +69,59 @@ group.consumer.migration.policy               string    bidirectional  ~DISABLED
     Which way groups may move between the classic and the consumer protocol.
 group.consumer.regex.refresh.interval.ms      int       600000      10000..   read-only     Mi  no_meaning:patterns
     How often subscriptions by pattern are matched against the topics again.
-group.share.assignors                         list      simple      -         read-only     M  not_yet:share_groups
+group.share.assignors                         list      simple      -         read-only     M  acts
     The assignors of share groups.
-group.share.assignment.interval.ms            int       1000        0..       cluster-wide  M  not_yet:share_groups
+group.share.assignment.interval.ms            int       1000        0..       cluster-wide  M  acts
     The least time between two assignments of a share group.
-group.share.min.assignment.interval.ms        int       0           0..       read-only     M  not_yet:share_groups
+group.share.min.assignment.interval.ms        int       0           0..       read-only     M  acts
     The shortest assignment interval a share group may set.
-group.share.max.assignment.interval.ms        int       15000       0..       read-only     M  not_yet:share_groups
+group.share.max.assignment.interval.ms        int       15000       0..       read-only     M  acts
     The longest assignment interval a share group may set.
-group.share.assignor.offload.enable           boolean   true        -         cluster-wide  Mi  not_yet:share_groups
+group.share.assignor.offload.enable           boolean   true        -         cluster-wide  Mi  acts
     Whether assignments of share groups are computed beside the coordinator.
-group.share.delivery.count.limit              int       5           2..10     read-only     M  not_yet:share_groups
+group.share.delivery.count.limit              int       5           2..10     read-only     M  acts
     How often a record is delivered before it is given up.
-group.share.min.delivery.count.limit          int       2           2..5      read-only     M  not_yet:share_groups
+group.share.min.delivery.count.limit          int       2           2..5      read-only     M  acts
     The lowest delivery limit a share group may set.
-group.share.max.delivery.count.limit          int       10          5..25     read-only     M  not_yet:share_groups
+group.share.max.delivery.count.limit          int       10          5..25     read-only     M  acts
     The highest delivery limit a share group may set.
-group.share.dlq.manager.class.name            string    org.apache.kafka.server.share.dlq.DefaultShareGroupDLQManager  -         read-only     Mi  not_yet:share_groups
+group.share.dlq.manager.class.name            string    org.apache.kafka.server.share.dlq.DefaultShareGroupDLQManager  -         read-only     Mi  no_meaning:rows
     The class that writes given-up records to another topic.
-group.share.heartbeat.interval.ms             int       5000        1..       read-only     M  not_yet:share_groups
+group.share.heartbeat.interval.ms             int       5000        1..       read-only     M  acts
     How often members of share groups send heartbeats.
-group.share.min.heartbeat.interval.ms         int       5000        1..       read-only     M  not_yet:share_groups
+group.share.min.heartbeat.interval.ms         int       5000        1..       read-only     M  acts
     The shortest heartbeat interval a share group may set.
-group.share.max.heartbeat.interval.ms         int       15000       1..       read-only     M  not_yet:share_groups
+group.share.max.heartbeat.interval.ms         int       15000       1..       read-only     M  acts
     The longest heartbeat interval a share group may set.
-group.share.initialize.retry.interval.ms      int       30000       1..       read-only     Li  not_yet:share_groups
+group.share.initialize.retry.interval.ms      int       30000       1..       read-only     Li  no_meaning:rows
     How long before a share-partition's state is set up again after a failure.
-group.share.max.share.sessions                int       2000        1..       read-only     M  not_yet:share_groups
+group.share.max.share.sessions                int       2000        1..       read-only     M  acts
     How many share sessions a broker keeps.
-group.share.max.size                          int       200         1..1000   read-only     M  not_yet:share_groups
+group.share.max.size                          int       200         1..1000   read-only     M  acts
     How many members a share group may have.
-group.share.partition.max.record.locks        int       2000        100..10000  read-only     M  not_yet:share_groups
+group.share.partition.max.record.locks        int       2000        100..10000  read-only     M  acts
     How many records of a share-partition may be out for delivery at once.
-group.share.min.partition.max.record.locks    int       100         100..2000  read-only     M  not_yet:share_groups
+group.share.min.partition.max.record.locks    int       100         100..2000  read-only     M  acts
     The lowest number of records out for delivery a share group may set.
-group.share.max.partition.max.record.locks    int       4000        2000..10000  read-only     M  not_yet:share_groups
+group.share.max.partition.max.record.locks    int       4000        2000..10000  read-only     M  acts
     The highest number of records out for delivery a share group may set.
-group.share.persister.class.name              string    org.apache.kafka.server.share.persister.DefaultStatePersister  -         read-only     Mi  not_yet:share_groups
+group.share.persister.class.name              string    org.apache.kafka.server.share.persister.DefaultStatePersister  -         read-only     Mi  no_meaning:rows
     The class that keeps the state of share-partitions.
-group.share.record.lock.duration.ms           int       30000       1000..3600000  read-only     M  not_yet:share_groups
+group.share.record.lock.duration.ms           int       30000       1000..3600000  read-only     M  acts
     How long a delivered record is locked for its consumer.
-group.share.min.record.lock.duration.ms       int       15000       1000..30000  read-only     M  not_yet:share_groups
+group.share.min.record.lock.duration.ms       int       15000       1000..30000  read-only     M  acts
     The shortest lock a share group may set.
-group.share.max.record.lock.duration.ms       int       60000       30000..3600000  read-only     M  not_yet:share_groups
+group.share.max.record.lock.duration.ms       int       60000       30000..3600000  read-only     M  acts
     The longest lock a share group may set.
-group.share.session.timeout.ms                int       45000       1..       read-only     M  not_yet:share_groups
+group.share.session.timeout.ms                int       45000       1..       read-only     M  acts
     The session time-out of share groups.
-group.share.min.session.timeout.ms            int       45000       1..       read-only     M  not_yet:share_groups
+group.share.min.session.timeout.ms            int       45000       1..       read-only     M  acts
     The shortest session time-out a share group may set.
-group.share.max.session.timeout.ms            int       60000       1..       read-only     M  not_yet:share_groups
+group.share.max.session.timeout.ms            int       60000       1..       read-only     M  acts
     The longest session time-out a share group may set.
-errors.deadletterqueue.auto.create.topics.enable  boolean   false       -         cluster-wide  M  not_yet:share_groups
+errors.deadletterqueue.auto.create.topics.enable  boolean   false       -         cluster-wide  M  not_yet:dead_letters
     Whether the topic for a share group's given-up records is created by itself.
-errors.deadletterqueue.topic.name.prefix      string    dlq.        -         cluster-wide  M  not_yet:share_groups
+errors.deadletterqueue.topic.name.prefix      string    dlq.        -         cluster-wide  M  not_yet:dead_letters
     How names of topics for given-up records begin.
 share.coordinator.append.linger.ms            int       -1          -1..      read-only     M  no_meaning:rows
     How long the share coordinator gathers writes before it appends them.

@@ -13,29 +13,29 @@ consumer.assignment.interval.ms            int       1000        0..       group
     The least time between two assignments of the group.
 consumer.assignor.offload.enable           boolean   true        -         group.consumer.assignor.offload.enable  Mi  acts
     Whether the group's assignments are computed beside the coordinator.
-share.auto.offset.reset                    string    latest      latest,earliest,by_duration:PnDTnHnMn.nS  -               M  not_yet:share_groups
+share.auto.offset.reset                    string    latest      latest,earliest,by_duration:PnDTnHnMn.nS  -               M  acts
     Where a share group begins to read a partition it has no state of.
-share.isolation.level                      string    read_uncommitted  read_committed,read_uncommitted  -               M  not_yet:share_groups
+share.isolation.level                      string    read_uncommitted  read_committed,read_uncommitted  -               M  acts
     Whether a share group sees records of open and aborted transactions.
-share.session.timeout.ms                   int       45000       1..       group.share.session.timeout.ms  M  not_yet:share_groups
+share.session.timeout.ms                   int       45000       1..       group.share.session.timeout.ms  M  acts
     After how long a silent member of the group counts as gone.
-share.heartbeat.interval.ms                int       5000        1..       group.share.heartbeat.interval.ms  M  not_yet:share_groups
+share.heartbeat.interval.ms                int       5000        1..       group.share.heartbeat.interval.ms  M  acts
     How often members of the group send heartbeats.
-share.assignment.interval.ms               int       1000        0..       group.share.assignment.interval.ms  M  not_yet:share_groups
+share.assignment.interval.ms               int       1000        0..       group.share.assignment.interval.ms  M  acts
     The least time between two assignments of the group.
-share.assignor.offload.enable              boolean   true        -         group.share.assignor.offload.enable  Mi  not_yet:share_groups
+share.assignor.offload.enable              boolean   true        -         group.share.assignor.offload.enable  Mi  acts
     Whether the group's assignments are computed beside the coordinator.
-share.delivery.count.limit                 int       5           2..       group.share.delivery.count.limit  M  not_yet:share_groups
+share.delivery.count.limit                 int       5           2..       group.share.delivery.count.limit  M  acts
     How often a record is delivered before it is given up.
-share.partition.max.record.locks           int       2000        100..     group.share.partition.max.record.locks  M  not_yet:share_groups
+share.partition.max.record.locks           int       2000        100..     group.share.partition.max.record.locks  M  acts
     How many records of a partition may be out for delivery at once.
-share.record.lock.duration.ms              int       30000       1000..    group.share.record.lock.duration.ms  M  not_yet:share_groups
+share.record.lock.duration.ms              int       30000       1000..    group.share.record.lock.duration.ms  M  acts
     How long a delivered record is locked for its consumer.
-share.renew.acknowledge.enable             boolean   true        -         -               M  not_yet:share_groups
+share.renew.acknowledge.enable             boolean   true        -         -               M  acts
     Whether consumers may renew the lock of a record.
-errors.deadletterqueue.topic.name          string    ""          -         -               M  not_yet:share_groups
+errors.deadletterqueue.topic.name          string    ""          -         -               M  not_yet:dead_letters
     Which topic gets the records that the group gave up.
-errors.deadletterqueue.copy.record.enable  boolean   false       -         -               M  not_yet:share_groups
+errors.deadletterqueue.copy.record.enable  boolean   false       -         -               M  not_yet:dead_letters
     Whether given-up records are copied whole or only named.
 streams.session.timeout.ms                 int       45000       1..       group.streams.session.timeout.ms  M  not_yet:streams_groups
     After how long a silent member of the group counts as gone.

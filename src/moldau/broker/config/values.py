@@ -10,6 +10,7 @@ The `valid` column:
     !          not empty          =      the default only replicas  PARTITION:BROKER pairs, or *
     nonzero    anything but 0     hosts  HOST:COUNT pairs
     address    HOST:PORT, or empty
+    a,b:PnDTnHnMn.nS   a, or b: and a length of time
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from . import duration
 from .errors import InvalidValue
 
 BOOLEAN: Final = "boolean"
@@ -131,7 +133,9 @@ def check(type: str, valid: str, value: Value) -> None:
         any_case = valid.startswith("~")
         allowed = valid.lstrip("~").split(",")
         for each in _elements(value):
-            if each not in allowed and not (any_case and each.lower() in (a.lower() for a in allowed)):
+            if valid.endswith(duration.FORM) and each.startswith(prefix := allowed[-1].removesuffix(duration.FORM)):
+                duration.parse_duration(each.removeprefix(prefix))
+            elif each not in allowed and not (any_case and each.lower() in (a.lower() for a in allowed)):
                 raise InvalidValue(f"expected {'any' if type == LIST else 'one'} of {', '.join(allowed)}")
 
 

@@ -143,6 +143,18 @@ WITH w AS MATERIALIZED (
 DELETE FROM txn_offset o USING w
 WHERE o.group_id = w.group_id AND o.topic_id = w.topic_id AND o.partition_index = w.partition_index AND (SELECT count(*) FROM t) >= 0;
 
+-- name: shares_write
+-- How far share-partitions are now, those that have not been taken over; the answer says which. Each is one broker's: no two of these
+-- statements want the same rows, but for one that was sent twice.
+WITH w AS MATERIALIZED (
+  SELECT * FROM unnest(CAST(:numbers AS INTEGER[]), CAST(:groups AS TEXT[]), CAST(:topics AS BYTEA[]), CAST(:partitions AS INTEGER[]),
+    CAST(:epochs AS BIGINT[]), CAST(:starts AS BIGINT[]), CAST(:finals AS BIGINT[]), CAST(:states AS BYTEA[]))
+    AS w (number, group_id, topic_id, partition_index, owner_epoch, start_offset, final_count, state)
+)
+UPDATE share_partition s SET start_offset = w.start_offset, final_count = w.final_count, state = w.state FROM w
+WHERE s.group_id = w.group_id AND s.topic_id = w.topic_id AND s.partition_index = w.partition_index AND s.owner_epoch = w.owner_epoch
+RETURNING w.number;
+
 -- name: offsets_and_pending
 -- All committed offsets of a group (0), and those that a transaction which has not ended would make (1): one answer, one moment.
 SELECT 0 AS pending, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp

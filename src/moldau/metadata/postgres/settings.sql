@@ -16,3 +16,4 @@ ALTER TABLE extent SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum
 ALTER TABLE inline_blob SET (autovacuum_vacuum_scale_factor = 0.02, toast.autovacuum_vacuum_scale_factor = 0.02);
 -- Batches are compressed already, or random.
 ALTER TABLE inline_blob ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE IF EXISTS share_partition SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);

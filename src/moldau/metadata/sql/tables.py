@@ -60,6 +60,11 @@ GROUP_OFFSET: Final = _table(
     "group_id, topic_id, partition_index",
 )
 COORDINATOR_RECORD: Final = _table("coordinator_record", "kind group_id record_key value", "kind, group_id, record_key")
+SHARE_PARTITION: Final = _table(
+    "share_partition",
+    "group_id topic_id partition_index owner_epoch state_epoch leader_epoch start_offset final_count state",
+    "group_id, topic_id, partition_index",
+)
 TXN: Final = _table(
     "txn",
     "transactional_id producer_id epoch previous_id previous_epoch state seq timeout_ms started_ms updated_ms version",
@@ -85,6 +90,7 @@ TABLES: Final = (
     INLINE_RELEASED,
     GROUP_OFFSET,
     COORDINATOR_RECORD,
+    SHARE_PARTITION,
     TXN,
     TXN_PARTITION,
     TXN_OFFSET,
