@@ -18,5 +18,6 @@ if TYPE_CHECKING:
 def modern_types(around: Surroundings) -> list[GroupType]:
     """All but the classic one, which needs nothing of what is around it."""
     from .consumer.type import ConsumerType
+    from .streams.type import StreamsType
 
-    return [ConsumerType(around)]
+    return [ConsumerType(around), StreamsType(around)]

@@ -7,7 +7,7 @@ from typing import Any
 from moldau.coordination.decision import NEVER, Decision
 from moldau.coordination.events import Event, Heartbeat, OffsetCommit, Tick
 from moldau.coordination.group_type import GroupType
-from moldau.coordination.listing import DescribedGroup, ListedGroup, unknown_group
+from moldau.coordination.listing import DescribedGroup, ListedGroup, not_classic
 from moldau.coordination.offsets import FROM_COMMIT
 from moldau.coordination.surroundings import Surroundings
 from moldau.metadata.rows_groups import GroupRecord
@@ -40,14 +40,16 @@ class StreamsType:
     def admit(self, event: Event, other: tuple[GroupType, Any] | None, now: int, out: Decision) -> StreamsGroup | None:
         """A member that joins makes the group. An empty classic group becomes a streams group and keeps its offsets; others stay what they are."""
         joins = isinstance(event, StreamsHeartbeat) and event.member_epoch == JOINING
-        if other is not None and not (joins and other[0].name == "classic" and other[1].is_empty):
-            text = f"Group {event.group_id} is not a streams group."
-        elif not joins:
+        if other is None and joins:
+            return self.create(event.group_id, now)
+        if other is not None and joins and other[0].name == "classic" and other[1].is_empty:
+            out.records = other[0].tombstones(other[1])
+            out.again = event
+            return None
+        if other is None:
             text = f"Streams group {event.group_id} not found."
         else:
-            if other is not None:
-                out.records += other[0].tombstones(other[1])
-            return self.create(event.group_id, now)
+            text = f"Group {event.group_id} is not a streams group."
         out.reply(event.ticket, StreamsReply(GROUP_ID_NOT_FOUND, text))
         return None
 
@@ -97,7 +99,7 @@ class StreamsType:
         return ListedGroup(group.group_id, self.name, "streams", group.state)
 
     def described(self, group: StreamsGroup) -> DescribedGroup:
-        return unknown_group(group.group_id)
+        return not_classic(group.group_id)
 
     def details(self, group: StreamsGroup) -> DescribedStreamsGroup:
         return describe(group)
