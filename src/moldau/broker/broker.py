@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .catalog import Catalog, Topic
     from .configs import Configs
     from .fetch_sessions import FetchSessions
+    from .internal_topics import InternalTopics
     from .metrics import Metrics
     from .options import Options
     from .outbox import Outbox
@@ -100,6 +101,7 @@ class Broker:
     outbox: Outbox
     groups: GroupCoordinator | GroupShards
     transactions: TransactionCoordinator
+    internal_topics: InternalTopics
 
     def __init__(self) -> None:
         self.joins = Joins(self)

@@ -26,7 +26,9 @@ from moldau.protocol import error_codes
 GROUP = "g"
 START = 1_000_000
 STATUS = {
-    getattr(statuses, name): name for name in dir(statuses) if name.isupper() and isinstance(getattr(statuses, name), int)
+    getattr(statuses, name): name
+    for name in dir(statuses)
+    if name.isupper() and isinstance(getattr(statuses, name), int)
 }
 
 STATELESS = Topology(0, {"0": Subtopology("0", ("in",))})
@@ -91,7 +93,9 @@ class StreamsPlay:
         self.topics = topics or Topics(**{"in": 4, "mid": 4, "log": 4})
         self.settings = DEFAULTS | {f"streams.{name.replace('_', '.')}": value for name, value in settings.items()}
         self.max_size = 1000
-        self.around = Surroundings(GroupConfig(), self.topics, lambda key: self.max_size, lambda group_id: self.settings)
+        self.around = Surroundings(
+            GroupConfig(), self.topics, lambda key: self.max_size, lambda group_id: self.settings
+        )
         self.now = START
         self.groups = Groups(self.around.config, self.around)
         self.records: dict[tuple[int, str, str], GroupRecord] = {}
@@ -144,7 +148,13 @@ class StreamsPlay:
 
     def commit(self, name: str, epoch: int, topic: str = "in", partition: int = 0, **more: Any) -> int:
         event = OffsetCommit(
-            GROUP, name, epoch, [(Topics.id_of(topic), partition, 1, -1, "")], commit_timestamp=self.now, ticket="commit", **more
+            GROUP,
+            name,
+            epoch,
+            [(Topics.id_of(topic), partition, 1, -1, "")],
+            commit_timestamp=self.now,
+            ticket="commit",
+            **more,
         )
         self._carry_out(event)
         return self.codes[-1]

@@ -265,7 +265,14 @@ def test_an_empty_classic_group_becomes_a_streams_group() -> None:
 def test_a_classic_group_with_members_stays_one() -> None:
     play = StreamsPlay()
     join = JoinGroup(
-        GROUP, "", "c-1", "consumer", (("range", b""),), session_timeout_ms=10_000, requires_known_member_id=False, ticket="c"
+        GROUP,
+        "",
+        "c-1",
+        "consumer",
+        (("range", b""),),
+        session_timeout_ms=10_000,
+        requires_known_member_id=False,
+        ticket="c",
     )
     play.groups.handle(join, play.now)
     play.join("a").said("a: GROUP_ID_NOT_FOUND")
