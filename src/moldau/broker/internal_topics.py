@@ -70,7 +70,7 @@ class InternalTopics:
 
 async def _create_one(broker: Broker, topic: InternalTopic) -> None:
     """Raises TopicError."""
-    factor = topic.replication_factor or broker.options.default_replication_factor
+    factor = topic.replication_factor if topic.replication_factor > 0 else broker.options.default_replication_factor
     topics.check_replication_factor(broker, factor)
     configs: dict[str, str | None] = dict(topic.configs)
     await topics.create(broker, topic.name, topic.partitions, configs, replication_factor=factor, validate_only=False)
