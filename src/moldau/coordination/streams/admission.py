@@ -14,6 +14,7 @@ from .draft import Draft
 from .events import JOINING, Refused, StreamsHeartbeat
 from .group import StreamsGroup
 from .member import StreamsMember
+from .reconcile import Owners
 from .tasks import Assignment, Held
 
 
@@ -72,7 +73,23 @@ def _replace(draft: Draft, known: StreamsMember, event: StreamsHeartbeat) -> Str
     member = known.copy(event.member_id)
     member.member_epoch = member.previous_epoch = 0
     draft.replace(known, member)
+    if event.process_id not in (None, known.process_id):
+        member.assigned = _without_copies(member.assigned, draft, event.process_id or "", member)
     return member
+
+
+def _without_copies(held: Held, draft: Draft, process_id: str, member: StreamsMember) -> Held:
+    """The instance has moved to another process: what that has already, in whatever role, is not its any more."""
+    others = Owners()
+    for other in draft.members.values():
+        if other is not member and other.process_id == process_id:
+            others.add(other.assigned, process_id)
+            others.add(other.revoking, process_id)
+    return Held(
+        {task: epoch for task, epoch in held.active.items() if not others.has(process_id, task)},
+        frozenset(task for task in held.standby if not others.has(process_id, task)),
+        frozenset(task for task in held.warmup if not others.has(process_id, task)),
+    )
 
 
 def _check_epoch(member: StreamsMember, event: StreamsHeartbeat) -> None:
