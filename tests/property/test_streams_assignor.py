@@ -30,7 +30,9 @@ def specs(members: dict[str, str], before: Result | None = None) -> dict[str, Me
     return {name: MemberSpec(process, before.get(name)) for name, process in members.items()}
 
 
-def check(members: dict[str, str], stateful: list[TaskId], stateless: list[TaskId], replicas: int, result: Result) -> None:
+def check(
+    members: dict[str, str], stateful: list[TaskId], stateless: list[TaskId], replicas: int, result: Result
+) -> None:
     """What holds for every assignment."""
     assert result.keys() == members.keys()
     active = Counter(task for assignment in result.values() for task in assignment.active)
@@ -119,10 +121,14 @@ def test_copies_are_in_other_zones_while_there_are_any(
 
 
 def test_one_standby_goes_to_another_zone() -> None:
-    tagged = {name: MemberSpec(name, None, {"zone": zone}) for name, zone in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "y"))}
+    tagged = {
+        name: MemberSpec(name, None, {"zone": zone}) for name, zone in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "y"))
+    }
     tasks = [("0", partition) for partition in range(8)]
     result = assign(tagged, tasks, [], standby_replicas=1, rack_aware_tags=["zone"])
-    zone_of = {task: tagged[name].client_tags["zone"] for name, assignment in result.items() for task in assignment.active}
+    zone_of = {
+        task: tagged[name].client_tags["zone"] for name, assignment in result.items() for task in assignment.active
+    }
     for name, assignment in result.items():
         for task in assignment.standby:
             assert zone_of[task] != tagged[name].client_tags["zone"]
@@ -134,6 +140,7 @@ def test_state_on_disk_brings_a_task_back() -> None:
     tasks = [("0", 0), ("0", 1)]
     for heir in ("a", "b"):
         members = {
-            name: MemberSpec(name, None, {}, {("0", 1): 100} if name == heir else {("0", 0): 100}) for name in ("a", "b")
+            name: MemberSpec(name, None, {}, {("0", 1): 100} if name == heir else {("0", 0): 100})
+            for name in ("a", "b")
         }
         assert ("0", 1) in assign(members, tasks, [])[heir].active

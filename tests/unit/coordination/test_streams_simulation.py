@@ -34,7 +34,9 @@ class World:
         self.story: list[str] = []
 
     def step(self) -> None:
-        actions = [self.beat] * 12 + [self.join] * 2 + [self.leave, self.die, self.bounce, self.wait, self.lose] + [self.wait]
+        actions = (
+            [self.beat] * 12 + [self.join] * 2 + [self.leave, self.die, self.bounce, self.wait, self.lose] + [self.wait]
+        )
         actions += [self.grow, self.restart, self.fail]
         action = self.random.choice(actions)
         if action is not self.join and not self.alive:

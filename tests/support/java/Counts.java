@@ -12,7 +12,7 @@ import org.apache.kafka.streams.kstream.Produced;
  * Counts the values of a topic: records get their value as key, go through a repartition topic, and are counted in a store that a changelog keeps.
  * Arguments: input topic, output topic, and settings as NAME=VALUE. Says each state on a line of its own, and stops when its input ends.
  */
-public class FlightCounts {
+public class Counts {
     public static void main(String[] args) throws Exception {
         Properties settings = new Properties();
         for (int i = 2; i < args.length; i++) {
