@@ -53,11 +53,7 @@ LATER = {
         "AlterShareGroupOffsets",
         "DeleteShareGroupOffsets",
     ],
-    "streams groups (KIP-1071)": [
-        "StreamsGroupHeartbeat",
-        "StreamsGroupDescribe",
-        "StreamsGroupTopologyDescriptionUpdate",
-    ],
+    "descriptions of topologies (KIP-1331)": ["StreamsGroupTopologyDescriptionUpdate"],
     "several brokers": ["UnregisterBroker"],
     "several log directories": ["AlterReplicaLogDirs"],
     "telemetry": ["GetTelemetrySubscriptions", "PushTelemetry"],
