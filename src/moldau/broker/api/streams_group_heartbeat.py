@@ -54,13 +54,15 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
         return
     future = broker.groups.ask(event)
     if future.done():
-        _answer(broker, request, reply, future.result())
+        _later(broker, request, reply, future)
     else:
         future.add_done_callback(partial(_later, broker, request, reply))
 
 
 def _later(broker: Broker, request: Request, reply: Reply, future: asyncio.Future[StreamsReply]) -> None:
-    if not future.cancelled():
+    if future.cancelled() or future.exception() is not None:  # our fault; the runtime has logged it
+        reply.hang_up()
+    else:
         _answer(broker, request, reply, future.result())
 
 
