@@ -20,6 +20,7 @@ from moldau.protocol.messages import metadata
 from moldau.protocol.messages import offset_commit as oc
 from moldau.protocol.messages import streams_group_describe as describe
 from moldau.protocol.messages import streams_group_heartbeat as hb
+from moldau.protocol.messages import streams_group_topology_description_update as tdu
 from moldau.protocol.messages import update_features as uf
 from moldau.testing import BrokerThread
 
@@ -164,6 +165,55 @@ def test_groups_are_listed_with_their_type(talker: Talker) -> None:
     assert described.authorized_operations > 0
     assert (described.topology_description, described.topology_description_status) == (None, 1)
     assert nameless.error_code == error_codes.INVALID_GROUP_ID
+
+
+def test_a_member_is_asked_to_describe_the_topology(talker: Talker) -> None:
+    answer = until_ready(talker, "drawn", join(talker, "drawn", 0), 0)
+    answer = beat(talker, "drawn", answer.member_epoch)
+    assert answer.topology_description_required
+    assert not beat(talker, "drawn", answer.member_epoch).topology_description_required
+    source = tdu.TopologyDescriptionNode(
+        name="KSTREAM-SOURCE-0", node_type=1, source_topics=["in"], successors=["SINK"]
+    )
+    sink = tdu.TopologyDescriptionNode(name="SINK", node_type=3, sink_topic="out")
+    drawing = tdu.TopologyDescription(
+        subtopologies=[tdu.TopologyDescriptionSubtopology(subtopology_id="0", nodes=[source, sink])],
+        global_stores=[
+            tdu.TopologyDescriptionGlobalStore(
+                source=source, processor=tdu.TopologyDescriptionNode(name="P", node_type=2, stores=["s"])
+            )
+        ],
+    )
+
+    def send(member: str, epoch: int, description: tdu.TopologyDescription) -> int:
+        request = tdu.StreamsGroupTopologyDescriptionUpdateRequest(
+            group_id="drawn", member_id=member, topology_epoch=epoch, topology_description=description
+        )
+        return int(talker.call(api_keys.STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE, 0, request).error_code)
+
+    assert send("nobody", 0, drawing) == error_codes.UNKNOWN_MEMBER_ID
+    assert send("m", 1, drawing) == error_codes.INVALID_REQUEST
+    odd = tdu.TopologyDescription(
+        subtopologies=[tdu.TopologyDescriptionSubtopology(nodes=[tdu.TopologyDescriptionNode()])]
+    )
+    assert send("m", 0, odd) == error_codes.INVALID_REQUEST
+    large = tdu.TopologyDescription(
+        subtopologies=[tdu.TopologyDescriptionSubtopology(subtopology_id="x" * 30_000)] * 10
+    )
+    assert send("m", 0, large) == error_codes.STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED
+    assert send("m", 0, drawing) == 0
+    asked = describe.StreamsGroupDescribeRequest(group_ids=["drawn"], include_topology_description=True)
+    described = talker.call(DESCRIBE, 1, asked).groups[0]
+    assert described.topology_description_status == 3
+    first = described.topology_description.subtopologies[0].nodes[0]
+    assert (first.name, first.node_type, first.source_topics, first.successors) == (
+        "KSTREAM-SOURCE-0",
+        1,
+        ["in"],
+        ["SINK"],
+    )
+    assert described.topology_description.subtopologies[0].nodes[1].sink_topic == "out"
+    assert described.topology_description.global_stores[0].processor.stores == ["s"]
 
 
 def test_topics_that_cannot_be_created_are_told(talker: Talker) -> None:

@@ -26,6 +26,8 @@ DIFFERS = {
     "WriteTxnMarkers": "For tools that abort a transaction which hangs: the whole of it is aborted, not only the partition that is named.",
     "DescribeProducers": "The coordinator's epoch is 0 after a producer's first marker, -1 before.",
     "OffsetForLeaderEpoch": "An epoch rises when a log may have gone back, not with its leader.",
+    "StreamsGroupHeartbeat": "Tasks are not warmed up before they move.",
+    "StreamsGroupTopologyDescriptionUpdate": "Descriptions are kept with the group; no plug-in is needed.",
     "ListConfigResources": "Client-metrics are none.",
 }
 LATER = {
@@ -53,7 +55,6 @@ LATER = {
         "AlterShareGroupOffsets",
         "DeleteShareGroupOffsets",
     ],
-    "descriptions of topologies (KIP-1331)": ["StreamsGroupTopologyDescriptionUpdate"],
     "several brokers": ["UnregisterBroker"],
     "several log directories": ["AlterReplicaLogDirs"],
     "telemetry": ["GetTelemetrySubscriptions", "PushTelemetry"],

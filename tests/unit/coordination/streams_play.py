@@ -182,6 +182,10 @@ class StreamsPlay:
         self._carry_out(StreamsHeartbeat(GROUP, name, epoch, ticket=name, **values))
         return self
 
+    def hand_in(self, event: Event) -> StreamsPlay:
+        self._carry_out(event)
+        return self
+
     def _carry_out(self, event: Event) -> None:
         """What the runtime does, without its waiting."""
         decision = self.groups.handle(event, self.now)

@@ -6,7 +6,7 @@ from streams_play import GROUP, STATEFUL, STATELESS, TWO_PARTS, StreamsPlay, Top
 
 from moldau.coordination.events import JoinGroup, LeaveGroup, LeavingMember
 from moldau.coordination.streams.endpoints import Endpoint
-from moldau.coordination.streams.events import StreamsHeartbeat
+from moldau.coordination.streams.events import StreamsHeartbeat, TopologyDescription
 from moldau.coordination.streams.tasks import Assignment
 from moldau.coordination.streams.topology import InternalTopic, Subtopology, Topology
 from moldau.protocol import error_codes
@@ -302,6 +302,25 @@ def test_what_is_described() -> None:
     assert details.members[0].offsets == {("1", 0): 5}
     assert details.members[0].end_offsets == {("1", 0): 9}
     assert details.members[0].member.client_tags == {"zone": "x"}
+
+
+def test_one_member_at_a_time_is_asked_for_the_description() -> None:
+    play = StreamsPlay().join("a", "b").settle("a", "b")
+
+    def asked(name: str) -> bool:
+        play.beat(name, describes=True)
+        assert play.last is not None
+        return play.last.asks_for_description
+
+    assert [asked("a"), asked("b"), asked("a")] == [True, False, False]
+    for _ in range(2):
+        play.after(30_000).beat("a", "b")
+    assert [asked("b"), asked("a")] == [True, False]
+    play.hand_in(TopologyDescription(GROUP, "b", 0, b"drawing", ticket="b"))
+    for _ in range(4):
+        play.after(30_000).beat("a", "b")
+    assert not asked("a")
+    assert play.restart().groups.details("streams", GROUP)[1].description == b"drawing"
 
 
 def test_members_without_the_tags_are_told() -> None:

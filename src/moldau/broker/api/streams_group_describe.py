@@ -1,7 +1,7 @@
 """StreamsGroupDescribe 0-1 (KIP-1071): members, tasks and the topology of streams groups.
 
-`authorized_operations` are filled when asked for. Version 1 adds the name of the assignor, and descriptions of topologies, which this broker
-does not keep: their status is NOT_STORED when they are asked for.
+`authorized_operations` are filled when asked for. Version 1 adds the name of the assignor (KIP-1357), and, when it is asked for, the description
+of the topology that a member has sent (KIP-1331).
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from moldau.coordination.streams.tasks import TaskId, by_subtopology
 from moldau.coordination.streams.topology import InternalTopic
 from moldau.protocol import error_codes
 from moldau.protocol.messages import streams_group_describe as wire
+from moldau.protocol.messages import streams_group_topology_description_update as sent
 
 from .describe_groups import GROUP_OPERATIONS, NOT_ASKED
+from .streams_group_topology_description_update import unpacked
 
 if TYPE_CHECKING:
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Request
 
 ASSIGNOR = "sticky"
-_NOT_REQUESTED, _NOT_STORED = 0, 1
+_NOT_STORED, _AVAILABLE = 1, 3
 """Statuses of a topology's description."""
 
 
@@ -41,7 +43,7 @@ def _group(broker: Broker, group_id: str, request: Request, operations: int) -> 
     if error_code:
         return wire.DescribedGroup(group_id=group_id, error_code=error_code, error_message=error_message)
     found: DescribedStreamsGroup = group
-    return wire.DescribedGroup(
+    described = wire.DescribedGroup(
         group_id=group_id,
         group_state=found.state,
         group_epoch=found.group_epoch,
@@ -50,7 +52,38 @@ def _group(broker: Broker, group_id: str, request: Request, operations: int) -> 
         members=[_member(member) for member in found.members],
         authorized_operations=operations,
         assignor_name=ASSIGNOR if request.version >= 1 else None,
-        topology_description_status=_NOT_STORED if request.message.include_topology_description else _NOT_REQUESTED,
+    )
+    if request.message.include_topology_description:
+        described.topology_description_status = _NOT_STORED
+        if found.description is not None:
+            described.topology_description_status = _AVAILABLE
+            described.topology_description = _description(unpacked(found.description))
+    return described
+
+
+def _description(description: sent.TopologyDescription) -> wire.TopologyDescription:
+    return wire.TopologyDescription(
+        subtopologies=[
+            wire.TopologyDescriptionSubtopology(
+                subtopology_id=part.subtopology_id, nodes=[_node(node) for node in part.nodes]
+            )
+            for part in description.subtopologies
+        ],
+        global_stores=[
+            wire.TopologyDescriptionGlobalStore(source=_node(store.source), processor=_node(store.processor))
+            for store in description.global_stores
+        ],
+    )
+
+
+def _node(node: sent.TopologyDescriptionNode) -> wire.TopologyDescriptionNode:
+    return wire.TopologyDescriptionNode(
+        name=node.name,
+        node_type=node.node_type,
+        source_topics=node.source_topics,
+        sink_topic=node.sink_topic,
+        stores=node.stores,
+        successors=node.successors,
     )
 
 

@@ -2,7 +2,7 @@
 
 The answer has the tasks that the member is to run, when these have changed, and statuses: what the application waits for. Internal topics that
 are missing are created meanwhile. Source topics by pattern are refused, as in Kafka 4.4. Version 1 adds the status MISSING_CLIENT_TAGS
-(KAFKA-20744), and a question for the description of the topology (KIP-1331), which this broker does not ask.
+(KAFKA-20744), and asks a member for the description of the topology (KIP-1331).
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ def _event(request: Request) -> StreamsHeartbeat:
         end_offsets=_offsets(message.task_end_offsets),
         shutdown_application=message.shutdown_application,
         endpoint_epoch=message.endpoint_information_epoch,
+        describes=request.version >= 1,
         client_id=request.client_id or "",
         client_host=f"/{request.peer.host}",
     )
@@ -222,6 +223,8 @@ def _response(told: StreamsReply, version: int) -> wire.StreamsGroupHeartbeatRes
         ],
         endpoint_information_epoch=told.endpoint_epoch,
     )
+    if told.asks_for_description:
+        response.topology_description_required = True
     if told.assignment is not None:
         response.active_tasks = _ids(told.assignment.active)
         response.standby_tasks = _ids(told.assignment.standby)

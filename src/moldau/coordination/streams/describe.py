@@ -32,6 +32,7 @@ class DescribedStreamsGroup(NamedTuple):
     group_epoch: int
     assignment_epoch: int
     topology_epoch: int
+    description: bytes | None
     parts: list[DescribedPart]
     members: list[DescribedStreamsMember]
 
@@ -44,6 +45,7 @@ def describe(group: StreamsGroup) -> DescribedStreamsGroup:
         group.header.group_epoch,
         group.header.assignment_epoch,
         group.topology.epoch if group.topology else 0,
+        group.description[1] if group.description else None,
         _parts(group),
         [
             DescribedStreamsMember(

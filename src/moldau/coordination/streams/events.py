@@ -23,7 +23,7 @@ LEAVING_FOR_A_WHILE: Final = -2
 class StreamsHeartbeat(Event):
     """A member joins, goes on, or leaves, by its `member_epoch`. What is None has not changed since the last one.
 
-    `owned`: the tasks that it runs now. `topology`: given when it joins. `offsets` and `end_offsets`: how far its tasks' state is, and
+    `describes`: it can be asked for a description of its topology. `owned`: the tasks that it runs now. `topology`: given when it joins. `offsets` and `end_offsets`: how far its tasks' state is, and
     how far it could be.
     """
 
@@ -31,6 +31,7 @@ class StreamsHeartbeat(Event):
         "client_host",
         "client_id",
         "client_tags",
+        "describes",
         "end_offsets",
         "endpoint",
         "endpoint_epoch",
@@ -64,6 +65,7 @@ class StreamsHeartbeat(Event):
         end_offsets: Mapping[TaskId, int] | None = None,
         shutdown_application: bool = False,
         endpoint_epoch: int = 0,
+        describes: bool = False,
         client_id: str = "",
         client_host: str = "",
         ticket: Any = None,
@@ -83,6 +85,7 @@ class StreamsHeartbeat(Event):
         self.end_offsets = end_offsets
         self.shutdown_application = shutdown_application
         self.endpoint_epoch = endpoint_epoch
+        self.describes = describes
         self.client_id = client_id
         self.client_host = client_host
         self.ticket = ticket
@@ -91,10 +94,31 @@ class StreamsHeartbeat(Event):
         return StreamsReply(error_code)
 
 
+class TopologyDescription(Event):
+    """A member sends the description of its topology: opaque bytes, for those who ask what the application looks like. The reply is a `StreamsReply`."""
+
+    __slots__ = ("description", "member_id", "topology_epoch")
+
+    def __init__(
+        self, group_id: str, member_id: str, topology_epoch: int, description: bytes, ticket: Any = None
+    ) -> None:
+        self.group_id = group_id
+        self.member_id = member_id
+        self.topology_epoch = topology_epoch
+        self.description = description
+        self.ticket = ticket
+
+    def refused(self, error_code: int) -> StreamsReply:
+        return StreamsReply(error_code)
+
+
 class StreamsReply(Value):
-    """`assignment` None: as before. `endpoints` None: the member knows them already. `missing`: internal topics that somebody must create."""
+    """`assignment` None: as before. `endpoints` None: the member knows them already. `missing`: internal topics that somebody must create.
+    `asks_for_description`: the member shall send a `TopologyDescription`.
+    """
 
     __slots__ = (
+        "asks_for_description",
         "assignment",
         "endpoint_epoch",
         "endpoints",
@@ -122,6 +146,7 @@ class StreamsReply(Value):
         endpoint_epoch: int = 0,
         endpoints: list[EndpointPartitions] | None = None,
         missing: tuple[InternalTopic, ...] = (),
+        asks_for_description: bool = False,
     ) -> None:
         self.error_code = error_code
         self.error_message = error_message
@@ -134,6 +159,7 @@ class StreamsReply(Value):
         self.endpoint_epoch = endpoint_epoch
         self.endpoints = endpoints
         self.missing = missing
+        self.asks_for_description = asks_for_description
 
     def failed(self, error_code: int) -> StreamsReply:
         return self if self.error_code != NONE else StreamsReply(error_code)

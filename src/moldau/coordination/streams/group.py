@@ -14,12 +14,15 @@ from .group_header import GroupHeader
 from .member import StreamsMember
 from .reconcile import Owners
 from .records import (
+    STREAMS_DESCRIPTION,
     STREAMS_GROUP,
     STREAMS_MEMBER,
     STREAMS_TOPOLOGY,
+    decode_description,
     decode_header,
     decode_member,
     decode_topology,
+    encode_description,
     encode_header,
     encode_member,
     encode_topology,
@@ -47,6 +50,8 @@ class StreamsGroup:
         "_seen",
         "_seen_at",
         "around",
+        "ask_description_at",
+        "description",
         "endpoint_epoch",
         "group_id",
         "header",
@@ -68,6 +73,8 @@ class StreamsGroup:
         self.around = around
         self.header = GroupHeader()
         self.topology: Topology | None = None
+        self.description: tuple[int, bytes] | None = None
+        """The topology as a member has described it, and the epoch of that topology."""
         self.members: dict[str, StreamsMember] = {}
         self.static_members: dict[str, str] = {}
         """Instance id to member id."""
@@ -78,6 +85,8 @@ class StreamsGroup:
         """Until then no tasks are dealt, since more members are expected."""
         self.shutdown_by: str | None = None
         """The member that asked for the whole application to stop."""
+        self.ask_description_at = 0
+        """When a member may be asked for the description; `NEVER`, when it was too large."""
         self.endpoint_epoch = 0
         """Another number whenever some endpoint has other partitions."""
         self._owners: Owners | None = None
@@ -170,6 +179,9 @@ class StreamsGroup:
     def topology_record(self, topology: Topology) -> GroupRecord:
         return GroupRecord(STREAMS_TOPOLOGY, self.group_id, "", encode_topology(topology))
 
+    def description_record(self, epoch: int, description: bytes) -> GroupRecord:
+        return GroupRecord(STREAMS_DESCRIPTION, self.group_id, "", encode_description(epoch, description))
+
     def member_record(self, member: StreamsMember) -> GroupRecord:
         return GroupRecord(STREAMS_MEMBER, self.group_id, member.member_id, encode_member(member))
 
@@ -180,12 +192,17 @@ class StreamsGroup:
 
     def tombstones(self) -> list[GroupRecord]:
         members = [GroupRecord(STREAMS_MEMBER, self.group_id, member_id, None) for member_id in self.members]
-        rest = [GroupRecord(kind, self.group_id, "", None) for kind in (STREAMS_TOPOLOGY, STREAMS_GROUP)]
+        rest = [
+            GroupRecord(kind, self.group_id, "", None)
+            for kind in (STREAMS_DESCRIPTION, STREAMS_TOPOLOGY, STREAMS_GROUP)
+        ]
         return [*members, *rest]
 
     def apply(self, record: GroupRecord, now: int) -> None:
         if record.kind == STREAMS_MEMBER:
             self._apply_member(record, now)
+        elif record.kind == STREAMS_DESCRIPTION:
+            self.description = None if record.value is None else decode_description(record.value)
         elif record.kind == STREAMS_TOPOLOGY:
             self.topology = None if record.value is None else decode_topology(record.value)
             self._seen = None

@@ -11,7 +11,7 @@ import logging
 from moldau.coordination.decision import Decision
 from moldau.protocol.error_codes import INVALID_REQUEST, NONE, STREAMS_INVALID_TOPOLOGY
 
-from . import admission
+from . import admission, description
 from .configure import ConfiguredTopology
 from .draft import Draft
 from .endpoints import EndpointPartitions, partitions_behind
@@ -98,7 +98,9 @@ def _heartbeat(group: StreamsGroup, event: StreamsHeartbeat, now: int, out: Deci
         group.shutdown_by = member.member_id
         log.info("group=%s member=%s asked for the application to stop", group.group_id, member.member_id)
     status += _more_status(group, member, configured, settings)
-    return _reply(group, event, before, member, configured, settings, status)
+    reply = _reply(group, event, before, member, configured, settings, status)
+    reply.asks_for_description = description.asks(group, event, member, now)
+    return reply
 
 
 def _topology(group: StreamsGroup, event: StreamsHeartbeat) -> Topology:

@@ -49,6 +49,12 @@ STREAMS_MEMBER (kind 22, key: the member id), version 0:
 
     where a task is its subtopology (string) and partition (int32), and held tasks are a list of active tasks, each with the epoch in which the
     member got it (int32), and lists of standby and of warm-up tasks.
+
+STREAMS_DESCRIPTION (kind 23, key ""), version 0:
+
+    version             uint8
+    epoch               int32     of the topology that is described
+    description         bytes     a StreamsGroupTopologyDescriptionUpdateRequest, version 0, without names of group and member
 """
 
 from __future__ import annotations
@@ -56,7 +62,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from struct import Struct
 
-from moldau.coordination.packing import LENGTH, Reader, put_text
+from moldau.coordination.packing import LENGTH, Reader, put_bytes, put_text
 from moldau.coordination.packing import decode as decode_value
 
 from .endpoints import Endpoint
@@ -69,6 +75,7 @@ from .topology import InternalTopic, Subtopology, Topology
 STREAMS_GROUP = 20
 STREAMS_TOPOLOGY = 21
 STREAMS_MEMBER = 22
+STREAMS_DESCRIPTION = 23
 
 _VERSION = 0
 _V = bytes((_VERSION,))
@@ -159,6 +166,23 @@ def _topics(reader: Reader) -> tuple[InternalTopic, ...]:
         partitions, replication_factor = reader.unpack(_TOPIC)
         found.append(InternalTopic(name, partitions, replication_factor, _pairs(reader)))
     return tuple(found)
+
+
+# -- the description
+
+
+def encode_description(epoch: int, description: bytes) -> bytes:
+    out = bytearray(_V)
+    out += _INT.pack(epoch)
+    put_bytes(out, description)
+    return bytes(out)
+
+
+def decode_description(value: bytes) -> tuple[int, bytes]:
+    """(epoch of the topology, what was sent). Raises RecordFormatError."""
+    return decode_value(
+        "streams description record", value, _VERSION, lambda reader: (reader.unpack(_INT)[0], reader.bytes())
+    )
 
 
 # -- members

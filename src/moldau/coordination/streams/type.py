@@ -15,11 +15,12 @@ from moldau.protocol.error_codes import GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, NON
 
 from . import commits
 from .describe import DescribedStreamsGroup, describe
-from .events import JOINING, StreamsHeartbeat, StreamsReply
+from .description import take
+from .events import JOINING, StreamsHeartbeat, StreamsReply, TopologyDescription
 from .group import StreamsGroup
 from .heartbeat import heartbeat
 from .leave import leave, tick
-from .records import STREAMS_GROUP, STREAMS_MEMBER, STREAMS_TOPOLOGY
+from .records import STREAMS_DESCRIPTION, STREAMS_GROUP, STREAMS_MEMBER, STREAMS_TOPOLOGY
 
 
 class StreamsType:
@@ -28,8 +29,8 @@ class StreamsType:
     __slots__ = ("_around",)
 
     name = StreamsGroup.type_name
-    kinds = frozenset((STREAMS_GROUP, STREAMS_TOPOLOGY, STREAMS_MEMBER))
-    owns: frozenset[type[Event]] = frozenset((StreamsHeartbeat,))
+    kinds = frozenset((STREAMS_GROUP, STREAMS_TOPOLOGY, STREAMS_MEMBER, STREAMS_DESCRIPTION))
+    owns: frozenset[type[Event]] = frozenset((StreamsHeartbeat, TopologyDescription))
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
@@ -39,6 +40,12 @@ class StreamsType:
 
     def admit(self, event: Event, other: tuple[GroupType, Any] | None, now: int, out: Decision) -> StreamsGroup | None:
         """A member that joins makes the group. An empty classic group becomes a streams group and keeps its offsets; others stay what they are."""
+        if isinstance(event, TopologyDescription):
+            out.reply(
+                event.ticket,
+                StreamsReply(UNKNOWN_MEMBER_ID, f"Member {event.member_id} is not a member of group {event.group_id}."),
+            )
+            return None
         joins = isinstance(event, StreamsHeartbeat) and event.member_epoch == JOINING
         if other is None and joins:
             return self.create(event.group_id, now)
@@ -59,6 +66,8 @@ class StreamsType:
                 leave(group, event, out)
             else:
                 heartbeat(group, event, now, out)
+        elif isinstance(event, TopologyDescription):
+            take(group, event, out)
         elif isinstance(event, Tick):
             tick(group, now, out)
 
