@@ -92,7 +92,7 @@ class Router:
 
     def _coordinator(self, body: Any) -> int:
         groups = [getattr(body, "group_id", "")] + [getattr(g, "group_id", g) for g in getattr(body, "groups", [])]
-        groups += getattr(body, "groups_names", []) + getattr(body, "group_ids", []) + getattr(body, "group_ids", [])
+        groups += getattr(body, "groups_names", []) + getattr(body, "group_ids", [])
         group = next((group for group in groups if group), "")
         answer = self._ask(k.FIND_COORDINATOR, 3, FindCoordinatorRequest(key=group, key_type=0))
         return int(answer.port) if answer.error_code == 0 else self.port

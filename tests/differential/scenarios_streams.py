@@ -22,7 +22,9 @@ def ids(tasks: Tasks) -> list[hb.TaskIds]:
     return [hb.TaskIds(subtopology_id=name, partitions=partitions) for name, partitions in tasks.items()]
 
 
-def beat_body(group: str, member: str, epoch: int, owned: Tasks | None = None, **fields: Any) -> hb.StreamsGroupHeartbeatRequest:
+def beat_body(
+    group: str, member: str, epoch: int, owned: Tasks | None = None, **fields: Any
+) -> hb.StreamsGroupHeartbeatRequest:
     body = hb.StreamsGroupHeartbeatRequest(group_id=group, member_id=member, member_epoch=epoch)
     if owned is not None:
         body.active_tasks, body.standby_tasks, body.warmup_tasks = ids(owned), [], []
@@ -32,7 +34,12 @@ def beat_body(group: str, member: str, epoch: int, owned: Tasks | None = None, *
 
 
 def join_body(group: str, member: str, topology: hb.Topology, /, **fields: Any) -> hb.StreamsGroupHeartbeatRequest:
-    values = {"rebalance_timeout_ms": 10_000, "process_id": f"process-{member}", "client_tags": [], "topology": topology}
+    values = {
+        "rebalance_timeout_ms": 10_000,
+        "process_id": f"process-{member}",
+        "client_tags": [],
+        "topology": topology,
+    }
     return beat_body(group, member, 0, {}, **(values | fields))
 
 
@@ -83,7 +90,9 @@ def streams_heartbeat_wrong(c: Conversation, version: int) -> None:
     c.ask("no member id", HEARTBEAT, version, join_body(group, "", stateless(topic)))
     c.ask("no rebalance time-out", HEARTBEAT, version, join_body(group, "a", stateless(topic), rebalance_timeout_ms=-1))
     c.ask("no topology", HEARTBEAT, version, join_body(group, "a", stateless(topic), topology=None))
-    c.ask("tasks when joining", HEARTBEAT, version, join_body(group, "a", stateless(topic), active_tasks=ids({"0": [0]})))
+    c.ask(
+        "tasks when joining", HEARTBEAT, version, join_body(group, "a", stateless(topic), active_tasks=ids({"0": [0]}))
+    )
     c.ask("half the tasks", HEARTBEAT, version, join_body(group, "a", stateless(topic), standby_tasks=None))
     c.ask("an epoch below all", HEARTBEAT, version, beat_body(group, "a", -3))
     c.ask("topology later", HEARTBEAT, version, beat_body(group, "a", 1, topology=stateless(topic)))

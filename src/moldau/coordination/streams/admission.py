@@ -81,7 +81,7 @@ def _replace(draft: Draft, known: StreamsMember, event: StreamsHeartbeat) -> Str
 def _without_copies(held: Held, draft: Draft, process_id: str, member: StreamsMember) -> Held:
     """The instance has moved to another process: what that has already, in whatever role, is not its any more."""
     others = Owners()
-    for other in draft.members.values():
+    for other in draft.members().values():
         if other is not member and other.process_id == process_id:
             others.add(other.assigned, process_id)
             others.add(other.revoking, process_id)

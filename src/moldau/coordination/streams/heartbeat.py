@@ -46,7 +46,9 @@ def _heartbeat(group: StreamsGroup, event: StreamsHeartbeat, now: int, out: Deci
     before, is_new = admission.find(draft, event, group.max_size)
     member = before.copy()
     member.take(event)
-    draft.put(member)
+    changed = is_new or member.metadata() != before.metadata()
+    if changed or draft.replaced is not None:
+        draft.put(member)
     status: list[Status] = []
 
     draft.topology = topology = _topology(group, event)
@@ -60,7 +62,6 @@ def _heartbeat(group: StreamsGroup, event: StreamsHeartbeat, now: int, out: Deci
     header = group.header
     validated = topology.epoch if configured.is_ready else -1
     facts = (metadata_hash, validated, settings.of_assignor())
-    changed = is_new or member.metadata() != before.metadata()
     if changed or facts != (header.metadata_hash, header.validated_epoch, header.settings):
         epoch = header.group_epoch + 1
         draft.header = header._replace(
@@ -80,7 +81,7 @@ def _heartbeat(group: StreamsGroup, event: StreamsHeartbeat, now: int, out: Deci
         wanted = Assignment()
     else:
         _deal(draft, configured, settings, now, status)
-        member = draft.members[member.member_id]
+        member = draft.get(member.member_id)
         wanted = member.target
     epoch = draft.header.assignment_epoch
     if not member.is_reconciled_to(epoch):

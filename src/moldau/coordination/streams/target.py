@@ -12,12 +12,12 @@ from .tasks import Assignment, TaskId
 
 
 def deal(
-    members: dict[str, StreamsMember],
+    members: Mapping[str, StreamsMember],
     configured: ConfiguredTopology,
     settings: Settings,
     reported: Mapping[str, Mapping[TaskId, int]],
-) -> None:
-    """Puts a draft in the place of each member whose target is another one now. While topics are missing nobody has tasks."""
+) -> list[StreamsMember]:
+    """A draft of each member whose target is another one now. While topics are missing nobody has tasks."""
     if configured.is_ready:
         specs = {
             member_id: MemberSpec(member.process_id, member.target, member.client_tags, reported.get(member_id))
@@ -32,8 +32,11 @@ def deal(
         )
     else:
         targets = {member_id: Assignment() for member_id in members}
+    drafts = []
     for member_id, target in targets.items():
         member = members[member_id]
         if member.target != target:
-            members[member_id] = draft = member.copy()
+            draft = member.copy()
             draft.target = target
+            drafts.append(draft)
+    return drafts
