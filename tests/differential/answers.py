@@ -15,6 +15,7 @@ import scenarios_groups
 import scenarios_log
 import scenarios_offsets
 import scenarios_producers
+import scenarios_streams
 import scenarios_topics
 import scenarios_transactions
 import scenarios_wire
@@ -36,6 +37,7 @@ MODULES = (
     scenarios_log,
     scenarios_offsets,
     scenarios_producers,
+    scenarios_streams,
     scenarios_topics,
     scenarios_transactions,
 )
@@ -47,6 +49,8 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "100",
     "group.max.size": "3",
+    "group.streams.initial.rebalance.delay.ms": "0",
+    "group.streams.assignment.interval.ms": "0",
 }
 PAUSE = 0.25  # Apache Kafka's
 Versions = dict[str, Notes]  # version of the scenario's API, as text -> notes

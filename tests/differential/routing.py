@@ -27,6 +27,8 @@ OF_GROUPS = frozenset(
         k.DELETE_GROUPS,
         k.OFFSET_DELETE,
         k.TXN_OFFSET_COMMIT,
+        k.STREAMS_GROUP_HEARTBEAT,
+        k.STREAMS_GROUP_DESCRIBE,
     ]
 )
 
@@ -91,7 +93,7 @@ class Router:
 
     def _coordinator(self, body: Any) -> int:
         groups = [getattr(body, "group_id", "")] + [getattr(g, "group_id", g) for g in getattr(body, "groups", [])]
-        groups += getattr(body, "groups_names", [])
+        groups += getattr(body, "groups_names", []) + getattr(body, "group_ids", [])
         group = next((group for group in groups if group), "")
         answer = self._ask(k.FIND_COORDINATOR, 3, FindCoordinatorRequest(key=group, key_type=0))
         return int(answer.port) if answer.error_code == 0 else self.port

@@ -27,6 +27,8 @@ DIFFERS = {
     "DescribeProducers": "The coordinator's epoch is 0 after a producer's first marker, -1 before.",
     "OffsetForLeaderEpoch": "An epoch rises when a log may have gone back, not with its leader.",
     "ShareFetch": "A broker that is not the leader is NOT_LEADER_OR_FOLLOWER. Markers and aborted records are never acquired.",
+    "StreamsGroupHeartbeat": "Tasks are not warmed up before they move.",
+    "StreamsGroupTopologyDescriptionUpdate": "Descriptions are kept with the group; no plug-in is needed.",
     "ListConfigResources": "Client-metrics are none.",
 }
 LATER = {
@@ -44,12 +46,6 @@ LATER = {
         "AlterUserScramCredentials",
     ],
     "quotas": ["DescribeClientQuotas", "AlterClientQuotas"],
-    "the consumer protocol (KIP-848)": ["ConsumerGroupHeartbeat", "ConsumerGroupDescribe"],
-    "streams groups (KIP-1071)": [
-        "StreamsGroupHeartbeat",
-        "StreamsGroupDescribe",
-        "StreamsGroupTopologyDescriptionUpdate",
-    ],
     "several brokers": ["UnregisterBroker"],
     "several log directories": ["AlterReplicaLogDirs"],
     "telemetry": ["GetTelemetrySubscriptions", "PushTelemetry"],

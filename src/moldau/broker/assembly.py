@@ -38,6 +38,7 @@ from .catalog_image import CatalogImage
 from .config.settings import Settings
 from .configs import Configs
 from .fetch_sessions import FetchSessions
+from .internal_topics import InternalTopics
 from .metrics import Metrics
 from .options import Options
 from .outbox import Outbox
@@ -150,6 +151,7 @@ class Node:
         options, broker = self.options, self.broker
         broker.producer_ids = ProducerIds(broker.cluster_store)
         broker.fetch_sessions = FetchSessions(options.fetch_session_slots)
+        broker.internal_topics = InternalTopics()
         broker.purgatory = Purgatory(broker.loop)
         broker.metrics = Metrics()
         broker.outbox = Outbox()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .catalog import Catalog, Topic
     from .configs import Configs
     from .fetch_sessions import FetchSessions
+    from .internal_topics import InternalTopics
     from .metrics import Metrics
     from .options import Options
     from .outbox import Outbox
@@ -103,6 +104,7 @@ class Broker:
     groups: GroupCoordinator | GroupShards
     shares: Shares
     transactions: TransactionCoordinator
+    internal_topics: InternalTopics
 
     def __init__(self) -> None:
         self.joins = Joins(self)

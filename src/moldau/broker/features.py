@@ -3,6 +3,7 @@
 `metadata.version` says to tools what a cluster of Kafka 4.x can do; levels are Kafka's. `transaction.version` says to clients which kind of
 transactions to use: 2 is that of KIP-890, below they use the first. Both kinds are served at every level, so it may change while clients run.
 `group.version` 1 is the consumer group protocol of KIP-848. `share.version` 0 turns share groups off: their APIs answer UNSUPPORTED_VERSION.
+`streams.version` 1 allows streams groups (KIP-1071), whose records older releases cannot read.
 Features of work that is not done yet are absent.
 
 Brokers raise a level in step. Each registers what it serves; a level changes in one transaction that looks at every live broker; and a broker that does
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
 
     from moldau.metadata.rows import BrokerRow
 
-METADATA, TRANSACTION, GROUP = "metadata.version", "transaction.version", "group.version"
-SHARE = "share.version"
-SUPPORTED: dict[str, tuple[int, int]] = {METADATA: (7, 30), TRANSACTION: (0, 2), GROUP: (0, 1), SHARE: (0, 1)}
+METADATA, TRANSACTION = "metadata.version", "transaction.version"
+GROUP, SHARE, STREAMS = "group.version", "share.version", "streams.version"
+SUPPORTED: dict[str, tuple[int, int]] = {
+    METADATA: (7, 30),
+    TRANSACTION: (0, 2),
+    GROUP: (0, 1),
+    SHARE: (0, 1),
+    STREAMS: (0, 1),
+}
 """Name to (lowest, highest) level: the one table of what this release serves. 7 is 3.3-IV3, 30 is 4.3-IV0."""
 
 _UNSAID: dict[str, tuple[int, int]] = {METADATA: (7, 30), TRANSACTION: (0, 2)}
@@ -48,6 +55,11 @@ def finalized(stored: Mapping[str, int]) -> dict[str, int]:
 def stored(level: int) -> int:
     """The level as the store keeps it."""
     return level or _OFF
+
+
+def streams_groups(stored: Mapping[str, int]) -> bool:
+    """Whether all brokers serve streams groups."""
+    return stored.get(STREAMS, 0) > 0
 
 
 def transaction_version(stored: Mapping[str, int]) -> int:

@@ -61,6 +61,9 @@ _SERVED: dict[int, tuple[str, int, int]] = {
     k.TXN_OFFSET_COMMIT: ("txn_offset_commit", 0, 6),
     k.DESCRIBE_TRANSACTIONS: ("describe_transactions", 0, 0),
     k.LIST_TRANSACTIONS: ("list_transactions", 0, 2),
+    k.STREAMS_GROUP_HEARTBEAT: ("streams_group_heartbeat", 0, 1),
+    k.STREAMS_GROUP_DESCRIBE: ("streams_group_describe", 0, 1),
+    k.STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE: ("streams_group_topology_description_update", 0, 0),
 }
 
 VERSIONS: dict[int, tuple[int, int]] = {key: (low, high) for key, (_, low, high) in sorted(_SERVED.items())}

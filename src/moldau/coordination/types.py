@@ -19,5 +19,6 @@ def modern_types(around: Surroundings) -> list[GroupType]:
     """All but the classic one, which needs nothing of what is around it."""
     from .consumer.type import ConsumerType
     from .share.type import ShareType
+    from .streams.type import StreamsType
 
-    return [ConsumerType(around), ShareType(around)]
+    return [ConsumerType(around), ShareType(around), StreamsType(around)]

@@ -33,7 +33,13 @@ class Java:
             absent(f"Maven did not resolve Apache Kafka's programs: {found.stderr[-500:]}")
         self._java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._java += [f"-Dlog4j2.configurationFile={ROOT / 'conformance/kafka-peer/log4j2.properties'}"]
-        self._java += ["-cp", found.stdout.strip()]
+        self.class_path = found.stdout.strip()
+        self._options = self._java
+        self._java = self.command()
+
+    def command(self, folder: Path | None = None) -> list[str]:
+        """How to run a class of Kafka's, or one that lies in `folder`."""
+        return [*self._options, "-cp", f"{folder}:{self.class_path}" if folder else self.class_path]
 
     def tool(self, name: str, bootstrap: str, *arguments: str) -> list[str]:
         """Command of a program of the package org.apache.kafka.tools."""

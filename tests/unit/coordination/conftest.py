@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import `playbook`."""
+"""Lets the tests of this folder import `playbook` and `streams_play`."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("playbook")
+pytest.register_assert_rewrite("playbook", "streams_play")

@@ -149,49 +149,49 @@ share.coordinator.threads                     int       1           1..       re
     How many threads run the share coordinator.
 share.coordinator.write.timeout.ms            int       5000        1..       read-only     H  no_meaning:rows
     How long a write of the share coordinator waits for its replicas.
-group.streams.acceptable.recovery.lag         long      10000       0..       read-only     Mi  not_yet:streams_groups
+group.streams.acceptable.recovery.lag         long      10000       0..       read-only     Mi  not_yet:streams_warmup
     How far behind a task's copy may be to count as caught up.
-group.streams.assignment.interval.ms          int       1000        0..       cluster-wide  M  not_yet:streams_groups
+group.streams.assignment.interval.ms          int       1000        0..       cluster-wide  M  acts
     The least time between two assignments of a streams group.
-group.streams.min.assignment.interval.ms      int       0           0..       read-only     M  not_yet:streams_groups
+group.streams.min.assignment.interval.ms      int       0           0..       read-only     M  acts
     The shortest assignment interval a streams group may set.
-group.streams.max.assignment.interval.ms      int       15000       0..       read-only     M  not_yet:streams_groups
+group.streams.max.assignment.interval.ms      int       15000       0..       read-only     M  acts
     The longest assignment interval a streams group may set.
-group.streams.assignor.offload.enable         boolean   true        -         cluster-wide  Mi  not_yet:streams_groups
+group.streams.assignor.offload.enable         boolean   true        -         cluster-wide  Mi  no_meaning:streams_dealing
     Whether assignments of streams groups are computed beside the coordinator.
-group.streams.assignors                       list      sticky      -         read-only     M  not_yet:streams_groups
+group.streams.assignors                       list      sticky      =         read-only     M  fixed:streams_assignor
     The assignors of streams groups, the default one first.
-group.streams.heartbeat.interval.ms           int       5000        1..       read-only     M  not_yet:streams_groups
+group.streams.heartbeat.interval.ms           int       5000        1..       read-only     M  acts
     How often members of streams groups send heartbeats.
-group.streams.min.heartbeat.interval.ms       int       5000        1..       read-only     M  not_yet:streams_groups
+group.streams.min.heartbeat.interval.ms       int       5000        1..       read-only     M  acts
     The shortest heartbeat interval a streams group may set.
-group.streams.max.heartbeat.interval.ms       int       15000       1..       read-only     M  not_yet:streams_groups
+group.streams.max.heartbeat.interval.ms       int       15000       1..       read-only     M  acts
     The longest heartbeat interval a streams group may set.
-group.streams.initial.rebalance.delay.ms      int       3000        0..       read-only     M  not_yet:streams_groups
+group.streams.initial.rebalance.delay.ms      int       3000        0..       read-only     M  acts
     How long a new streams group waits for more members.
-group.streams.session.timeout.ms              int       45000       1..       read-only     M  not_yet:streams_groups
+group.streams.session.timeout.ms              int       45000       1..       read-only     M  acts
     The session time-out of streams groups.
-group.streams.min.session.timeout.ms          int       45000       1..       read-only     M  not_yet:streams_groups
+group.streams.min.session.timeout.ms          int       45000       1..       read-only     M  acts
     The shortest session time-out a streams group may set.
-group.streams.max.session.timeout.ms          int       60000       1..       read-only     M  not_yet:streams_groups
+group.streams.max.session.timeout.ms          int       60000       1..       read-only     M  acts
     The longest session time-out a streams group may set.
-group.streams.max.size                        int       2147483647  1..       read-only     M  not_yet:streams_groups
+group.streams.max.size                        int       2147483647  1..       read-only     M  acts
     How many members a streams group may have.
-group.streams.num.standby.replicas            int       0           0..       read-only     M  not_yet:streams_groups
+group.streams.num.standby.replicas            int       0           0..       read-only     M  acts
     How many standby copies each task of a streams group has.
-group.streams.max.standby.replicas            int       2           0..       read-only     M  not_yet:streams_groups
+group.streams.max.standby.replicas            int       2           0..       read-only     M  acts
     The most standby copies a streams group may set.
-group.streams.num.warmup.replicas             int       2           0..       read-only     Mi  not_yet:streams_groups
+group.streams.num.warmup.replicas             int       2           0..       read-only     Mi  not_yet:streams_warmup
     How many copies a streams group may warm up at once.
-group.streams.max.warmup.replicas             int       20          0..       read-only     Mi  not_yet:streams_groups
+group.streams.max.warmup.replicas             int       20          0..       read-only     Mi  not_yet:streams_warmup
     The most copies a streams group may set to warm up at once.
-group.streams.task.offset.interval.ms         int       60000       1..       read-only     Mi  not_yet:streams_groups
+group.streams.task.offset.interval.ms         int       60000       1..       read-only     Mi  acts
     How often members report how far their tasks are.
-group.streams.min.task.offset.interval.ms     int       15000       1..       read-only     Mi  not_yet:streams_groups
+group.streams.min.task.offset.interval.ms     int       15000       1..       read-only     Mi  acts
     The shortest report interval a streams group may set.
-group.streams.rack.aware.assignment.tags      list      ""          -         read-only     L  not_yet:streams_groups
+group.streams.rack.aware.assignment.tags      list      ""          -         read-only     L  acts
     Client tags across which standby copies are spread.
-group.streams.topology.description.plugin.class  class     -           -         read-only     M  not_yet:streams_groups
+group.streams.topology.description.plugin.class  class     -           =         read-only     M  fixed:java
     The class that keeps descriptions of streams topologies.
 transaction.max.timeout.ms                    int       900000      1..       read-only     H  acts
     The longest time-out a transactional producer may ask for.

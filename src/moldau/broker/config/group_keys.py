@@ -37,27 +37,27 @@ errors.deadletterqueue.topic.name          string    ""          -         -    
     Which topic gets the records that the group gave up.
 errors.deadletterqueue.copy.record.enable  boolean   false       -         -               M  not_yet:dead_letters
     Whether given-up records are copied whole or only named.
-streams.session.timeout.ms                 int       45000       1..       group.streams.session.timeout.ms  M  not_yet:streams_groups
+streams.session.timeout.ms                 int       45000       1..       group.streams.session.timeout.ms  M  acts
     After how long a silent member of the group counts as gone.
-streams.heartbeat.interval.ms              int       5000        1..       group.streams.heartbeat.interval.ms  M  not_yet:streams_groups
+streams.heartbeat.interval.ms              int       5000        1..       group.streams.heartbeat.interval.ms  M  acts
     How often members of the group send heartbeats.
-streams.initial.rebalance.delay.ms         int       3000        0..       group.streams.initial.rebalance.delay.ms  M  not_yet:streams_groups
+streams.initial.rebalance.delay.ms         int       3000        0..       group.streams.initial.rebalance.delay.ms  M  acts
     How long the new group waits for more members.
-streams.assignment.interval.ms             int       1000        0..       group.streams.assignment.interval.ms  M  not_yet:streams_groups
+streams.assignment.interval.ms             int       1000        0..       group.streams.assignment.interval.ms  M  acts
     The least time between two assignments of the group.
-streams.assignor.name                      string    -           -         group.streams.assignors  M  not_yet:streams_groups
+streams.assignor.name                      string    -           sticky    group.streams.assignors  M  fixed:streams_assignor
     Which assignor the group uses; unset, the broker's default one.
-streams.assignor.offload.enable            boolean   true        -         group.streams.assignor.offload.enable  Mi  not_yet:streams_groups
+streams.assignor.offload.enable            boolean   true        -         group.streams.assignor.offload.enable  Mi  no_meaning:streams_dealing
     Whether the group's assignments are computed beside the coordinator.
-streams.num.standby.replicas               int       0           0..       group.streams.num.standby.replicas  M  not_yet:streams_groups
+streams.num.standby.replicas               int       0           0..       group.streams.num.standby.replicas  M  acts
     How many standby copies each task has.
-streams.num.warmup.replicas                int       2           0..       group.streams.num.warmup.replicas  Mi  not_yet:streams_groups
+streams.num.warmup.replicas                int       2           0..       group.streams.num.warmup.replicas  Mi  not_yet:streams_warmup
     How many copies may be warmed up at once.
-streams.acceptable.recovery.lag            long      10000       0..       group.streams.acceptable.recovery.lag  Mi  not_yet:streams_groups
+streams.acceptable.recovery.lag            long      10000       0..       group.streams.acceptable.recovery.lag  Mi  not_yet:streams_warmup
     How far behind a task's copy may be to count as caught up.
-streams.task.offset.interval.ms            int       60000       1..       group.streams.task.offset.interval.ms  Mi  not_yet:streams_groups
+streams.task.offset.interval.ms            int       60000       1..       group.streams.task.offset.interval.ms  Mi  acts
     How often members report how far their tasks are.
-streams.rack.aware.assignment.tags         list      ""          -         group.streams.rack.aware.assignment.tags  L  not_yet:streams_groups
+streams.rack.aware.assignment.tags         list      ""          -         group.streams.rack.aware.assignment.tags  L  acts
     Client tags across which standby copies are spread.
 """
 
