@@ -146,7 +146,10 @@ def test_the_epoch_before_is_let_through_when_the_answer_may_have_been_lost() ->
     lost = play.runs["a"]
     play.beat("a").forget()
     play.epochs["a"] = 2
-    play.beat("a", owned=lost).said("a: epoch 3")
+    play.beat("a", owned=lost).said("a: epoch 3 active=0_0,0_1,0_2,0_3,0_4")
+    play.beat("a").said("a: epoch 3").beat("a", rebalance_timeout_ms=60_000).said(
+        "a: epoch 3 active=0_0,0_1,0_2,0_3,0_4"
+    )
 
 
 def test_unknown_members_and_groups() -> None:

@@ -29,6 +29,8 @@ class World:
         )
         self.alive: dict[str, str | None] = {}
         """Member id to its instance id."""
+        self.missed: set[str] = set()
+        """Who had no answer to the last heartbeat. As Kafka Streams does, they send everything anew with the next one."""
         self.made = 0
         self.partitions = 4
         self.story: list[str] = []
@@ -51,8 +53,10 @@ class World:
     def beat(self, name: str | None = None) -> None:
         name = name or self.pick()
         instance_id = self.alive[name]
-        self.play.beat(name, instance_id=instance_id)
+        anew = {"rebalance_timeout_ms": 60_000} if name in self.missed else {}
+        self.play.beat(name, instance_id=instance_id, **anew)
         assert self.play.last is not None
+        self.missed.discard(name)
         if self.play.last.error_code in (25, 110, 82):  # UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, FENCED_INSTANCE_ID
             self.play.runs[name] = Assignment()
             if self.play.last.error_code == 82:
@@ -105,6 +109,7 @@ class World:
         epoch, runs = self.play.epochs[name], self.play.runs[name]
         self.play.beat(name, instance_id=self.alive[name])
         self.play.epochs[name], self.play.runs[name] = epoch, runs
+        self.missed.add(name)
 
     def grow(self) -> None:
         if self.partitions < 8:

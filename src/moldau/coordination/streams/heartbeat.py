@@ -175,7 +175,7 @@ def _reply(
     status: list[Status],
 ) -> StreamsReply:
     assignment = None
-    if event.member_epoch == JOINING or member.assigned != before.assigned:
+    if event.member_epoch == JOINING or member.assigned != before.assigned or _has_missed(event, member):
         held = member.assigned
         assignment = Assignment(frozenset(held.active), held.standby, held.warmup)
         if member.endpoint is not None:
@@ -194,6 +194,17 @@ def _reply(
         endpoint_epoch=group.endpoint_epoch if group.persisted else 0,
         endpoints=endpoints,
         missing=configured.missing,
+    )
+
+
+def _has_missed(event: StreamsHeartbeat, member: StreamsMember) -> bool:
+    """Whether an answer with tasks may have been lost: clients send everything anew after a failure, and name what they run."""
+    owned = event.owned
+    if owned is None:
+        return False
+    held = member.assigned
+    return event.rebalance_timeout_ms != -1 or not (
+        held.active.keys() <= owned.active and held.standby <= owned.standby and held.warmup <= owned.warmup
     )
 
 
