@@ -21,6 +21,7 @@ from moldau.protocol.messages import offset_commit as oc
 from moldau.protocol.messages import streams_group_describe as describe
 from moldau.protocol.messages import streams_group_heartbeat as hb
 from moldau.protocol.messages import streams_group_topology_description_update as tdu
+from moldau.protocol.messages import txn_offset_commit as toc
 from moldau.protocol.messages import update_features as uf
 from moldau.testing import BrokerThread
 
@@ -297,6 +298,30 @@ def test_what_is_wrong_with_a_join(talker: Talker, fields: dict[str, Any], code:
 def test_what_is_wrong_with_a_heartbeat(talker: Talker, epoch: int, fields: dict[str, Any], text: str) -> None:
     answer = beat(talker, "wrong", epoch, **fields)
     assert (answer.error_code, answer.error_message) == (error_codes.INVALID_REQUEST, text)
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [(5, error_codes.ILLEGAL_GENERATION), (6, error_codes.STALE_MEMBER_EPOCH)]
+)
+def test_a_transactional_commit_of_another_epoch(talker: Talker, version: int, code: int) -> None:
+    """KIP-1319: producers before version 6 do not know STALE_MEMBER_EPOCH, and would end."""
+    group = f"txn-{version}"
+    until_ready(talker, group, join(talker, group))
+    topic = talker.call(
+        api_keys.METADATA, 12, metadata.MetadataRequest(topics=[metadata.MetadataRequestTopic(name="in")])
+    ).topics[0]
+    partitions = [toc.TxnOffsetCommitRequestPartition(partition_index=0, committed_offset=1)]
+    named = {"topic_id": topic.topic_id} if version >= 6 else {"name": "in"}
+    request = toc.TxnOffsetCommitRequest(
+        transactional_id="t",
+        group_id=group,
+        producer_id=1,
+        member_id="m",
+        generation_id_or_member_epoch=99,
+        topics=[toc.TxnOffsetCommitRequestTopic(partitions=partitions, **named)],
+    )
+    answer = talker.call(api_keys.TXN_OFFSET_COMMIT, version, request)
+    assert answer.topics[0].partitions[0].error_code == code
 
 
 def test_a_groups_own_settings_count(talker: Talker) -> None:

@@ -297,7 +297,7 @@ def test_what_could_not_be_written_has_not_happened() -> None:
 
 def test_what_is_described() -> None:
     play = StreamsPlay(TWO_PARTS, Topics(**{"in": 2, "mid": 2, "log": 2})).join("a", client_tags={"zone": "x"})
-    play.beat("a", offsets={("1", 0): 5}, end_offsets={("1", 0): 9})
+    play.beat("a", offsets={("1", 0): 5, ("1", 99): 5, ("9", 0): 5}, end_offsets={("1", 0): 9})
     _, details = play.groups.details("streams", GROUP)
     assert (details.state, details.group_epoch, details.assignment_epoch, details.topology_epoch) == ("Stable", 2, 2, 0)
     assert [part.subtopology_id for part in details.parts] == ["0", "1"]

@@ -1,7 +1,7 @@
 """TxnOffsetCommit 0-6: offsets of a group that are committed with a transaction (KIP-98). Until then they are pending.
 
 2 has leader epochs; 3 the member, its generation and instance, which are checked as those of OffsetCommit (KIP-447); 5 begins a transaction of version
-2 if there is none (KIP-890); 6 names topics by id. Unknown topics and partitions fail alone. What is wrong with the producer is said of
+2 if there is none (KIP-890); 6 names topics by id, and may say STALE_MEMBER_EPOCH, which is ILLEGAL_GENERATION before (KIP-1319). Unknown topics and partitions fail alone. What is wrong with the producer is said of
 every partition: INVALID_PRODUCER_EPOCH, INVALID_PRODUCER_ID_MAPPING, INVALID_TXN_STATE.
 """
 
@@ -68,6 +68,9 @@ async def _commit(
     if not message.group_id:
         return [error_codes.INVALID_GROUP_ID] * len(offsets)
     try:
-        return await broker.groups.commit_transactional(event, write)
+        codes = await broker.groups.commit_transactional(event, write)
     except (TxnRefused, StoreError) as error:
         return [code_of(error, knows_fenced=False)] * len(offsets)
+    if version < 6 and error_codes.STALE_MEMBER_EPOCH in codes:  # which would be fatal to these producers
+        return [error_codes.ILLEGAL_GENERATION if code == error_codes.STALE_MEMBER_EPOCH else code for code in codes]
+    return codes

@@ -7,6 +7,7 @@ above that of the last ones; and one step of this member towards its target.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from moldau.coordination.decision import Decision
 from moldau.protocol.error_codes import INVALID_REQUEST, NONE, STREAMS_INVALID_TOPOLOGY
@@ -21,7 +22,7 @@ from .member import StreamsMember
 from .reconcile import step
 from .settings import Settings
 from .status import ASSIGNMENT_DELAYED, MISSING_CLIENT_TAGS, SHUTDOWN_APPLICATION, STALE_TOPOLOGY, Status
-from .tasks import Assignment
+from .tasks import Assignment, TaskId
 from .topology import InvalidTopology, Topology
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def _heartbeat(group: StreamsGroup, event: StreamsHeartbeat, now: int, out: Deci
             configured.is_ready,
         )
 
-    _report(group, event)
+    _report(group, event, configured)
     if group.waits_for_members(now):
         status.append(Status(ASSIGNMENT_DELAYED, "Assignment delayed due to the configured initial rebalance delay."))
         wanted = Assignment()
@@ -131,12 +132,17 @@ def _check_tasks(configured: ConfiguredTopology, owned: Assignment | None) -> No
             )
 
 
-def _report(group: StreamsGroup, event: StreamsHeartbeat) -> None:
-    """How far the member's tasks are, for the next time that tasks are dealt."""
+def _report(group: StreamsGroup, event: StreamsHeartbeat, configured: ConfiguredTopology) -> None:
+    """How far the member's tasks are, for the next time that tasks are dealt. What is no task is not kept."""
     if event.offsets is not None:
-        group.reported[event.member_id] = event.offsets
+        group.reported[event.member_id] = _of_tasks(event.offsets, configured)
     if event.end_offsets is not None:
-        group.reported_ends[event.member_id] = event.end_offsets
+        group.reported_ends[event.member_id] = _of_tasks(event.end_offsets, configured)
+
+
+def _of_tasks(offsets: Mapping[TaskId, int], configured: ConfiguredTopology) -> dict[TaskId, int]:
+    counts = {name: part.tasks for name, part in (configured.subtopologies or {}).items()}
+    return {task: offset for task, offset in offsets.items() if 0 <= task[1] < counts.get(task[0], 0)}
 
 
 def _deal(draft: Draft, configured: ConfiguredTopology, settings: Settings, now: int, status: list[Status]) -> None:
