@@ -16,7 +16,7 @@ from support.kafka_streams import Counts
 
 from moldau.testing import BrokerProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.java, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.java, pytest.mark.timeout(240)]
 
 QUICK = (
     "group.initial.rebalance.delay.ms=0",
@@ -25,7 +25,7 @@ QUICK = (
     "group.streams.min.heartbeat.interval.ms=100",
     "group.streams.heartbeat.interval.ms=200",
     "group.streams.min.session.timeout.ms=1000",
-    "group.streams.session.timeout.ms=3000",
+    "group.streams.session.timeout.ms=5000",
 )
 
 
@@ -56,7 +56,7 @@ class Batch:
             self.producer.produce("in", value=value, partition=number % 4)
         assert self.producer.flush(20) == 0
 
-    def wait(self, seconds: float = 30) -> None:
+    def wait(self, seconds: float = 60) -> None:
         """Until the application has counted all that was written. A later count of a value counts."""
         end = time.monotonic() + seconds
         while self.got != self.wanted:
