@@ -191,10 +191,10 @@ class BrokerProcess:
             if process.stdout is not None:
                 process.stdout.close()
 
-    def wait(self) -> int:
-        """Wait until it ends by itself (a fault point killed it); its exit status."""
+    def wait(self, seconds: float = _START_SECONDS) -> int:
+        """Wait until it ends by itself (a fault point killed it); its exit status. Raises subprocess.TimeoutExpired."""
         assert self._process is not None
-        status = self._process.wait(_START_SECONDS)
+        status = self._process.wait(seconds)
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = None

@@ -67,6 +67,7 @@ def test_every_recorded_answer_has_its_scenario() -> None:
     assert {path.stem for path in RECORDED.glob("*.json")} == set(names())
 
 
+@pytest.mark.timeout(400)  # the first of its broker: it plays all scenarios
 def test_every_explanation_is_needed(ours: Ours) -> None:
     differences = [d for name in names() for d in ours.differences(name)]
     stale = [str(e) for e in ours.explanations if not any(e.covers(d) for d in differences)]

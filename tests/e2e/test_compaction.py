@@ -91,13 +91,6 @@ def compacted(broker: BrokerProcess, most: int) -> int:
     return count
 
 
-def ended(broker: BrokerProcess) -> int:
-    """Wait for the cleaner to come to the point, which takes its time beside writers."""
-    assert broker._process is not None
-    broker._process.wait(90)
-    return broker.wait()
-
-
 def inspected(broker: BrokerProcess) -> None:
     result = CliRunner().invoke(root, ["inspect", "--data", str(broker.data), "--format", "json"])
     assert json.loads(result.stdout)["problems"] == []
@@ -140,7 +133,7 @@ def test_killed_at_every_step(broker: BrokerProcess) -> None:
         stop = threading.Event()
         writer = threading.Thread(target=table.write_until, args=(stop,))
         writer.start()
-        assert ended(broker) == -9, point
+        assert broker.wait(90) == -9, point  # the cleaner takes its time beside writers
         broker._env = {}
         broker.start()
         stop.set()

@@ -152,7 +152,7 @@ def test_killed_at_every_step(broker: BrokerProcess) -> None:
             broker.kill()
             broker._env = {"MOLDAU_FAULTS": point}
             broker.start()
-            assert broker.wait() == -9, point
+            assert broker.wait(90) == -9, point
             broker._env = {}
             broker.start()
         time.sleep(2)

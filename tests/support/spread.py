@@ -13,14 +13,14 @@ DIFFERENTIAL = "tests/differential/test_differential.py"
 PARTS = {DIFFERENTIAL: ("alone", "shared stores", "three")}
 LONG = (
     f"{DIFFERENTIAL}[three]",
-    "tests/e2e/test_cluster.py",
     "tests/e2e/test_workers.py",
+    "tests/e2e/test_flights.py",
+    "tests/e2e/test_cluster.py",
     "tests/e2e/test_transactions.py",
     "tests/e2e/test_maintained_broker.py",
     "tests/e2e/test_histories.py",
     "tests/e2e/test_backup.py",
     "tests/e2e/test_docs.py",
-    "tests/e2e/test_flights.py",
     "tests/e2e/test_damage.py",
     "tests/e2e/test_client_groups.py",
     f"{DIFFERENTIAL}[shared stores]",
