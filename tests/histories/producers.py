@@ -52,7 +52,9 @@ class ProducerThread(threading.Thread):
                 "acks": "all",
                 "enable.idempotence": idempotent,
                 "linger.ms": 2,
-                "message.timeout.ms": 60_000,
+                # longer than any outage: a client that gives up a message sends what came behind it under a new epoch,
+                # and what of that had been written, without an answer, is then there twice
+                "message.timeout.ms": 600_000,
                 "request.timeout.ms": 5_000,
                 "socket.timeout.ms": 8_000,
                 "retry.backoff.ms": 50,

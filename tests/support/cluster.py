@@ -158,10 +158,19 @@ class Brokers:
         """Whatever was broken is mended: stores run, links pass, every broker runs and is ready."""
         for node in self.nodes.values():
             node.resume()
+        began = [node for node in self.nodes.values() if node.running]
         for node in self.nodes.values():
             if not node.running:
                 node.launch()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except RuntimeError:
+            ended = [node for node in began if not node.running]  # it was starting while its stores were away
+            if not ended:
+                raise
+            for node in ended:
+                node.launch()
+            self.wait_ready()
 
 
 class Single(Brokers):
