@@ -1,6 +1,7 @@
 """python -m bench [--only NAME]... [--quick] [--rounds N] [--write]: this broker beside Apache Kafka, in one run.
 
-With ``--cluster``: three brokers beside three of Apache Kafka (``bench/cluster``, which has options of its own).
+With ``--cluster``: three brokers beside three of Apache Kafka (``bench/cluster``); with ``--transactions``: transactions and compaction
+(``bench/transactions``). Both have options of their own.
 
 Both brokers run at once, each idle while the other is measured; rounds go ours, kafka, flush, then start one seat later.
 Kafka is warmed with at least 10 million records. Prints the table, leaves ``results.json`` and ``plot.svg`` in
@@ -150,4 +151,8 @@ if __name__ == "__main__":
             from bench.cluster.run import main as cluster_main
 
             sys.exit(cluster_main([a for a in sys.argv[1:] if a != "--cluster"]))
+        if "--transactions" in sys.argv:
+            from bench.transactions.run import main as transactions_main
+
+            sys.exit(transactions_main([a for a in sys.argv[1:] if a != "--transactions"]))
         sys.exit(main())

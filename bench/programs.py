@@ -20,7 +20,7 @@ class LoadError(Exception):
     """A load program failed or ran out of time."""
 
 
-def _run(command: Sequence[str], timeout: float) -> str:
+def run(command: Sequence[str], timeout: float) -> str:
     try:
         done = subprocess.run(
             command,
@@ -39,7 +39,7 @@ def _run(command: Sequence[str], timeout: float) -> str:
 
 
 def rawload(mode: str, bootstrap: str, topic: str, options: Sequence[str], timeout: float) -> dict[str, Any]:
-    out = _run([sys.executable, "-m", "bench.rawload", mode, bootstrap, topic, *options], timeout)
+    out = run([sys.executable, "-m", "bench.rawload", mode, bootstrap, topic, *options], timeout)
     result: dict[str, Any] = json.loads(out.splitlines()[-1])
     if result.get("errors"):
         raise LoadError(f"{result['errors']} requests were refused on {topic}")
@@ -98,7 +98,7 @@ class IdleConsumers:
 def _java_tool(name: str, bootstrap: str, topic: str, options: str, timeout: float) -> str:
     """The last line that one of Kafka's performance programs prints."""
     command = [JAVA, f"org.apache.kafka.tools.{name}", "--bootstrap-server", bootstrap, "--topic", topic]
-    return _run([*command, *options.split()], timeout).strip().splitlines()[-1]
+    return run([*command, *options.split()], timeout).strip().splitlines()[-1]
 
 
 def java_produce(
@@ -128,7 +128,7 @@ def java_consume(bootstrap: str, topic: str, records: int, timeout: float) -> di
 
 
 def java_end_to_end(bootstrap: str, topic: str, records: int, size: int, timeout: float) -> dict[str, float]:
-    out = _run(
+    out = run(
         [JAVA, "org.apache.kafka.tools.EndToEndLatency", bootstrap, topic, str(records), "all", str(size)], timeout
     )
     m = re.search(r"50th = (\d+), 99th = (\d+)", out)

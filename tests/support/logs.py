@@ -12,6 +12,7 @@ from moldau.log import fold
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cleaner import Cleaner
 from moldau.log.collection import Collector
+from moldau.log.extent_swap import ExtentSwap
 from moldau.log.lookup import Lookup
 from moldau.log.producer_state import ProducerStates
 from moldau.log.reader import Reader
@@ -62,8 +63,9 @@ class Log:
 
         store = it.maintenance
         self.snapshots = Snapshots(it.log, store, self.views, clock, expiration_ms)
-        self.builder = SegmentBuilder(it.log, store, self.blobs, self.views, self.snapshots, self.ids, clock, pause)
-        self.cleaner = Cleaner(it.log, store, self.blobs, self.views, self.snapshots, self.ids, clock, pause)
+        swap = ExtentSwap(store, self.blobs, self.views, self.snapshots, clock)
+        self.builder = SegmentBuilder(it.log, store, swap, self.views, self.ids, clock, pause)
+        self.cleaner = Cleaner(it.log, store, swap, self.views, self.ids, clock, pause)
         self.retainer = Retainer(it.log, store, self.views, self.snapshots, clock)
         self.collector = Collector(store, self.blobs, clock, garbage_age_ms=0, orphan_age_ms=1000)
         self.wal = -1

@@ -20,6 +20,7 @@ from moldau.coordination.transactions.coordinator import TransactionCoordinator
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cleaner import Cleaner
 from moldau.log.collection import Collector
+from moldau.log.extent_swap import ExtentSwap
 from moldau.log.inline_cache import InlineCache
 from moldau.log.lookup import Lookup
 from moldau.log.reader import Reader
@@ -163,12 +164,13 @@ class Node:
         broker, clock = self.broker, self.clock
         views, log_store = broker.views, broker.log_store
         snapshots = Snapshots(log_store, store, views, clock, self.options.producer_expiration_ms)
+        swap = ExtentSwap(store, blobs, views, snapshots, clock)
         return Jobs(
-            SegmentBuilder(log_store, store, blobs, views, snapshots, ids, clock),
+            SegmentBuilder(log_store, store, swap, views, ids, clock),
             snapshots,
             Retainer(log_store, store, views, snapshots, clock),
             Collector(store, blobs, clock),
-            Cleaner(log_store, store, blobs, views, snapshots, ids, clock),
+            Cleaner(log_store, store, swap, views, ids, clock),
             lambda: broker.configs.broker,
             checkpoint,
         )

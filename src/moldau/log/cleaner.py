@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from moldau import faults
-from moldau.blobs.ports import BlobError, BlobStore
+from moldau.blobs.ports import BlobError
 from moldau.clock import Clock
 from moldau.metadata.ports import LogStore, MaintenanceStore
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
@@ -36,7 +36,6 @@ from .compactor import Compactor, Part, Piece, assemble
 from .damage import DamagedLog
 from .extent_swap import ExtentSwap, SwapPoints
 from .segment import Buffer, Builder, Segment
-from .snapshots import Snapshots
 from .transactions import AbortedRange
 from .view import PartitionView
 from .views import Views
@@ -62,6 +61,11 @@ _BUSY_FACTOR = 5
 _OFFSETS_MAX = 2**31 - 1
 
 Pause = Callable[[float], Awaitable[None]]
+_POINTS = SwapPoints(
+    put=lambda: faults.hit("log.clean.put"),
+    stored=lambda: faults.hit("log.clean.stored"),
+    swapped=lambda: faults.hit("log.clean.swapped"),
+)
 
 
 class CleanerLimits(NamedTuple):
@@ -132,27 +136,15 @@ class Cleaner:
         self,
         log_store: LogStore,
         store: MaintenanceStore,
-        blobs: BlobStore,
+        swap: ExtentSwap,
         views: Views,
-        snapshots: Snapshots,
         ids: BlobIds,
         clock: Clock,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._log_store = log_store
         self._store = store
-        self._swap = ExtentSwap(
-            store,
-            blobs,
-            views,
-            snapshots,
-            clock,
-            SwapPoints(
-                put=lambda: faults.hit("log.clean.put"),
-                stored=lambda: faults.hit("log.clean.stored"),
-                swapped=lambda: faults.hit("log.clean.swapped"),
-            ),
-        )
+        self._swap = swap
         self._views = views
         self._ids = ids
         self._clock = clock
@@ -367,7 +359,7 @@ class Cleaner:
         new = _row(pieces, self._ids.take())
         segment = await self._build(run, new, pieces)
         new.position, new.length, new.max_timestamp = segment.position, segment.length, segment.max_timestamp
-        if not await self._swap.swap([piece.extent for piece in pieces], new, segment):
+        if not await self._swap.swap([piece.extent for piece in pieces], new, segment, _POINTS):
             raise _Moved
         run.bytes_written += new.length
         run.resume()

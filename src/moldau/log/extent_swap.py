@@ -29,7 +29,7 @@ class SwapPoints(NamedTuple):
 
 
 class ExtentSwap:
-    """For one job."""
+    """One for all jobs of a broker."""
 
     def __init__(
         self,
@@ -38,14 +38,12 @@ class ExtentSwap:
         views: Views,
         snapshots: Snapshots,
         clock: Clock,
-        points: SwapPoints,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._views = views
         self._snapshots = snapshots
         self._clock = clock
-        self._points = points
 
     async def covered(self, partition_id: int, last_offset: int) -> bool:
         """See to a snapshot above that offset, so that no view is ever folded from swapped rows; False: the partition is gone."""
@@ -72,7 +70,7 @@ class ExtentSwap:
                 raise BlobError(f"inline blob {extent.blob_id:016x} is gone")
         return found
 
-    async def swap(self, old: list[Extent], new: Extent, segment: Segment) -> bool:
+    async def swap(self, old: list[Extent], new: Extent, segment: Segment, points: SwapPoints) -> bool:
         """Store the bytes of `new`, whose kind says where, and put it in the place of `old`. False: somebody else was here, nothing is changed.
 
         Raises BlobError, StoreError.
@@ -81,10 +79,10 @@ class ExtentSwap:
         if new.kind == KIND_INLINE:
             inline = InlineBlob(new.blob_id, b"".join(segment.buffers), self._clock())
         else:
-            self._points.put()
+            points.put()
             size = await self._blobs.put(new.blob_id, segment.buffers)
             segment.buffers.clear()
-            self._points.stored()
+            points.stored()
             blob = BlobRow(new.blob_id, KIND_SEGMENT, size, self._clock())
         try:
             await self._store.replace_extents(new.partition_id, old, [new], blob, inline)
@@ -93,7 +91,7 @@ class ExtentSwap:
                 with contextlib.suppress(BlobError):  # else the collection of orphans finds it
                     await self._blobs.delete(new.blob_id)
             return False
-        self._points.swapped()
+        points.swapped()
         view = self._views.get(new.partition_id)
         if view is not None:
             view.replace_tail(old, [new])

@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from moldau import faults
-from moldau.blobs.ports import BlobError, BlobStore
+from moldau.blobs.ports import BlobError
 from moldau.clock import Clock
 from moldau.metadata.ports import LogStore, MaintenanceStore
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
@@ -31,7 +31,6 @@ from .blob_ids import BlobIds
 from .extent_swap import ExtentSwap, SwapPoints
 from .segment import BadExtent, Builder, Segment
 from .segment_plan import NEVER, BuildRule, Run, plan
-from .snapshots import Snapshots
 from .views import Views
 
 log = logging.getLogger(__name__)
@@ -43,6 +42,11 @@ _SLICE_EXTENTS = 64
 _HEADS = 1000
 
 Pause = Callable[[float], Awaitable[None]]
+_POINTS = SwapPoints(
+    put=lambda: faults.hit("log.build.put"),
+    stored=lambda: faults.hit("log.build.stored"),
+    swapped=lambda: faults.hit("log.build.swapped"),
+)
 
 
 class _Looked:
@@ -65,27 +69,15 @@ class SegmentBuilder:
         self,
         log_store: LogStore,
         store: MaintenanceStore,
-        blobs: BlobStore,
+        swap: ExtentSwap,
         views: Views,
-        snapshots: Snapshots,
         ids: BlobIds,
         clock: Clock,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._log_store = log_store
         self._store = store
-        self._swap = ExtentSwap(
-            store,
-            blobs,
-            views,
-            snapshots,
-            clock,
-            SwapPoints(
-                put=lambda: faults.hit("log.build.put"),
-                stored=lambda: faults.hit("log.build.stored"),
-                swapped=lambda: faults.hit("log.build.swapped"),
-            ),
-        )
+        self._swap = swap
         self._views = views
         self._ids = ids
         self._clock = clock
@@ -175,7 +167,7 @@ class SegmentBuilder:
             log.debug("event=extents_moved partition_id=%d error=%s", partition_id, error)
             return False  # somebody else was here
         new = self._row(run, segment)
-        if not await self._swap.swap(run.extents, new, segment):
+        if not await self._swap.swap(run.extents, new, segment, _POINTS):
             return False  # retention was here
         self.merges += 1
         self.extents_merged += len(run.extents)
