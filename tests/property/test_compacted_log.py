@@ -1,6 +1,7 @@
 """Whatever is written, in transactions or not, deleted, merged and compacted in whatever order: a reader learns the last value of each key.
 
-The model knows everything that was ever written. A run of the cleaner may have a tiny memory, may end half-way, and everything in memory may be lost.
+The model knows everything that was ever written. A run of the cleaner may have a tiny memory, may end half-way, and everything in memory may be lost. Views keep
+three aborted ranges; another broker, which looks now and then, may have rows that are long gone.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.keyed_log import RULE, KeyedLog
+from support.logs import Log
 from support.stores import memory_opener, sqlite_opener
 
-from moldau.log import segment_plan
+from moldau.log import segment_plan, transactions
 from moldau.log.cleaner import CleanerLimits
 from moldau.log.retention import Retention
 from moldau.log.segment_plan import BuildRule
@@ -62,16 +64,20 @@ class CompactedLog(RuleBasedStateMachine):
         }
         segment_plan.FIRST_BYTES, segment_plan.INLINE_BYTES, segment_plan.GROWTH = 300, 1500, 2
         segment_plan.ROWS_MAX = 7
+        self.ranges = transactions.ABORTED_MAX
+        transactions.ABORTED_MAX = 3
         opener = sqlite_opener(self.folder) if self.sqlite else memory_opener()
         self.it = self.do(self.stack.enter_async_context(opener()))
         (p,) = self.do(self.it.topic())
         self.log = KeyedLog(self.it, p)
+        self.other = Log(self.it, self.log.log.blobs)
         self.compacted_at: list[int] = []
         """When runs began, whether they went through or not."""
 
     def teardown(self) -> None:
         for name, value in self.real.items():
             setattr(segment_plan, name, value)
+        transactions.ABORTED_MAX = self.ranges
         self.do(self.stack.aclose())
         self.loop.close()
         shutil.rmtree(self.folder)
@@ -154,6 +160,18 @@ class CompactedLog(RuleBasedStateMachine):
         self.log.restarted()
 
     @rule()
+    def the_other_broker_looks(self) -> None:
+        """What it had in memory stays as it is."""
+        view = self.do(self.other.views.load(self.log.p))
+        row = self.do(self.it.row(self.log.p))
+        extents = self.do(self.it.log.extents_from(self.log.p, view.high_watermark, 1000))
+        if extents and extents[0].base_offset == view.high_watermark:
+            view.catch_up(extents)
+            view.raise_log_start(row.log_start_offset)
+        elif extents:
+            self.other.views.drop(self.log.p)
+
+    @rule()
     def collect(self) -> None:
         self.do(self.log.log.collector.collect_blobs(0))
 
@@ -186,6 +204,19 @@ class CompactedLog(RuleBasedStateMachine):
                     at >= record.timestamp - 2 and at + RULE.delete_retention_ms <= now for at in self.compacted_at
                 )
         assert known == {}, "aborted, deleted, or risen from the dead"
+
+    @invariant()
+    def who_reads_old_rows_learns_it_too(self) -> None:
+        """What was aborted never comes, what was committed always does; tombstones wait for those only who read in time."""
+        view = self.do(self.other.views.load(self.log.p))
+        row = self.do(self.it.row(self.log.p))
+        if view.high_watermark != row.end_offset or view.log_start_offset != row.log_start_offset:
+            return
+        committed = self.do(self.log.committed(700, self.other))
+        assert all(self.log.is_committed(record.offset) for record in committed)
+        known = {record.key: record for record in committed}
+        for key, record in self.do(self.log.last_values()).items():
+            assert record.value is None or known[key] == record
 
     @invariant()
     def what_is_not_cleaned_is_all_there(self) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moldau.log import fold, snapshot
+from moldau.log.aborted_rows import AbortedScan
 from moldau.log.producer_state import ProducerStates
 from moldau.log.refold import Refold
 from moldau.log.snapshots import fold_into
@@ -182,6 +183,34 @@ def test_what_readers_of_committed_records_are_told(
     if start >= log_start:
         assert transactions.aborted_in(start, end) == sorted(expected, key=lambda each: each.first_offset)
     assert all(each.last_offset >= log_start for each in transactions.aborted)
+
+
+@given(histories(), SIZES, SIZES, SIZES, st.integers(0, 99))
+@settings(max_examples=300, deadline=None)
+def test_rows_tell_what_was_aborted_wherever_one_begins_to_look(
+    history: History, cuts: list[int], sizes: list[int], again: list[int], begin: int
+) -> None:
+    """Every batch above the begin that was aborted is in a range that was found, and no other transactional one is."""
+    extents = merged(merged(history.extents(cuts), sizes), again)
+    extents = [extent for extent in extents if extent.last_offset >= begin]
+    scan = AbortedScan()
+    for extent in extents:
+        scan.add(extent)
+    for event in history.events:
+        if not extents or event.base < extents[0].base_offset or event.commit is not None or not event.transactional:
+            continue
+        found = [
+            each for each in scan.found
+            if each.producer_id == event.producer_id and each.first_offset <= event.base <= each.last_offset
+        ]  # fmt: skip
+        really = [
+            each for each in history.aborted()
+            if each.producer_id == event.producer_id and each.first_offset <= event.base <= each.last_offset
+        ]  # fmt: skip
+        assert [each.last_offset for each in found] == [each.last_offset for each in really]
+    ends = {event.producer_id: event.base for event in history.events if event.commit is not None}
+    for producer_id, offset in scan.markers.items():
+        assert ends[producer_id] == offset
 
 
 @given(histories(), SIZES, SIZES, SIZES, st.floats(0, 1))

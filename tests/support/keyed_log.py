@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from moldau.log import fold
+from moldau.log.aborted_rows import older_in
 from moldau.log.cleaner import CleanerLimits
 from moldau.log.compaction_plan import CompactionRule
+from moldau.log.isolation import told
 from moldau.metadata.rows import Extent
 from moldau.records.batch import CONTROL_BIT, TRANSACTIONAL_BIT, BatchHeader, compute_crc, iter_headers
 from moldau.records.builder import build_batch
@@ -149,26 +151,32 @@ class KeyedLog:
                 found += [record for record in iter_records(batch) if record.offset >= view.log_start_offset]
         return found
 
-    async def committed(self) -> list[Record]:
-        """What a read_committed consumer returns: as Kafka's own does it, from batches and aborted ranges."""
-        view = await self.log.views.load(self.p)
+    async def committed(self, max_bytes: int = 2000, log: Log | None = None) -> list[Record]:
+        """What a read_committed consumer returns: as Kafka's own does it, from the batches and aborted ranges of each answer. `log`: another broker's."""
+        log = self.log if log is None else log
+        view = await log.views.load(self.p)
         assert view is not None
-        end = view.last_stable_offset
-        waiting = view.producers.transactions.aborted_in(view.log_start_offset, end)
-        aborted: set[int] = set()
-        found = []
-        for batch in await self.batches():
-            header = BatchHeader(batch)
-            if header.last_offset >= end:  # a log start may lie inside an open transaction
+        found: list[Record] = []
+        offset, end = view.log_start_offset, view.last_stable_offset
+        while offset < end:
+            buffers, _ = await log.reader.read(view, offset, max_bytes, True, end)
+            older = await older_in(self.it.log, view, buffers)
+            buffers, waiting = told(view, buffers, older)
+            if not buffers:  # a log start may lie inside an open transaction
                 break
-            while waiting and waiting[0].first_offset <= header.last_offset:
-                aborted.add(waiting.pop(0).producer_id)
-            if header.attributes & CONTROL_BIT:
-                marker = read_end_txn_marker(batch)
-                if marker is not None and not marker.commit:
-                    aborted.discard(header.producer_id)
-            elif not (header.attributes & TRANSACTIONAL_BIT and header.producer_id in aborted):
-                found += [record for record in iter_records(batch) if record.offset >= view.log_start_offset]
+            aborted: set[int] = set()
+            for buffer in buffers:
+                for position, header in iter_headers(buffer):
+                    batch = buffer[position : position + header.size]
+                    offset = header.next_offset
+                    while waiting and waiting[0].first_offset <= header.last_offset:
+                        aborted.add(waiting.pop(0).producer_id)
+                    if header.attributes & CONTROL_BIT:
+                        marker = read_end_txn_marker(batch)
+                        if marker is not None and not marker.commit:
+                            aborted.discard(header.producer_id)
+                    elif not (header.attributes & TRANSACTIONAL_BIT and header.producer_id in aborted):
+                        found += [record for record in iter_records(batch) if record.offset >= view.log_start_offset]
         return found
 
     def is_committed(self, offset: int) -> bool:

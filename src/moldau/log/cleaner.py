@@ -29,7 +29,7 @@ from moldau.clock import Clock
 from moldau.metadata.ports import LogStore, MaintenanceStore
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, Extent
 
-from . import fold, segment_plan
+from . import aborted_rows, fold, segment_plan
 from .blob_ids import BlobIds
 from .compaction_plan import NEVER, CompactionPlan, CompactionRule, plan
 from .compactor import Compactor, Part, Piece, assemble
@@ -194,7 +194,7 @@ class Cleaner:
             return False
         looked.look_at = 0
         run = _Run(partition_id, made.end, cleaned_to, rule, limits, self._clock())
-        run.aborted = view.producers.transactions.aborted_in(view.log_start_offset, made.end)
+        run.aborted = await self._aborted(view, cleaned_to, made.end)
         self.working = partition_id
         try:
             if not await self._swap.covered(partition_id, made.end - 1):
@@ -225,6 +225,17 @@ class Cleaner:
             time.perf_counter() - run.started,
         )
         return True
+
+    async def _aborted(self, view: PartitionView, cleaned_to: int, end: int) -> list[AbortedRange]:
+        """What was aborted below `end` and may still be there."""
+        transactions = view.producers.transactions
+        found, complete_from = transactions.aborted_in(view.log_start_offset, end), transactions.complete_from
+        start = max(cleaned_to, view.log_start_offset)
+        if start < complete_from:
+            known = {(each.producer_id, each.last_offset) for each in found}
+            older = await aborted_rows.between(self._log_store, view.partition_id, start, min(complete_from, end))
+            found += [each for each in older if (each.producer_id, each.last_offset) not in known]
+        return found
 
     def _count(self, run: _Run) -> None:
         self.rounds += run.rounds

@@ -12,9 +12,9 @@ memory is full nothing is added any more, and the rest is only held against it; 
 Tombstones. The first time that one is kept, its batch gets a delete horizon (KIP-534): now + `delete.retention.ms`. When that has passed it
 goes, if it lies below `cleaned_to`: then nothing older of its key is left that could come back.
 
-Transactions. Nothing at or above the last stable offset is ever given to it. Batches of aborted transactions go at once. Commit markers go as tombstones
-do; nobody reads them, since producers' states are folds of rows. The marker of an abort stays: as long as the aborted range is
-told to consumers, they wait for it.
+Transactions. Nothing at or above the last stable offset is ever given to it. Batches of aborted transactions go at once, markers as tombstones do; producers'
+states are folds of rows. A marker of an abort goes only below `cleaned_to`, where nothing of what was aborted is left: what is not there is not told
+to consumers, who would wait for the marker (`isolation`).
 
 Offsets. Extents keep theirs, and batches follow one another without a gap as before: offsets of records that are gone are taken up by the batch before them
 (its last offset grows), which consumers step over as they do after Kafka's cleaner. A transactional batch is left as it is, because its last offset
@@ -29,7 +29,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from moldau.metadata.rows import Extent
 from moldau.records.batch import CONTROL_BIT, HEADER_BYTES, TRANSACTIONAL_BIT, BatchHeader
-from moldau.records.control import COMMIT, control_type
+from moldau.records.control import ABORT, COMMIT, control_type
 from moldau.records.errors import InvalidBatch, invalid
 from moldau.records.keyed import LAST_OFFSET_DELTA_MAX, Indexed, empty, index, keep, stretch
 from moldau.records.record import iter_records, raw_records
@@ -162,14 +162,14 @@ class Compactor:
         return horizon is not None and horizon <= self._now and header.last_offset < self._cleaned_to
 
     def _marker(self, header: BatchHeader, whole: memoryview) -> tuple[Buffer | None, int]:
-        """A control batch; only those that commit ever go."""
+        """A control batch; only those that end a transaction ever go."""
         try:
-            is_commit = header.record_count == 1 and all(
-                control_type(record.key) == COMMIT for record in iter_records(whole)
+            is_end = header.record_count == 1 and all(
+                control_type(record.key) in (COMMIT, ABORT) for record in iter_records(whole)
             )
         except InvalidBatch:
-            is_commit = False
-        if not is_commit:
+            is_end = False
+        if not is_end:
             return whole, header.record_count
         if self._passed(header):
             self.removed += 1

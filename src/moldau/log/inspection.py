@@ -50,7 +50,7 @@ class Inspection:
             return
         self._count(state)
         try:
-            refold = Refold(state)
+            refold = Refold(state, await self._maintenance.cleaned_to(state.row.partition_id))
         except ValueError as error:
             yield f"snapshot at {state.snapshot_offset}: {error}"
             refold = None

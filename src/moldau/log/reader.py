@@ -70,7 +70,25 @@ _NONSENSE = (StructError, TypeError, ValueError, OverflowError)
 
 _last_offset = attrgetter("last_offset")
 
-_NO_WINDOW: tuple[float, list[Extent]] = (0.0, [])
+
+class _Window:
+    """Rows that a reader far behind goes on with, for a while, as long as its view lives: a new one may know less of what was aborted in old rows."""
+
+    __slots__ = ("extents", "since", "view")
+
+    def __init__(self, view: PartitionView, extents: list[Extent]) -> None:
+        self.view = view
+        self.since = time.perf_counter()
+        self.extents = extents
+
+    def holds(self, view: PartitionView, offset: int) -> bool:
+        extents = self.extents
+        return (
+            self.view is view
+            and extents[0].base_offset <= offset <= extents[-1].last_offset
+            and time.perf_counter() - self.since <= WINDOW_SECONDS
+        )
+
 
 Buffer = bytes | bytearray | memoryview
 Wanted = tuple[Extent, int, int]
@@ -97,7 +115,7 @@ class Reader:
         self._store = store
         self._blobs = blobs
         self._cache = cache
-        self._windows: OrderedDict[int, tuple[float, list[Extent]]] = OrderedDict()
+        self._windows: OrderedDict[int, _Window] = OrderedDict()
 
     def read_now(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = NO_END
@@ -152,13 +170,11 @@ class Reader:
         """Extents in memory and the index of the one that holds `offset`; an index past the end when there is none."""
         if offset >= view.tail_start:
             return view.extents, view.find(offset)
-        since, window = self._windows.get(view.partition_id, _NO_WINDOW)
-        if not window or not window[0].base_offset <= offset <= window[-1].last_offset:
-            return [], 0
-        if time.perf_counter() - since > WINDOW_SECONDS:
+        window = self._windows.get(view.partition_id)
+        if window is None or not window.holds(view, offset):
             return [], 0
         self._windows.move_to_end(view.partition_id)
-        return window, bisect_left(window, offset, key=_last_offset)
+        return window.extents, bisect_left(window.extents, offset, key=_last_offset)
 
     def _whole(self, run: list[Extent], total: int) -> tuple[list[Buffer], int] | None:
         buffer = bytearray(total)
@@ -222,7 +238,7 @@ class Reader:
         """A consumer far behind goes on where it is: its next reads need no query. Rows that maintenance replaces meanwhile name bytes
         that are still there, or no longer: then `read` asks for fresh ones.
         """
-        self._windows[view.partition_id] = time.perf_counter(), extents
+        self._windows[view.partition_id] = _Window(view, extents)
         self._windows.move_to_end(view.partition_id)
         if len(self._windows) > _WINDOWS_MAX:
             self._windows.popitem(last=False)

@@ -13,10 +13,10 @@ from .transactions import AbortedRange
 class Refold:
     """`add` every extent of the partition in order, then ask for `problems`."""
 
-    def __init__(self, state: PartitionState) -> None:
-        """Raises ValueError for a snapshot that cannot be read."""
+    def __init__(self, state: PartitionState, cleaned_to: int = 0) -> None:
+        """`cleaned_to`: below it compaction has left nothing of what was aborted. Raises ValueError for a snapshot that cannot be read."""
         self._snapshot_offset = state.snapshot_offset
-        self._log_start_offset = state.row.log_start_offset
+        self._told_from = max(state.row.log_start_offset, cleaned_to)
         self._said = snapshot.unpack(state.snapshot)
         self._expired_before = snapshot.expired_before(state.snapshot)
         self._states = ProducerStates()
@@ -78,7 +78,8 @@ class Refold:
         return found
 
     def _known(self, states: ProducerStates) -> list[AbortedRange]:
-        start = max(self._begins, self._log_start_offset)
+        missing = max(each.transactions.complete_from for each in (self._said, self._states))
+        start = max(self._begins, self._told_from, missing)
         return [each for each in states.transactions.aborted if each.last_offset >= start]
 
     def _agree(self, said: AbortedRange, refolded: AbortedRange | None) -> bool:

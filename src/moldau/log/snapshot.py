@@ -1,14 +1,15 @@
 """The fold of a partition below an offset, packed: what a view starts from instead of every extent since the beginning.
 
-uint8 version (2) | int64 expired before (ms; producers whose last append is older were left out, 0: none) |
+uint8 version (2 or 3) | int64 expired before (ms; producers whose last append is older were left out, 0: none) |
 uint32 number of producers | for each, least recently active first:
   int64 producer id | int16 epoch | int64 appended at | int64 timestamp | uint8 marked (0 or 1) | uint8 number of batches | for each batch:
     int32 first sequence | int32 last sequence | int64 base offset | int64 last offset | int64 timestamp
 uint32 number of open transactions | for each, by first offset: int64 producer id | int64 first offset
 uint32 number of aborted ranges | for each, by last offset:
   int64 producer id | int64 first offset | int64 last offset (the marker's) | int64 last stable offset when the marker landed
+version 3: int64 offset below which ranges may be missing
 
-Version 1 ends behind the producers, which have neither timestamp nor `marked`.
+A snapshot without ranges that are missing is of version 2. Version 1 ends behind the producers, which have neither timestamp nor `marked`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from struct import Struct, error
 from .producer_state import Producer, ProducerStates, Remembered
 from .transactions import AbortedRange
 
-VERSION = 2
+VERSION = 3
+_PLAIN = 2
 _HEAD = Struct(">BqI")
 _PRODUCER_1 = Struct(">qhqB")
 _PRODUCER = Struct(">qhqqBB")
@@ -26,21 +28,25 @@ _BATCH = Struct(">iiqqq")
 _COUNT = Struct(">I")
 _OPEN = Struct(">qq")
 _ABORTED = Struct(">qqqq")
+_OFFSET = Struct(">q")
 
 
 def pack(states: ProducerStates, expired_before: int = 0) -> bytes:
     """The packed form; equal states give equal bytes."""
-    parts = [_HEAD.pack(VERSION, expired_before, len(states.by_id))]
+    transactions = states.transactions
+    version = VERSION if transactions.complete_from else _PLAIN
+    parts = [_HEAD.pack(version, expired_before, len(states.by_id))]
     for p in states.by_id.values():
         parts.append(_PRODUCER.pack(p.producer_id, p.epoch, p.appended_at, p.timestamp, p.marked, len(p.batches)))
         parts.extend(
             _BATCH.pack(b.first_sequence, b.last_sequence, b.base_offset, b.last_offset, b.timestamp) for b in p.batches
         )
-    transactions = states.transactions
     parts.append(_COUNT.pack(len(transactions.open)))
     parts.extend(_OPEN.pack(*each) for each in transactions.open.items())
     parts.append(_COUNT.pack(len(transactions.aborted)))
     parts.extend(_ABORTED.pack(*each) for each in transactions.aborted)
+    if version == VERSION:
+        parts.append(_OFFSET.pack(transactions.complete_from))
     return b"".join(parts)
 
 
@@ -56,6 +62,9 @@ def unpack(packed: bytes) -> ProducerStates:
         at = _producers(packed, states, version)
         if version > 1:
             at = _transactions(packed, at, states)
+        if version > _PLAIN:
+            (states.transactions.complete_from,) = _OFFSET.unpack_from(packed, at)
+            at += _OFFSET.size
     except error as short:
         raise ValueError(f"a snapshot of {len(packed)} bytes ends too early: {short}") from short
     if at != len(packed):

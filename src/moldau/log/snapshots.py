@@ -61,7 +61,10 @@ class Snapshots:
             for at in range(0, len(state.extents), _FOLD_SLICE):
                 fold_into(states, state.extents[at : at + _FOLD_SLICE], state.snapshot_offset)
                 await asyncio.sleep(0)
-            states.transactions.prune(state.row.log_start_offset)
+            gone = state.row.log_start_offset
+            if states.transactions.aborted:  # a whole run of the cleaner leaves nothing of what was aborted
+                gone = max(gone, await self._store.cleaned_to(partition_id))
+            states.transactions.prune(gone)
             await self._write(partition_id, end, states)
         view = self._views.get(partition_id)
         if view is not None:

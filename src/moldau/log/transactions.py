@@ -3,6 +3,9 @@
 Pure, and part of the fold. As Kafka's ProducerStateManager and TransactionIndex, but in memory: the first offset of what is open is the
 partition's last stable offset, and with each aborted range stands the last stable offset at the time its marker landed: whatever is aborted
 later begins at or above it, so a look-up ends there (rule 10 of the metadata store).
+
+Only the last `ABORTED_MAX` ranges are kept, 64 KiB of a snapshot: of older ones the rows tell (`aborted_rows`). Those whose records have been
+compacted away are left out of snapshots.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 NONE_OPEN = -1
+ABORTED_MAX = 2000
 
 
 class AbortedRange(NamedTuple):
@@ -29,13 +33,16 @@ _first_offset = attrgetter("first_offset")
 
 
 class Transactions:
-    """`open`: producer id to first offset, in the order of those; `aborted`: in the order of the markers."""
+    """`open`: producer id to first offset, in the order of those; `aborted`: in the order of the markers; ranges whose markers lie below
+    `complete_from` may be missing there.
+    """
 
-    __slots__ = ("aborted", "open")
+    __slots__ = ("aborted", "complete_from", "open")
 
     def __init__(self) -> None:
         self.open: OrderedDict[int, int] = OrderedDict()
         self.aborted: list[AbortedRange] = []
+        self.complete_from = 0
 
     @property
     def first_open(self) -> int:
@@ -53,6 +60,9 @@ class Transactions:
         if first_offset is not None and not commit:
             stable = self.first_open if self.open else marker_offset + 1
             self.aborted.append(AbortedRange(producer_id, first_offset, marker_offset, stable))
+            if len(self.aborted) > ABORTED_MAX:
+                self.complete_from = self.aborted[0].last_offset + 1
+                del self.aborted[0]
 
     def aborted_in(self, start: int, end: int) -> list[AbortedRange]:
         """The ranges that reach into [start, end), by first offset. A seek, and what is found."""
@@ -67,8 +77,10 @@ class Transactions:
         found.sort(key=_first_offset)
         return found
 
-    def prune(self, log_start_offset: int) -> None:
-        """Nobody reads below that any more."""
+    def prune(self, offset: int) -> None:
+        """Nobody reads below that any more, or what was aborted there is gone."""
         aborted = self.aborted
-        if aborted and aborted[0].last_offset < log_start_offset:
-            del aborted[: bisect_left(aborted, log_start_offset, key=_last_offset)]
+        if aborted and aborted[0].last_offset < offset:
+            del aborted[: bisect_left(aborted, offset, key=_last_offset)]
+        if self.complete_from <= offset:
+            self.complete_from = 0

@@ -11,9 +11,10 @@ from support.keyed_log import RULE, KeyedLog, Pair
 from support.logs import Log
 from support.stores import Stores
 
-from moldau.log import reader
+from moldau.log import reader, snapshot, transactions
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cleaner import CleanerLimits
+from moldau.log.refold import Refold
 from moldau.log.segment_plan import BuildRule
 from moldau.metadata.errors import Conflict
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, KIND_WAL
@@ -140,7 +141,7 @@ def test_open_transactions_bound_it_and_aborted_records_go(opener: Any) -> None:
     run(body())
 
 
-def test_commit_markers_go_as_tombstones_do_and_those_of_aborts_stay(opener: Any) -> None:
+def test_markers_go_as_tombstones_do(opener: Any) -> None:
     async def body() -> None:
         async with opener() as it:
             log = await opened(it)
@@ -158,8 +159,64 @@ def test_commit_markers_go_as_tombstones_do_and_those_of_aborts_stay(opener: Any
                     told(await log.there())[-1],
                 ]
                 log.log.now += 2000
-            markers = [BatchHeader(batch).base_offset for batch in await log.batches() if BatchHeader(batch).is_control]
-            assert markers == [5, 11, 17]
+            assert not any(BatchHeader(batch).is_control for batch in await log.batches())
+
+    run(body())
+
+
+def test_a_marker_of_an_abort_goes_when_what_was_aborted_is_gone_and_its_time_has_come(opener: Any) -> None:
+    async def body() -> None:
+        async with opener() as it:
+            log = await opened(it)
+            await log.write(pairs("a"), producer=1)
+            await log.end(1, commit=False)
+            await log.write(pairs("a", "b"), producer=1)
+            await log.end(1, commit=True)
+
+            async def markers() -> list[int]:
+                return [
+                    BatchHeader(batch).base_offset for batch in await log.batches() if BatchHeader(batch).is_control
+                ]
+
+            expected = [(2, "a"), (3, "b")]
+            for ms, left in ((0, [1, 4]), (RULE.delete_retention_ms - 1, [1, 4]), (1, [])):
+                log.log.now += ms
+                await log.write(pairs("z"))
+                assert await log.compact()
+                assert (await markers(), told(await log.committed())[:2]) == (left, expected)
+            # who is not told of the range does not wait for its marker; the snapshot forgets it, and the rows agree
+            assert await log.log.snapshots.take(log.p) == 8
+            state = await it.log.load_partition(log.p)
+            assert state is not None
+            assert snapshot.unpack(state.snapshot).transactions.aborted == []
+            refold = Refold(state, await log.cleaned_to())
+            for extent in await log.extents():
+                refold.add(extent)
+            assert refold.problems() == []
+            log.restarted()
+            assert told(await log.committed())[:2] == expected
+
+    run(body())
+
+
+def test_what_was_aborted_goes_also_where_only_the_rows_remember(opener: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "ABORTED_MAX", 2)
+
+    async def body() -> None:
+        async with opener() as it:
+            log = await opened(it)
+            for n in range(9):
+                await log.write(pairs(f"{n}", "x"), producer=n % 2)
+                await log.end(n % 2, commit=n % 3 == 0)
+            view = await log.log.views.load(log.p)
+            assert view is not None
+            assert (len(view.producers.transactions.aborted), view.producers.transactions.complete_from) == (2, 18)
+            expected = [(0, "0"), (1, "x"), (9, "3"), (10, "x"), (18, "6"), (19, "x")]
+            assert told(await log.committed()) == told(await log.committed(200)) == expected
+            await log.log.builder.build(log.p, BuildRule(1000, 10_000, 0, 1 << 40))
+            assert told(await log.committed(200)) == expected
+            assert await log.compact()
+            assert told(await log.there()) == told(await log.committed()) == [(0, "0"), (9, "3"), (18, "6"), (19, "x")]
 
     run(body())
 

@@ -6,7 +6,7 @@ import pytest
 
 from moldau.log import fold, snapshot
 from moldau.log.producer_state import ProducerStates, Refused
-from moldau.log.transactions import NONE_OPEN, AbortedRange, Transactions
+from moldau.log.transactions import ABORTED_MAX, NONE_OPEN, AbortedRange, Transactions
 from moldau.metadata.rows import Extent
 from moldau.protocol import error_codes
 from moldau.records.batch import BatchHeader
@@ -75,7 +75,7 @@ def test_a_look_up_ends_where_nothing_later_can_begin() -> None:
             looked.append(index)
             return super().__getitem__(index)
 
-    for n in range(0, 10_000, 2):
+    for n in range(1000, 5000, 2):
         it.begin(1, n)
         it.end(1, n + 1, False)
     it.aborted = Watched(it.aborted)
@@ -92,6 +92,26 @@ def test_ranges_below_the_log_start_go() -> None:
     assert [each.last_offset for each in it.aborted] == [5, 7, 9]
     it.prune(100)
     assert it.aborted == []
+
+
+def test_only_the_last_ranges_are_kept_and_it_is_known_which() -> None:
+    states = ProducerStates()
+    it = states.transactions
+    for n in range(0, 2 * ABORTED_MAX, 2):
+        it.begin(1, n)
+        it.end(1, n + 1, False)
+    assert (len(it.aborted), it.complete_from, snapshot.pack(states)[0]) == (ABORTED_MAX, 0, 2)
+    for n in range(2 * ABORTED_MAX, 2 * ABORTED_MAX + 10, 2):
+        it.begin(1, n)
+        it.end(1, n + 1, False)
+    assert (len(it.aborted), it.complete_from) == (ABORTED_MAX, 10)
+    assert it.aborted_in(9, 12) == [AbortedRange(1, 10, 11, 12)]
+    again = snapshot.unpack(snapshot.pack(states)).transactions
+    assert (again.aborted, again.complete_from) == (it.aborted, 10)
+    it.prune(9)
+    assert it.complete_from == 10
+    it.prune(10)
+    assert (len(it.aborted), it.complete_from) == (ABORTED_MAX, 0)
 
 
 def test_a_plain_batch_within_a_transaction_is_refused() -> None:

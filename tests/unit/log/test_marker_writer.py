@@ -21,7 +21,7 @@ from moldau.log import snapshot
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.flush import Append
-from moldau.log.isolation import aborted_in
+from moldau.log.isolation import told
 from moldau.log.journal import Journal
 from moldau.log.journaled_store import JournaledStore
 from moldau.log.marker_writer import EmbeddedMarkers, batch_of
@@ -156,7 +156,7 @@ def test_a_transaction_on_one_machine(tmp_path: Path) -> None:
         assert woken[-1] == 5
         found = log.reader.read_now(view, 0, 1 << 20, True)
         assert found is not None
-        assert aborted_in(view, found[0]) == [AbortedRange(5, 1, 4, 5)]
+        assert told(view, found[0]) == (found[0], [AbortedRange(5, 1, 4, 5)])
         marker = read_end_txn_marker(found[0][-1])
         assert marker is not None
         assert (marker.offset, marker.commit, marker.producer_id) == (4, False, 5)

@@ -8,6 +8,7 @@ task unless bytes must be waited for.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from moldau.blobs.ports import BlobError
@@ -22,9 +23,11 @@ from moldau.broker.fetch_sessions import (
     SessionPartition,
 )
 from moldau.broker.outbox import NARROW_BYTES
+from moldau.log import isolation
+from moldau.log.aborted_rows import older_in
 from moldau.log.damage import DamagedLog
-from moldau.log.isolation import aborted_in
 from moldau.log.reader import NO_END
+from moldau.log.transactions import AbortedRange
 from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.fetch import (
@@ -161,6 +164,7 @@ class _Fetch:
         self._bucket = 0
         self._deadline = False
         self._taken = 0
+        self._aborted: dict[Key, list[AbortedRange]] = {}
         self._near: dict[Key, tuple[int, PartitionView]] = {}  # consumers that are sent to a broker of their rack
         self._blind = False
 
@@ -308,12 +312,16 @@ class _Fetch:
             return error_codes.OFFSET_OUT_OF_RANGE
         return error_codes.NONE
 
+    @property
+    def _committed(self) -> bool:
+        return bool(self.request.message.isolation_level == 1)
+
     def _end(self, view: PartitionView) -> int:
-        return view.last_stable_offset if self.request.message.isolation_level == 1 else view.high_watermark
+        return view.last_stable_offset if self._committed else view.high_watermark
 
     def _cut(self, view: PartitionView) -> int:
         """Where batches end that may be given; others may come while bytes are waited for."""
-        return view.last_stable_offset if self.request.message.isolation_level == 1 else NO_END
+        return view.last_stable_offset if self._committed else NO_END
 
     def _enough(self, views: list[PartitionView | int], min_bytes: int) -> bool:
         """Whether there is something to say now: an error, min_bytes, or no partitions to wait for."""
@@ -406,6 +414,8 @@ class _Fetch:
         for partition, view in zip(self.partitions, views, strict=True):
             if isinstance(view, int) or partition.fetch_offset >= self._end(view) or (room <= 0 and not first):
                 continue
+            if self._committed and partition.fetch_offset < view.producers.transactions.complete_from:
+                return None
             limit = min(room, partition.max_bytes)
             try:
                 found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, self._cut(view))
@@ -413,10 +423,9 @@ class _Fetch:
                 return None
             if found is None:
                 return None
-            buffers, size = found
-            if size:
-                data[partition.key] = buffers
-                room -= size
+            if found[1]:
+                data[partition.key] = self._told(partition, view, found[0])
+                room -= found[1]
                 first = False
         self._taken = whole - room
         return data
@@ -432,6 +441,7 @@ class _Fetch:
                 found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, end)
                 if found is None:
                     found = await self.broker.reader.read(view, partition.fetch_offset, limit, first, end)
+                older = await older_in(self.broker.log_store, view, found[0]) if self._committed else []
             except (BlobError, StoreUnavailable) as error:
                 self.broker.report_unavailable(view, partition.fetch_offset, error)
                 views[index] = error_codes.KAFKA_STORAGE_ERROR
@@ -441,10 +451,22 @@ class _Fetch:
                 views[index] = error_codes.KAFKA_STORAGE_ERROR
                 continue
             if found[1]:
-                data[partition.key] = found[0]
+                data[partition.key] = self._told(partition, view, found[0], older)
                 room -= found[1]
                 first = False
         return data
+
+    def _told(
+        self,
+        partition: SessionPartition,
+        view: PartitionView,
+        buffers: list[Buffer],
+        older: Sequence[AbortedRange] = (),
+    ) -> list[Buffer]:
+        """What is given of these; remembers what of it was aborted."""
+        if self._committed:
+            buffers, self._aborted[partition.key] = isolation.told(view, buffers, older)
+        return buffers
 
     # -- the answer ---------------------------------------------------------------------------------------------------
 
@@ -501,7 +523,7 @@ class _Fetch:
                 high_watermark=seen.high_watermark,
                 last_stable_offset=seen.last_stable_offset,
                 log_start_offset=seen.log_start_offset,
-                aborted_transactions=[] if self.request.message.isolation_level == 1 else None,
+                aborted_transactions=[] if self._committed else None,
                 preferred_read_replica=near,
                 records=_NO_RECORDS,
             )
@@ -524,6 +546,10 @@ class _Fetch:
                 aborted_transactions=None,
                 records=_NO_RECORDS,
             )
+        aborted: list[AbortedTransaction] | None = None
+        if self._committed:  # a list in any case, as Kafka gives it
+            ranges = self._aborted.get(partition.key, ()) if buffers is not None else ()
+            aborted = [AbortedTransaction(producer_id=each[0], first_offset=each[1]) for each in ranges]
         if buffers is not None:
             self.broker.metrics.bytes_out += sum(map(len, buffers))
             self.broker.metrics.records_out += offset_span(buffers[0], buffers[-1])
@@ -532,13 +558,6 @@ class _Fetch:
             high_watermark=view.high_watermark,
             last_stable_offset=view.last_stable_offset,
             log_start_offset=view.log_start_offset,
-            aborted_transactions=self._aborted(view, buffers) if self.request.message.isolation_level == 1 else None,
+            aborted_transactions=aborted,
             records=buffers if buffers is not None else _NO_RECORDS,
         )
-
-    def _aborted(self, view: PartitionView, buffers: list[Buffer] | None) -> list[AbortedTransaction]:
-        """What readers of committed records must skip in these batches; a list in any case, as Kafka gives it."""
-        return [
-            AbortedTransaction(producer_id=each.producer_id, first_offset=each.first_offset)
-            for each in (aborted_in(view, buffers) if buffers else ())
-        ]
