@@ -11,8 +11,8 @@ What was swapped stays right whether the rest of the run happens or not (see `co
 and writes nothing twice. A conflict with another job (retention, a builder on another broker) ends the run, as does a store that does
 not answer; it is tried again later. Damaged bytes end it, too: the partition waits an hour for somebody to run `moldau inspect`.
 
-The work on records is in slices of a third of a millisecond, between which others run; after a few the job sleeps as long as it worked, five times as long while others have work, or as long as
-`log.cleaner.io.max.bytes.per.second` says so. Memory: the keys, two segments, and an extent.
+The work on records is in slices of a third of a millisecond, between which others run; while these have work the job sleeps after a few, five times as long as it
+worked, or as long as `log.cleaner.io.max.bytes.per.second` says so. Memory: the keys, two segments, and an extent.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _OTHERS_SECONDS = 0.0001
 _BUSY_SECONDS = 0.1
 """How long others count as having work."""
 _BUSY_FACTOR = 5
-"""The cleaner takes a sixth of the loop's time then, and half of it else."""
+"""The cleaner takes a sixth of the loop's time then, and all that others leave of it else."""
 _OFFSETS_MAX = 2**31 - 1
 
 Pause = Callable[[float], Awaitable[None]]
@@ -119,8 +119,12 @@ class _Run:
         self._since = time.perf_counter()
 
     def worked(self) -> float:
-        """Seconds of work since the last sleep, or what the limit of bytes makes of them."""
-        return max(time.perf_counter() - self._since, self._unpaid / self.limits.bytes_per_second)
+        """Seconds of work since the last sleep."""
+        return time.perf_counter() - self._since
+
+    def owed(self) -> float:
+        """Seconds of sleep that the limit of bytes wants."""
+        return self._unpaid / self.limits.bytes_per_second
 
     def resume(self, worked: float | None = None) -> None:
         """Work goes on now, `worked` seconds of it without a sleep; None: there was one."""
@@ -343,10 +347,13 @@ class Cleaner:
             await self._breathe(run)
 
     async def _breathe(self, run: _Run) -> None:
-        """Let others come between; sleep as long as there was work, once there was enough, and longer while others have work, too."""
+        """Let others come between; sleep, once there was enough work, while they have some, too."""
         seconds = run.worked()
-        if seconds >= _SLEEP_SECONDS_MIN:
-            await self._pause(seconds * _BUSY_FACTOR if time.perf_counter() < run.busy_until else seconds)
+        pause = run.owed()
+        if seconds >= _SLEEP_SECONDS_MIN and time.perf_counter() < run.busy_until:
+            pause = max(pause, seconds * _BUSY_FACTOR)
+        if pause >= _SLEEP_SECONDS_MIN:
+            await self._pause(pause)
             run.resume()
         else:
             began = time.perf_counter()

@@ -11,6 +11,7 @@ from moldau.records.crc import crc32c
 from .damage import DamagedLog, head_of, shift_of, where
 
 SLICE_BATCHES = 200
+SLICE_BYTES = 512 << 10
 
 Buffer = bytes | bytearray | memoryview
 
@@ -22,6 +23,7 @@ def walk(data: Buffer, extent: Extent) -> Generator[None, None, tuple[Buffer, li
     """
     positions: list[int] = []
     at, end = 0, len(data)
+    next_batches, next_bytes = SLICE_BATCHES, SLICE_BYTES
     base, epoch = extent.base_offset, extent.leader_epoch
     view = memoryview(data)
     shift = shift_of(data, base, extent, True)
@@ -42,7 +44,8 @@ def walk(data: Buffer, extent: Extent) -> Generator[None, None, tuple[Buffer, li
         positions.append(at)
         base += last_delta + 1
         at = following
-        if len(positions) % SLICE_BATCHES == 0:
+        if len(positions) >= next_batches or at >= next_bytes:
+            next_batches, next_bytes = len(positions) + SLICE_BATCHES, at + SLICE_BYTES
             yield
     if at != end or base != extent.last_offset + 1:
         raise DamagedLog(f"{where(extent)} is not whole")

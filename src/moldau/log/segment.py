@@ -162,6 +162,7 @@ class Builder:
         self._index_at = 0
         self._entries: list[list[int]] = []
         self._max_timestamp = -1
+        self._crc = 0
 
     def add(self, extent: Extent, data: Buffer) -> None:
         """The next extent with its bytes. Raises BadExtent; then nothing of it was taken and the builder is of no more use."""
@@ -202,6 +203,9 @@ class Builder:
         if base != extent.last_offset + 1:
             raise BadExtent(extent, f"its batches end at offset {base - 1}")
         self._parts.append(data)
+        self._crc = crc32c(
+            data, self._crc
+        )  # here, where there is little of it: a whole segment would take milliseconds
         self._length += end
         self._next_offset = base
 
@@ -212,9 +216,6 @@ class Builder:
     def finish(self) -> Segment:
         """The whole blob."""
         index = b"".join([_ENTRY.pack(*entry) for entry in self._entries])
-        crc = 0
-        for part in self._parts:
-            crc = crc32c(part, crc)
         first = self._first
         head = bytearray(HEAD_BYTES)
         _HEAD.pack_into(
@@ -230,7 +231,7 @@ class Builder:
             self._max_timestamp,
             self._batches,
             len(self._entries),
-            crc,
+            self._crc,
             0,
         )
         _UINT32.pack_into(head, _CRC_AT, crc32c(index, crc32c(head[:_CRC_AT])))
