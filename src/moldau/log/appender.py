@@ -15,11 +15,13 @@ share it; who comes later waits for the next, before which what is pending goes.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from moldau.clock import Clock
+from moldau.histogram import Histogram
 from moldau.metadata.rows import APPENDED, GONE, AppendResult, Extent
 from moldau.metadata.rows_txn import TxnGuard
 from moldau.protocol import error_codes
@@ -102,7 +104,8 @@ class Appender:
         self._works: list[_Work[Any]] = []
         self._pausing: asyncio.Task[None] | None = None
         self._quiet: asyncio.Future[None] | None = None
-        self.pauses = 0
+        self.pauses = Histogram()
+        """From the decision to pause until batches are decided again."""
 
     def submit(self, append: Append) -> None:
         """Take a validated batch. The answer comes through `append.done`, perhaps before this returns."""
@@ -255,13 +258,14 @@ class Appender:
         try:
             while self._works:
                 self._paused = True
-                self.pauses += 1
+                began = time.perf_counter_ns()
                 while self._in_flight:
                     self._quiet = self._loop.create_future()
                     await self._quiet
                 works, self._works = self._works, []
                 await asyncio.gather(*[each.run() for each in works])
                 self._paused = False
+                self.pauses.observe(time.perf_counter_ns() - began)
                 try:
                     self._flush()
                 except Exception as fault:  # ours, or an answer's: who waits here must still come to his turn

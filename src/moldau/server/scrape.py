@@ -46,6 +46,10 @@ METRICS: dict[str, tuple[str, str]] = {
     "moldau_commit_failures_total": (C, "Metadata transactions that the disk or the file refused."),
     "moldau_sync_seconds": (H, "Writes to stable storage: the sync of blobs, the synced COMMIT of metadata."),
     "moldau_flushes_total": (C, "Flushes of the appender: each is one commit of all partitions."),
+    "moldau_append_pause_seconds": (
+        H,
+        "How long appends stood still for the end of a transaction; of a broker that is alone with its stores.",
+    ),
     "moldau_pending_batches": (G, "Record batches that wait for a flush."),
     "moldau_pending_bytes": (G, "Bytes of record batches that wait for a flush."),
     "moldau_checkpoints_total": (C, "Checkpoints of the metadata's write-ahead log."),
@@ -128,6 +132,9 @@ class Scrape:
             self._disk(out, engine)
         show_blobs(out, getattr(self._node, "blobs", None), self._node.broker.reader.inline)
         self._one(out, "moldau_flushes_total", appender.flushes)
+        if isinstance(self._node, EmbeddedNode):
+            out.family("moldau_append_pause_seconds", *METRICS["moldau_append_pause_seconds"])
+            out.histogram("moldau_append_pause_seconds", appender.pauses)
         self._one(out, "moldau_pending_batches", appender.pending_batches)
         self._one(out, "moldau_pending_bytes", appender.pending_bytes)
 
