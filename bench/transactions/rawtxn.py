@@ -21,7 +21,7 @@ from typing import Any
 from crc32c import crc32c
 
 from bench.rawload import run, tail_of
-from bench.rawwire import PRODUCE, Connection, Failed, call, connect, frame, string, varint
+from bench.rawwire import PRODUCE, Connection, Failed, all_ends, call, connect, frame, leaders, string, varint
 
 FIND_COORDINATOR, INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, END_TXN = 10, 22, 24, 26
 COORDINATOR_LOADING, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, CONCURRENT_TRANSACTIONS = 14, 15, 16, 51
@@ -115,6 +115,7 @@ class TxnClient:
 
 
 async def measure(bootstrap: str, topic: str, partitions: int, rounds: int) -> dict[str, Any]:
+    await all_ends(await leaders(bootstrap, topic.encode(), partitions), topic.encode())  # until all can be written
     client = TxnClient(await connect(bootstrap), uuid.uuid4().hex.encode(), topic.encode(), partitions)
     await client.open()
     ends: list[float] = []

@@ -22,14 +22,14 @@ from bench.programs import LoadError
 from bench.report import Results
 from bench.transactions import measure, report
 from bench.transactions.workloads import BY_NAME, WORKLOADS
-from bench.workloads import KAFKA, OURS, Workload
-from conformance.common.brokers import CHECKOUT, BrokerError, Kafka, Moldau
+from bench.workloads import FLUSH, KAFKA, OURS, Workload
+from conformance.common.brokers import CHECKOUT, Broker, BrokerError, Kafka, Moldau
 
 OUT = CHECKOUT / "bench" / "out"
 COMMON = {"log.cleaner.backoff.ms": "200"}
 KAFKA_SETTINGS = {**COMMON, "authorizer.class.name": "", "log.segment.delete.delay.ms": "1000"}
 OUR_SETTINGS = {**COMMON, "group.initial.rebalance.delay.ms": "0"}
-WARM_RECORDS = {KAFKA: 4_000_000, OURS: 400_000}
+WARM_RECORDS = {KAFKA: 4_000_000, FLUSH: 1_000_000, OURS: 400_000}
 
 
 def run_workload(
@@ -63,7 +63,13 @@ def run(workloads: Sequence[Workload], rounds: int, quick: bool, keep: Callable[
     results: Results = {}
     failures = 0
     with contextlib.ExitStack() as stack:
-        brokers = {KAFKA: stack.enter_context(Kafka(KAFKA_SETTINGS)), OURS: stack.enter_context(Moldau(OUR_SETTINGS))}
+        wanted = {seat for w in workloads for seat in w.seats}
+        brokers: dict[str, Broker] = {}
+        if KAFKA in wanted:
+            brokers[KAFKA] = stack.enter_context(Kafka(KAFKA_SETTINGS))
+        if FLUSH in wanted:
+            brokers[FLUSH] = stack.enter_context(Kafka({**KAFKA_SETTINGS, "log.flush.interval.messages": "1"}))
+        brokers[OURS] = stack.enter_context(Moldau(OUR_SETTINGS))
         for name, broker in brokers.items():
             print(f"warming {name}: pid {broker.pid} at {broker.bootstrap}", flush=True)
             warm(PlainSeat(name, broker), WARM_RECORDS[name] // (4 if quick else 1))

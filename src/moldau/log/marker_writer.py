@@ -51,6 +51,9 @@ class EmbeddedMarkers:
         self._cache = cache
 
     async def end(self, change: Change) -> Changed:
+        await (
+            self._journal.drained()
+        )  # most of the rows while appends go on: the pause has only those left that come meanwhile
         return await self._appender.alone(lambda: self._change(change))
 
     async def _change(self, change: Change) -> Changed:

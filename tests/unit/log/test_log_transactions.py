@@ -189,8 +189,8 @@ def test_a_snapshot_keeps_all_of_it_and_version_1_is_read() -> None:
     for length in range(len(packed)):
         with pytest.raises(ValueError, match=r"ends too early|holds|version") if length else _nothing():
             snapshot.unpack(packed[:length])
-    with pytest.raises(ValueError, match="version 3"):
-        snapshot.unpack(b"\x03" + packed[1:])
+    with pytest.raises(ValueError, match="version 4"):
+        snapshot.unpack(b"\x04" + packed[1:])
     one = bytes.fromhex(
         "01" + "0000000000000003" + "00000001" + "0000000000000007" + "0002" + "0000000000000009" + "01"
         "00000000"

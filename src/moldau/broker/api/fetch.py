@@ -127,6 +127,7 @@ class _Fetch:
     """One fetch under way."""
 
     __slots__ = (
+        "_aborted",
         "_blind",
         "_bucket",
         "_deadline",
