@@ -185,8 +185,8 @@ def test_ends_that_wait_share_a_pause_and_a_failed_one_harms_nobody(tmp_path: Pa
         large = log.submit(view, 1, size=5000, producer=(0, 0))
         works = [log.markers.end(lambda n=n: commit(log.it, f"t{n}", n)) for n in range(5)]  # type: ignore[misc]
         answers = asyncio.gather(*works, log.markers.end(fails), return_exceptions=True)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        while not log.appender._paused:  # rows are brought up before
+            await asyncio.sleep(0)
         behind = log.submit(view, 0, producer=(7, 0), transactional=False)
         ended = await answers
         assert isinstance(ended[-1], ZeroDivisionError)
