@@ -30,7 +30,9 @@ RECORD_BYTES = 100
 AGE_SECONDS = 6.0
 """A record has been there for that long when it is compacted: with us five seconds are the least."""
 BESIDE_SECONDS = 8.0
-CLEANED_SECONDS_MAX = 180.0
+SEGMENT_BYTES = 32 << 20
+"""Kafka leaves the newest of these alone."""
+CLEANED_SECONDS_MAX = 90.0
 
 _serial = itertools.count(1)
 _OURS_SAYS = re.compile(r"event=compacted .*bytes_read=(\d+) .*records_removed=(\d+) .*seconds=([\d.]+)")
@@ -128,7 +130,7 @@ def end(seat: Seat, w: Workload, rounds: int) -> Figures:
 def _filled(seat: Seat, w: Workload, records: int) -> str:
     """A topic of keyed records that is not compacted yet, and old enough to be."""
     topic = seat.topic(w.name, 1)
-    seat.set_configs(topic, {"segment.bytes": str(100 << 20), "min.cleanable.dirty.ratio": "0.01"})
+    seat.set_configs(topic, {"segment.bytes": str(SEGMENT_BYTES), "min.cleanable.dirty.ratio": "0.01"})
     command = [sys.executable, "-m", "bench.transactions.keyed", seat.broker.bootstrap, topic]
     programs.run([*command, str(records), str(records // KEYS_PART)], 300)
     time.sleep(AGE_SECONDS)

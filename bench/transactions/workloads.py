@@ -86,7 +86,7 @@ WORKLOADS: list[Workload] = [
         seats=(OURS, KAFKA),
         partitions=1,
         records=3_000_000,
-        quick_records=600_000,
+        quick_records=1_000_000,
         metrics=("mb_s", "seconds", "records_left", "cpu_s_per_m"),
     ),
     Workload(

@@ -53,7 +53,7 @@ _SLICE_BYTES = 256 << 10
 _SLEEP_SECONDS_MIN = 0.001
 """Timers of the loop are no finer."""
 _OTHERS_SECONDS = 0.0001
-"""Who gets the loop back later than this was not alone."""
+"""Of the thread's time; where this passes until the cleaner comes to its turn again it was not alone."""
 _BUSY_SECONDS = 0.1
 """How long others count as having work."""
 _BUSY_FACTOR = 5
@@ -356,11 +356,10 @@ class Cleaner:
             await self._pause(pause)
             run.resume()
         else:
-            began = time.perf_counter()
+            began = time.thread_time()  # what other processes take of the core is no work of this loop
             await asyncio.sleep(0)
-            ended = time.perf_counter()
-            if ended - began > _OTHERS_SECONDS:
-                run.busy_until = ended + _BUSY_SECONDS
+            if time.thread_time() - began > _OTHERS_SECONDS:
+                run.busy_until = time.perf_counter() + _BUSY_SECONDS
             run.resume(seconds)
 
     # -- what becomes one ---------------------------------------------------------------------------------------------
