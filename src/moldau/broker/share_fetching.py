@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from moldau.blobs.ports import BlobError
 from moldau.coordination.share.homes import Home
 from moldau.coordination.share.partition import Acquired
+from moldau.log.aborted_rows import older_in
 from moldau.log.batches import Batch, batches_of, cut
 from moldau.log.damage import DamagedLog
-from moldau.log.isolation import aborted_in
+from moldau.log.isolation import told
 from moldau.log.reader import NO_END
+from moldau.log.transactions import AbortedRange
 from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.protocol import error_codes
 
@@ -176,10 +178,14 @@ class ShareFetching:
             found = reader.read_now(view, offset, limit, True, cut_at)
         except DamagedLog:
             found = None
-        if found is None:
+        older: list[AbortedRange] = []
+        if found is None or (self._committed and offset < view.producers.transactions.complete_from):
             home.fetching = True
             try:
-                found = await reader.read(view, offset, limit, True, cut_at)
+                if found is None:
+                    found = await reader.read(view, offset, limit, True, cut_at)
+                if self._committed:
+                    older = await older_in(self.broker.log_store, view, found[0])
             except (BlobError, StoreUnavailable) as error:
                 self.broker.report_unavailable(view, offset, error)
                 self.errors[place] = error_codes.KAFKA_STORAGE_ERROR
@@ -194,11 +200,23 @@ class ShareFetching:
                     home.wake()
         buffers, size = found
         if size and not home.code:
-            self._hand_out(place, home, view, offset, buffers)
+            self._hand_out(place, home, view, offset, buffers, older)
 
-    def _hand_out(self, place: Place, home: Home, view: PartitionView, offset: int, buffers: list[Buffer]) -> None:
+    def _hand_out(
+        self,
+        place: Place,
+        home: Home,
+        view: PartitionView,
+        offset: int,
+        buffers: list[Buffer],
+        older: list[AbortedRange],
+    ) -> None:
+        """`older`: what was aborted and the view does not know."""
         message: ShareFetchRequest = self.request.message
-        batches = batches_of(buffers, aborted_in(view, buffers) if self._committed else ())
+        aborted: list[AbortedRange] = []
+        if self._committed:
+            buffers, aborted = told(view, buffers, older)
+        batches = batches_of(buffers, aborted)
         shown = [(batch.first, batch.last) for batch in batches if not batch.hidden]
         acquired = self.broker.shares.homes.acquire(
             home,
