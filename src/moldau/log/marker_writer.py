@@ -30,6 +30,9 @@ from .tail_cache import TailCache
 from .view import PartitionView
 from .views import Views
 
+_ROWS_MANY = 64
+"""So many rows take longer than a commit does anyhow."""
+
 Change = Callable[[], Awaitable[Changed]]
 
 
@@ -51,9 +54,9 @@ class EmbeddedMarkers:
         self._cache = cache
 
     async def end(self, change: Change) -> Changed:
-        await (
-            self._journal.drained()
-        )  # most of the rows while appends go on: the pause has only those left that come meanwhile
+        if self._journal.waiting_entries > _ROWS_MANY:
+            # while appends go on: the pause has only those left that come meanwhile
+            await self._journal.drained()
         return await self._appender.alone(lambda: self._change(change))
 
     async def _change(self, change: Change) -> Changed:
