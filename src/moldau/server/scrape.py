@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from moldau.broker.embedded import EmbeddedNode
 from moldau.broker.lag import GroupLag, Lag
+from moldau.log.appender import Appender
 from moldau.protocol import api_keys, error_codes
 from moldau.version import VERSION
 
@@ -132,7 +133,7 @@ class Scrape:
             self._disk(out, engine)
         show_blobs(out, getattr(self._node, "blobs", None), self._node.broker.reader.inline)
         self._one(out, "moldau_flushes_total", appender.flushes)
-        if isinstance(self._node, EmbeddedNode):
+        if isinstance(appender, Appender):
             out.family("moldau_append_pause_seconds", *METRICS["moldau_append_pause_seconds"])
             out.histogram("moldau_append_pause_seconds", appender.pauses)
         self._one(out, "moldau_pending_batches", appender.pending_batches)
