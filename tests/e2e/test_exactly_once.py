@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "examples" / "delays.py"
-ROWS, KILLS = 120_000, 6
+ROWS, KILLS = 120_000, 5
 
 
 @pytest.fixture

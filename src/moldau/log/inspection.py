@@ -128,8 +128,9 @@ class Inspection:
             yield f"blob {extent.blob_id:016x}: {len(data) - end} bytes at the end are no batch"
         if offset != extent.last_offset + 1:
             yield f"its batches end at offset {offset - 1}"
+        compacted = extent.records <= extent.last_offset - extent.base_offset
         for entry in _entries(extent):
-            if seen.get(entry[4]) != entry[:4] + entry[5:6] + entry[7:]:
+            if not _is_meant(seen.get(entry[4]), entry, compacted):
                 yield f"the batch at offset {extent.base_offset + entry[4]} is not what its row says of producer {entry[0]}"
 
     def _count(self, state: PartitionState) -> None:
@@ -187,6 +188,14 @@ def _entries(extent: Extent) -> list[Entry]:
         return unpack(extent.fold)
     except ValueError:
         return []  # it was reported
+
+
+def _is_meant(found: tuple[int, ...] | None, entry: Entry, compacted: bool) -> bool:
+    """Whether a batch is what its entry says. Compaction takes batches away, and lets those that stay take up the offsets; entries stay."""
+    said = entry[:4] + entry[5:6] + entry[7:]
+    if not compacted:
+        return found == said
+    return found is None or (found[:4] + found[5:] == said[:4] + said[5:] and found[4] >= said[4])
 
 
 def _meaning(header: BatchHeader, batch: memoryview, relative: int) -> tuple[int, ...]:

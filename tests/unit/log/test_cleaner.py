@@ -14,6 +14,7 @@ from support.stores import Stores
 from moldau.log import reader, snapshot, transactions
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cleaner import CleanerLimits
+from moldau.log.inspection import Inspection
 from moldau.log.refold import Refold
 from moldau.log.segment_plan import BuildRule
 from moldau.metadata.errors import Conflict
@@ -195,6 +196,22 @@ def test_a_marker_of_an_abort_goes_when_what_was_aborted_is_gone_and_its_time_ha
             assert refold.problems() == []
             log.restarted()
             assert told(await log.committed())[:2] == expected
+
+    run(body())
+
+
+def test_an_inspection_finds_nothing_wrong_with_what_was_compacted(opener: Any) -> None:
+    async def body() -> None:
+        async with opener() as it:
+            log = await opened(it)
+            for n in range(4):
+                await log.write(pairs("a", f"{n % 2}"), producer=1)
+            await log.write(pairs("b"), producer=1)
+            await log.end(1, commit=True)
+            assert await log.compact()
+            assert len(await log.there()) == 4
+            inspection = Inspection(it.log, it.maintenance, log.log.blobs)
+            assert [problem async for problem in inspection.partition(await it.row(log.p), deep=True)] == []
 
     run(body())
 
