@@ -80,7 +80,9 @@ class Link(asyncio.Protocol):
 
     def _say(self) -> None:
         self._timer = None
-        if self._transport is None or self._correlation - self._answered >= _UNANSWERED_MAX:
+        transport = self._transport
+        # one that is closing raises when it is written to, and is not told of as lost before the loop's next turn
+        if transport is None or transport.is_closing() or self._correlation - self._answered >= _UNANSWERED_MAX:
             if len(self._note.ends) > ENDS_MAX:
                 self._note.ends.clear()  # polling finds them
             return
@@ -91,7 +93,7 @@ class Link(asyncio.Protocol):
             self._soon(0.0)
         self._correlation += 1
         self._said = self._loop.time()
-        self._transport.write(frame(note, self._me.owner, self._correlation))
+        transport.write(frame(note, self._me.owner, self._correlation))
 
     # -- transport ----------------------------------------------------------------------------------------------------
 
@@ -140,6 +142,8 @@ class Link(asyncio.Protocol):
     async def _keep_up(self) -> None:
         """Connect, ping, notice silence, connect again."""
         while True:
+            if self._transport is not None and self._transport.is_closing():
+                self._drop()
             if self._transport is None:
                 await self._connect()
             now = self._loop.time()

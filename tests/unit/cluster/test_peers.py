@@ -83,6 +83,37 @@ async def joined() -> tuple[Peer, Membership, Peers]:
     return peer, members, peers
 
 
+class Closing:
+    """A transport that broke in this turn of the loop, as uvloop's does."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> None:
+        raise RuntimeError("the handler is closed")
+
+    def abort(self) -> None:
+        pass
+
+
+def test_what_is_said_while_a_connection_closes_is_said_on_the_next_one() -> None:
+    async def main() -> None:
+        peer, _, peers = await joined()
+        (it,) = peers._links.values()
+        old = it._transport
+        assert old is not None
+        it._transport = Closing()  # type: ignore[assignment]
+        peer.notes.clear()
+        peers.tell(MEMBERS_CHANGED)
+        await until(lambda: any(note.flags & MEMBERS_CHANGED for note in peer.notes))
+        assert peers.up(2)
+        old.abort()
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
 def test_ends_are_told_together() -> None:
     async def main() -> None:
         peer, _, peers = await joined()
