@@ -72,7 +72,7 @@ class Client:
                     answer = self._wires[number].call(asked.key, asked.version, asked.request)
                 except (Gone, OSError):
                     self._wires.pop(number, None)
-                    if number == 1 and self.kills < len(self.plan):
+                    if number == 1 and self.kills < len(self.plan) and node._process is not None:
                         assert node._ended(10) == -9
                         self.kills += 1
                         if len(self.cluster.nodes) == 1:
@@ -179,10 +179,11 @@ CHANGES = 7
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_one_broker_is_killed_around_each_change(version: int) -> None:
-    """Every request that changes the transaction is tried three times: killed before, killed after, answered."""
+    """Every request that changes the transaction is asked twice: it is done, and nobody hears of it; then it is answered."""
+    plan = [BEFORE, *[AFTER] * CHANGES] if version == 2 else [AFTER] * CHANGES
     with Single() as cluster:
-        client = story(cluster, version, [BEFORE, AFTER] * CHANGES)
-        assert client.kills == 2 * CHANGES
+        client = story(cluster, version, plan)
+        assert client.kills == len(plan)
         assert client.answers == [0] * REQUESTS[version]
         check(cluster, client)
         assert committed(cluster) == 7

@@ -86,20 +86,21 @@ def end(brokers: list[str], producer: Producer, *, commit: bool) -> Producer:
 
 def log(brokers: list[str]) -> list[str]:
     """Values, and C and A for markers, in their order."""
-    found = []
+    found: list[str] = []
     for address in brokers:
+        offset = 0
         with Talker(address) as wire:
-            data = wire.fetch(TOPIC, 0, 0).records or b""
-        if not data:
-            continue
-        for position, header in iter_headers(data):
-            batch = bytes(data[position : position + header.size])
-            marker = read_end_txn_marker(batch)
-            if marker is None:
-                found += [(each.value or b"").decode() for each in records_of(batch)]
-            else:
-                found.append("C" if marker.commit else "A")
-        return found
+            while data := wire.fetch(TOPIC, 0, offset).records or b"":
+                for position, header in iter_headers(data):
+                    batch = bytes(data[position : position + header.size])
+                    marker = read_end_txn_marker(batch)
+                    if marker is None:
+                        found += [(each.value or b"").decode() for each in records_of(batch)]
+                    else:
+                        found.append("C" if marker.commit else "A")
+                    offset = header.base_offset + header.last_offset_delta + 1
+        if found:
+            break
     return found
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .history import OK, Poll, Send
+from .history import OK, Poll, Send, Txn
 
 if TYPE_CHECKING:
     from .anomaly import Anomaly
@@ -24,6 +24,8 @@ def line(cluster: str, brokers: int, plan: Plan, outcome: Outcome, anomalies: li
     wrong = Counter(anomaly.kind for anomaly in anomalies)
     if outcome.trouble:
         wrong["trouble"] = len(outcome.trouble)
+    txns = [op for op in outcome.history if isinstance(op, Txn)]
+    counts = {"transactions": len(txns), "committed": sum(txn.result == OK for txn in txns)} if txns else {}
     return {
         "day": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cluster": cluster,
@@ -34,6 +36,7 @@ def line(cluster: str, brokers: int, plan: Plan, outcome: Outcome, anomalies: li
         "sends": len(sends),
         "records": sum(send.result == OK for send in sends),
         "read": sum(len(op.records) for op in outcome.history if isinstance(op, Poll)),
+        **counts,
         "operations": len(outcome.history),
         "wrong": dict(sorted(wrong.items())),
     }

@@ -26,7 +26,10 @@ def table(history: History) -> str:
             f"transactions {len(txns)}: " + ", ".join(f"{count} {result}" for result, count in sorted(ends.items()))
         )
         said = Counter(op.error for op in txns if op.error)
-        lines.append("errors of transactions: " + ", ".join(f"{count} {name}" for name, count in said.most_common()))
+        if said:
+            lines.append(
+                "errors of transactions: " + ", ".join(f"{count} {name}" for name, count in said.most_common())
+            )
     errors = Counter(send.error for send in sends if send.error)
     if errors:
         lines.append("errors of sends: " + ", ".join(f"{count} {name}" for name, count in errors.most_common()))

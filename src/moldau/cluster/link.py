@@ -80,9 +80,10 @@ class Link(asyncio.Protocol):
 
     def _say(self) -> None:
         self._timer = None
+        if self._transport is not None and self._transport.is_closing():
+            self._drop()  # a write would raise, and one that a connect gave up when its time was over is never told of as lost
         transport = self._transport
-        # one that is closing raises when it is written to, and is not told of as lost before the loop's next turn
-        if transport is None or transport.is_closing() or self._correlation - self._answered >= _UNANSWERED_MAX:
+        if transport is None or self._correlation - self._answered >= _UNANSWERED_MAX:
             if len(self._note.ends) > ENDS_MAX:
                 self._note.ends.clear()  # polling finds them
             return
@@ -125,6 +126,8 @@ class Link(asyncio.Protocol):
             self._members.trust(self.peer.node_id, self._now())
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            return  # it is about the one before
         self._transport = None
         self._lost.set()
         if self._was_up and not self._closed:
@@ -170,6 +173,7 @@ class Link(asyncio.Protocol):
                 await self._loop.create_connection(lambda: self, *self._address)
             self._heard = self._loop.time()
         except TimeoutError:
+            self._drop()
             if self._loop.time() - self._heard >= SILENCE_SECONDS:
                 self._suspect("it does not answer")
         except OSError as error:

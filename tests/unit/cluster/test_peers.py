@@ -175,6 +175,47 @@ def test_silence_is_noticed() -> None:
     run(main())
 
 
+class Closed:
+    """A transport that was closed without a word to its protocol, as uvloop's when a connect is cancelled in its last moment."""
+
+    def __init__(self, *, closing: bool = True) -> None:
+        self.closing = closing
+        self.written = 0
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def write(self, _: bytes) -> None:
+        if self.closing:
+            raise RuntimeError("the handler is closed")
+        self.written += 1
+
+    def abort(self) -> None:
+        self.closing = True
+
+    close = abort
+
+
+def test_a_connection_that_is_closed_already_is_made_anew() -> None:
+    async def main() -> None:
+        peer, _, peers = await joined()
+        (one,) = peers._links.values()
+        alive = one._transport
+        assert alive is not None
+        one._transport = Closed()  # type: ignore[assignment]
+        peers.published(7, 1)
+        await until(lambda: one._transport is not None and not isinstance(one._transport, Closed))
+        peers.published(7, 2)
+        await until(lambda: any(note.ends.get(7) == 2 for note in peer.notes))
+        alive.abort()
+        await asyncio.sleep(0.01)
+        assert one._transport is not None, "what is said of the connection before does not concern this one"
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
 def test_links_follow_the_members() -> None:
     async def main() -> None:
         peer, members, peers = await joined()

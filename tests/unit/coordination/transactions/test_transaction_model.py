@@ -10,17 +10,18 @@ SOUND = {
     "a zombie": Bounds(late=0, inputs=1),
     "two transactions of each": Bounds(late=0, inputs=2),
     "two partitions": Bounds(partitions=2, late=0, inputs=1),
-    "time runs out": Bounds(late=0, inputs=1, aborts=0, time_outs=2),
+    "time runs out": Bounds(late=0, inputs=1, aborts=0, time_outs=1),
     "one late request": Bounds(workers=1, late=1, inputs=2),
     "the last epochs": Bounds(late=0, inputs=2, epoch=32_763),
     "version 1": Bounds(version=1, late=0, inputs=2),
     "version 1, late batches": Bounds(version=1, workers=1, late=1, inputs=2, late_kinds=BATCHES),
-    "version 1, time runs out": Bounds(version=1, late=0, inputs=1, time_outs=2),
+    "version 1, time runs out": Bounds(version=1, late=0, inputs=1, time_outs=1),
 }
 """Seen in a second or two."""
 LARGER = {
     "a zombie, and one late request": Bounds(late=1, inputs=1),
     "two late requests": Bounds(workers=1, late=2, inputs=2),
+    "time runs out twice": Bounds(late=0, inputs=1, aborts=0, time_outs=2),
     "version 1, a zombie, and lost replies": Bounds(version=1, late=1, inputs=1, aborts=0, late_kinds=frozenset()),
 }
 """Ten thousands of states."""
