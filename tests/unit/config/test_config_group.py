@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from moldau.broker.config.effective import BrokerConfig
-from moldau.broker.config.errors import InvalidConfig
+from moldau.broker.config.errors import ConfigError, InvalidConfig
 from moldau.broker.config.group import check_bounds, group_settings
 from moldau.broker.config.settings import Settings
 from moldau.broker.config.table import group_keys
@@ -55,3 +55,13 @@ def test_what_is_out_of_bounds_is_refused(name: str, value: str, message: str) -
 
 def test_what_is_within_them_is_taken() -> None:
     check_bounds({"consumer.session.timeout.ms": "45000", "share.isolation.level": "read_committed"}, broker())
+
+
+def test_a_broker_does_not_start_with_values_out_of_its_own_bounds() -> None:
+    with pytest.raises(ConfigError) as refused:
+        broker(group_consumer_heartbeat_interval_ms="200", group_consumer_assignors="uniform,best")
+    assert refused.value.problems == [
+        "group.consumer.heartbeat.interval.ms=200 is below group.consumer.min.heartbeat.interval.ms=5000",
+        "group.consumer.assignors: there is no assignor 'best'; built in are range, uniform",
+    ]
+    broker(group_consumer_heartbeat_interval_ms="200", group_consumer_min_heartbeat_interval_ms="200")
