@@ -19,7 +19,7 @@ from support.clients.port import absent, run
 from moldau.testing import BrokerThread
 from tools.codegen import jar
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 QUICK = {
     "group.initial.rebalance.delay.ms": "0",
@@ -51,7 +51,7 @@ def produce(bootstrap: str, topic: str, values: range) -> None:
     assert producer.flush(10) == 0
 
 
-def until(done: Callable[[], bool], story: Callable[[], object], seconds: float = 30) -> None:
+def until(done: Callable[[], bool], story: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, story()

@@ -34,6 +34,15 @@ def assignor(type_name: str, name: str) -> Any:
     return found
 
 
+def built_in(type_name: str) -> list[str]:
+    return sorted(name for kind, name in _BUILT_IN if kind == type_name)
+
+
+def is_known(type_name: str, name: str) -> bool:
+    """Nothing is imported to find out."""
+    return (type_name, name) in _BUILT_IN or bool(entry_points(group=f"moldau.assignors.{type_name}", name=name))
+
+
 def _load(type_name: str, name: str) -> Any:
     target = _BUILT_IN.get((type_name, name))
     if target is not None:
@@ -41,5 +50,6 @@ def _load(type_name: str, name: str) -> Any:
         return getattr(import_module(module), attribute)()
     for entry in entry_points(group=f"moldau.assignors.{type_name}", name=name):
         return entry.load()()
-    known = sorted(each for kind, each in _BUILT_IN if kind == type_name)
-    raise UnknownAssignor(f"there is no assignor {name!r} for {type_name} groups; built in are {', '.join(known)}")
+    raise UnknownAssignor(
+        f"there is no assignor {name!r} for {type_name} groups; built in are {', '.join(built_in(type_name))}"
+    )

@@ -7,7 +7,7 @@ ticket is answered once: at once, or later when the event is parked, as JoinGrou
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from moldau.metadata.rows_groups import OffsetKey
 
@@ -16,6 +16,9 @@ from .value import Value
 
 class Event(Value):
     __slots__ = ("group_id", "ticket")
+
+    owner: ClassVar[str] = ""
+    """The type of group that alone understands it, as `moldau.coordination.types` names it."""
 
     def __init__(self, group_id: str, ticket: Any = None) -> None:
         self.group_id = group_id

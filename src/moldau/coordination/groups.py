@@ -41,7 +41,7 @@ from .events import (
 from .listing import DescribedGroup, ListedGroup, unknown_group
 from .packing import RecordFormatError
 from .replies import JoinReply, LeaveReply, OffsetDeleteReply, SyncReply
-from .types import modern_types
+from .types import modern_type, type_of_kind
 
 if TYPE_CHECKING:
     from .group_type import Group, GroupType
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 class Groups:
     """The groups by id, each with its type."""
 
-    __slots__ = ("_classic", "_groups", "_handlers", "_types_by_kind", "config")
+    __slots__ = ("_around", "_classic", "_groups", "_handlers", "_types_by_kind", "config")
 
     def __init__(self, config: GroupConfig, around: Surroundings | None = None) -> None:
         """Without surroundings there are classic groups only."""
@@ -70,9 +70,8 @@ class Groups:
             ExpireOffsets: self._expire_offsets,
             Tick: self._tick,
         }
+        self._around = around
         self.register(self._classic)
-        for group_type in modern_types(around) if around is not None else ():
-            self.register(group_type)
 
     def register(self, group_type: GroupType) -> None:
         """Another type of group: its records will be read, and the events that it alone owns are handed to it."""
@@ -80,6 +79,11 @@ class Groups:
             self._types_by_kind[kind] = group_type
         for event_type in group_type.owns:
             self._handlers.setdefault(event_type, partial(self._owned, group_type))
+
+    def _need(self, name: str | None) -> None:
+        """The first group or event of a type is here."""
+        if name and self._around is not None:
+            self.register(modern_type(name, self._around))
 
     def get(self, group_id: str) -> Group | None:
         found = self._groups.get(group_id)
@@ -99,7 +103,11 @@ class Groups:
         Nothing else of this group may be decided before the decision's records are applied.
         """
         out = Decision()
-        self._handlers[type(event)](event, now, out)
+        handler = self._handlers.get(type(event))
+        if handler is None:
+            self._need(event.owner)
+            handler = self._handlers[type(event)]
+        handler(event, now, out)
         return self._close(event.group_id, out)
 
     def apply(self, record: GroupRecord, now: int) -> None:
@@ -108,6 +116,8 @@ class Groups:
         if found is None:
             if record.value is None:
                 return
+            if record.kind not in self._types_by_kind:
+                self._need(type_of_kind(record.kind))
             group_type = self._types_by_kind.get(record.kind)
             if group_type is None:
                 raise RecordFormatError(

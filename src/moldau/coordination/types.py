@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,10 +16,22 @@ if TYPE_CHECKING:
     from .surroundings import Surroundings
 
 
-def modern_types(around: Surroundings) -> list[GroupType]:
-    """All but the classic one, which needs nothing of what is around it."""
-    from .consumer.type import ConsumerType
-    from .share.type import ShareType
-    from .streams.type import StreamsType
+_MODERN: dict[str, tuple[range, str]] = {
+    "consumer": (range(2, 10), "moldau.coordination.consumer.type:ConsumerType"),
+    "share": (range(10, 20), "moldau.coordination.share.type:ShareType"),
+    "streams": (range(20, 30), "moldau.coordination.streams.type:StreamsType"),
+}
+"""All but the classic one, which needs nothing of what is around it. They are imported when the first of their groups or requests comes: a
+broker without such groups starts without them.
+"""
 
-    return [ConsumerType(around), ShareType(around), StreamsType(around)]
+
+def modern_type(name: str, around: Surroundings) -> GroupType:
+    module, _, attribute = _MODERN[name][1].partition(":")
+    made: GroupType = getattr(import_module(module), attribute)(around)
+    return made
+
+
+def type_of_kind(kind: int) -> str | None:
+    """Whose records are of that kind."""
+    return next((name for name, (kinds, _) in _MODERN.items() if kind in kinds), None)

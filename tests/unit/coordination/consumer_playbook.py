@@ -14,6 +14,7 @@ from typing import Any
 from playbook import GROUP, Playbook, told
 
 from moldau.coordination.consumer.events import ConsumerHeartbeat, ConsumerHeartbeatReply, Partitions
+from moldau.coordination.events import Heartbeat
 from moldau.coordination.groups import Groups
 from moldau.coordination.surroundings import Surroundings, TopicFacts
 from moldau.protocol import error_codes
@@ -98,6 +99,11 @@ class ConsumerPlaybook(Playbook):
             **more,
         )
         self.hand_in("", name, event)
+        return self
+
+    def beat_classic(self, member_id: str, generation: int) -> ConsumerPlaybook:
+        """A Heartbeat of a member of the classic protocol."""
+        self.hand_in("heartbeat", member_id.rpartition("-")[0], Heartbeat(GROUP, member_id, generation))
         return self
 
     def leave_for_good(self, name: str, **more: Any) -> ConsumerPlaybook:

@@ -46,7 +46,8 @@ def test_a_member_commits_in_its_epoch_and_for_what_it_had_before_in_an_earlier_
         "commit : UNKNOWN_MEMBER_ID".replace(" :", ":"),
     )
     play.commits("a", 2, knows_group_id_not_found=False).said("commit a: UNSUPPORTED_VERSION")
-    play.commits("", -1, transactional=True).said("commit: NONE")
+    play.commits("", -1, transactional=True).commits("a", 3, transactional=True)
+    play.said("commit: NONE", "commit a: ILLEGAL_GENERATION")
 
 
 def test_anybody_commits_to_an_empty_group() -> None:

@@ -7,12 +7,17 @@ A bound is a broker key beside the one that a group inherits from: `group.consum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from moldau.coordination.assignors import built_in, is_known
 
 from .effective import BrokerConfig
 from .errors import InvalidConfig, InvalidValue
 from .key import ConfigKey
 from .table import broker_keys, group_keys
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 GroupSettings = dict[str, Any]
 """By the keys of groups, parsed."""
@@ -38,6 +43,25 @@ def check_bounds(overrides: Mapping[str, str], broker: BrokerConfig) -> None:
             raise InvalidConfig(f"{name} must be greater than or equal to {low[0]}, which is {low[1]}; {value} came")
         if high is not None and value > high[1]:
             raise InvalidConfig(f"{name} must be less than or equal to {high[0]}, which is {high[1]}; {value} came")
+
+
+def check_broker(settings: Settings, problems: list[str]) -> None:
+    """What a broker gives to groups is within its own bounds, and its assignors are there (KafkaConfig.validateValues)."""
+    broker = BrokerConfig(settings)
+    for key in group_keys().values():
+        low, high = bounds(key, broker)
+        for bound, above in ((low, False), (high, True)):
+            if bound is None or key.synonym is None:
+                continue
+            value = broker[key.synonym]
+            if value > bound[1] if above else value < bound[1]:
+                word = "above" if above else "below"
+                problems.append(f"{key.synonym}={value} is {word} {bound[0]}={bound[1]}")
+    problems += [
+        f"group.consumer.assignors: there is no assignor {name!r}; built in are {', '.join(built_in('consumer'))}"
+        for name in settings.get_list("group.consumer.assignors")
+        if not is_known("consumer", name)
+    ]
 
 
 def bounds(key: ConfigKey, broker: BrokerConfig) -> tuple[tuple[str, Any] | None, tuple[str, Any] | None]:

@@ -269,6 +269,10 @@ def _consistent(settings: Settings, problems: list[str]) -> None:
             problems.append(f"{low}={settings[low]} is above {high}={settings[high]}")
 
     at_most("group.min.session.timeout.ms", "group.max.session.timeout.ms")
+    if any(name.startswith("group.") for name, _ in settings.given()):
+        from .group import check_broker
+
+        check_broker(settings, problems)
     stores.check(settings["moldau.metadata.url"], settings["moldau.blobs.url"], problems)
     limit = settings["queued.max.request.bytes"]
     if 0 < limit < settings["socket.request.max.bytes"]:

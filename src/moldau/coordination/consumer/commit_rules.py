@@ -37,6 +37,8 @@ def validate_commit(group: ConsumerGroup, event: OffsetCommit) -> int:
     if code is None:
         had = all(_had_in(member, topic_id, partition, epoch) for topic_id, partition, *_ in event.offsets)
         code = NONE if had else STALE_MEMBER_EPOCH
+    if code == STALE_MEMBER_EPOCH and event.transactional:
+        return ILLEGAL_GENERATION  # producers know no other word for it
     return _as_spoken(member, code)
 
 

@@ -34,6 +34,8 @@ class ConsumerHeartbeat(Event):
         "version",
     )
 
+    owner = "consumer"
+
     def __init__(
         self,
         group_id: str,
@@ -102,6 +104,8 @@ class AssignmentComputed(Event):
     """A thread has computed the target of the members that there were in `epoch`; or it could not. No ticket, no reply."""
 
     __slots__ = ("epoch", "problem", "targets")
+
+    owner = "consumer"
 
     def __init__(
         self, group_id: str, epoch: int, targets: dict[str, Partitions] | None, problem: Exception | None

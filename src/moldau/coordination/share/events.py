@@ -16,6 +16,8 @@ class ShareHeartbeat(Event):
 
     __slots__ = ("client_host", "client_id", "member_epoch", "member_id", "rack_id", "topics")
 
+    owner = "share"
+
     def __init__(
         self,
         group_id: str,
@@ -43,6 +45,8 @@ class ShareAssigned(Event):
     """An assignment was computed beside the loop: for the group's epoch `epoch`; None if that failed."""
 
     __slots__ = ("epoch", "targets")
+
+    owner = "share"
 
     def __init__(self, group_id: str, epoch: int, targets: dict[str, Partitions] | None) -> None:
         super().__init__(group_id)

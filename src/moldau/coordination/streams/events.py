@@ -47,6 +47,8 @@ class StreamsHeartbeat(Event):
         "topology",
     )
 
+    owner = "streams"
+
     def __init__(
         self,
         group_id: str,
@@ -98,6 +100,8 @@ class TopologyDescription(Event):
     """A member sends the description of its topology: opaque bytes, for those who ask what the application looks like. The reply is a `StreamsReply`."""
 
     __slots__ = ("description", "member_id", "topology_epoch")
+
+    owner = "streams"
 
     def __init__(
         self, group_id: str, member_id: str, topology_epoch: int, description: bytes, ticket: Any = None
