@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -419,3 +422,21 @@ def test_markers_are_nobodys_and_aborted_records_too(
         assert one.say(first, first + 1, ACCEPT) == NONE
     one.fetch(max_wait_ms=0)
     assert offsets(wire, topic)[0][2] == 0
+
+
+def test_the_command_line_shows_where_a_group_is(broker: BrokerThread, wire: Talker, topic: str) -> None:
+    def moldau(*arguments: str) -> str:
+        return run([sys.executable, "-m", "moldau", "-b", broker.bootstrap, "group", *arguments]).decode()
+
+    one = joined(wire, topic, topic)
+    one.take()
+    assert one.say(0, 3, ACCEPT) == NONE
+    assert re.search(rf"^{topic} +Stable +share$", moldau("list"), re.M)
+    described = json.loads(moldau("describe", topic, "--format", "json"))[0]
+    assert (described["state"], described["type"], described["lag"]) == ("Stable", "share", 6)
+    assert [(each["start_offset"], each["lag"], each["members"]) for each in described["partitions"]] == [(4, 6, 1)]
+    assert described["members"][0]["partitions"] == [f"{topic}-0"]
+    assert re.search(rf"^{topic} +0 +4 +6 +1$", moldau("describe", topic), re.M)
+    one.heartbeat(-1)
+    assert moldau("delete", topic, "--yes") == f"Deleted group {topic}.\n"
+    assert topic not in moldau("list")
