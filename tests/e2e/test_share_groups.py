@@ -29,6 +29,7 @@ from moldau.protocol.error_codes import (
     NONE,
     SHARE_SESSION_NOT_FOUND,
     UNKNOWN_MEMBER_ID,
+    UNSUPPORTED_VERSION,
 )
 from moldau.protocol.messages import alter_share_group_offsets as alter
 from moldau.protocol.messages import delete_share_group_offsets as delete
@@ -36,6 +37,7 @@ from moldau.protocol.messages import describe_share_group_offsets as describe
 from moldau.protocol.messages.delete_groups import DeleteGroupsRequest
 from moldau.protocol.messages.list_groups import ListGroupsRequest
 from moldau.protocol.messages.share_group_describe import ShareGroupDescribeRequest
+from moldau.protocol.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest
 from moldau.testing import BrokerProcess, BrokerThread
 
 pytestmark = pytest.mark.slow
@@ -440,3 +442,18 @@ def test_the_command_line_shows_where_a_group_is(broker: BrokerThread, wire: Tal
     one.heartbeat(-1)
     assert moldau("delete", topic, "--yes") == f"Deleted group {topic}.\n"
     assert topic not in moldau("list")
+
+
+def test_share_groups_may_be_turned_off(tmp_path: Path) -> None:
+    with BrokerThread(data=tmp_path, settings=SETTINGS) as broker, Talker(broker.bootstrap) as wire:
+        wire.create_topic("t")
+        one = joined(wire, "g", "t")
+        for level, code in ((0, UNSUPPORTED_VERSION), (1, NONE)):
+            kind = 1 if level else 2  # upgrade, safe downgrade
+            update = FeatureUpdateKey(feature="share.version", max_version_level=level, upgrade_type=kind)
+            request = UpdateFeaturesRequest(timeout_ms=10_000, feature_updates=[update])
+            answer = wire.call(api_keys.UPDATE_FEATURES, 1, request)
+            assert (answer.error_code, [each.error_code for each in answer.results]) == (NONE, [NONE]), answer
+            assert one.heartbeat().error_code == code
+            assert one.fetch(max_wait_ms=0).error_code == code
+            assert one.acknowledge({}).error_code == code
