@@ -215,16 +215,17 @@ def test_members_come_and_go(wire: Talker, topic: str) -> None:
 
 
 def test_offsets_are_altered_and_forgotten_while_nobody_is_there(wire: Talker, topic: str) -> None:
-    one = joined(wire, topic, topic)
-    assert one.take({}) == [(0, 9, 1)]
-    assert one.say(0, 9, ACCEPT) == NONE
-
     def move(offset: int) -> Any:
         partition = alter.AlterShareGroupOffsetsRequestPartition(partition_index=0, start_offset=offset)
         asked = alter.AlterShareGroupOffsetsRequestTopic(topic_name=topic, partitions=[partition])
         request = alter.AlterShareGroupOffsetsRequest(group_id=topic, topics=[asked])
         return wire.call(api_keys.ALTER_SHARE_GROUP_OFFSETS, 0, request)
 
+    assert move(2).responses[0].partitions[0].error_code == NONE  # a group that there was not
+    assert offsets(wire, topic) == [(0, 2, 8)]
+    one = joined(wire, topic, topic)
+    assert one.take() == [(2, 9, 1)]
+    assert one.say(2, 9, ACCEPT) == NONE
     assert move(4).error_code == NON_EMPTY_GROUP
     one.fetch(epoch=-1)
     one.heartbeat(-1)
