@@ -163,11 +163,11 @@ def test_what_a_member_has_goes_back_with_its_session(broker: BrokerThread, wire
         one = joined(other, topic, topic)
         assert one.take() == [(5, 9, 1)]
         assert two.take(max_wait_ms=0) == []
-    assert two.take(max_wait_ms=2000) == [(5, 9, 1)]  # the connection is gone
+    assert two.take(max_wait_ms=2000) == [(5, 9, 2)]  # the connection is gone
     answer = two.acknowledge({0: [(0, 2, [ACCEPT])]}, epoch=-1)
     assert answer.responses[0].partitions[0].error_code == NONE
     three = joined(wire, topic, topic)
-    assert three.take() == [(3, 4, 1), (5, 9, 1)]
+    assert three.take() == [(3, 4, 2), (5, 9, 3)]
 
 
 def test_sessions_have_epochs(wire: Talker, topic: str) -> None:

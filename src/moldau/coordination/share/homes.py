@@ -208,14 +208,14 @@ class ShareHomes:
 
     async def release(self, home: Home, member: str) -> int:
         """The member gives back what it has. See `SharePartition.release`."""
-        if home.code or not home.partition.release(member):
+        if home.code or not home.partition.release(member, self.limits(home.key.group)):
             return NONE
         return await self._store_soon(home)
 
     def release_soon(self, homes: Sequence[Home], member: str) -> None:
         """The same where nobody waits for an answer."""
         for home in homes:
-            if not home.code and home.partition.release(member):
+            if not home.code and home.partition.release(member, self.limits(home.key.group)):
                 self._change(home)
 
     def raise_log_start(self, home: Home, log_start_offset: int) -> None:
