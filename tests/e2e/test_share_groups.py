@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +29,7 @@ from moldau.protocol.error_codes import (
     NONE,
     SHARE_SESSION_NOT_FOUND,
     UNKNOWN_MEMBER_ID,
+    UNSUPPORTED_VERSION,
 )
 from moldau.protocol.messages import alter_share_group_offsets as alter
 from moldau.protocol.messages import delete_share_group_offsets as delete
@@ -33,6 +37,7 @@ from moldau.protocol.messages import describe_share_group_offsets as describe
 from moldau.protocol.messages.delete_groups import DeleteGroupsRequest
 from moldau.protocol.messages.list_groups import ListGroupsRequest
 from moldau.protocol.messages.share_group_describe import ShareGroupDescribeRequest
+from moldau.protocol.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest
 from moldau.testing import BrokerProcess, BrokerThread
 
 pytestmark = pytest.mark.slow
@@ -158,11 +163,11 @@ def test_what_a_member_has_goes_back_with_its_session(broker: BrokerThread, wire
         one = joined(other, topic, topic)
         assert one.take() == [(5, 9, 1)]
         assert two.take(max_wait_ms=0) == []
-    assert two.take(max_wait_ms=2000) == [(5, 9, 1)]  # the connection is gone
+    assert two.take(max_wait_ms=2000) == [(5, 9, 2)]  # the connection is gone
     answer = two.acknowledge({0: [(0, 2, [ACCEPT])]}, epoch=-1)
     assert answer.responses[0].partitions[0].error_code == NONE
     three = joined(wire, topic, topic)
-    assert three.take() == [(3, 4, 1), (5, 9, 1)]
+    assert three.take() == [(3, 4, 2), (5, 9, 3)]
 
 
 def test_sessions_have_epochs(wire: Talker, topic: str) -> None:
@@ -210,16 +215,17 @@ def test_members_come_and_go(wire: Talker, topic: str) -> None:
 
 
 def test_offsets_are_altered_and_forgotten_while_nobody_is_there(wire: Talker, topic: str) -> None:
-    one = joined(wire, topic, topic)
-    assert one.take({}) == [(0, 9, 1)]
-    assert one.say(0, 9, ACCEPT) == NONE
-
     def move(offset: int) -> Any:
         partition = alter.AlterShareGroupOffsetsRequestPartition(partition_index=0, start_offset=offset)
         asked = alter.AlterShareGroupOffsetsRequestTopic(topic_name=topic, partitions=[partition])
         request = alter.AlterShareGroupOffsetsRequest(group_id=topic, topics=[asked])
         return wire.call(api_keys.ALTER_SHARE_GROUP_OFFSETS, 0, request)
 
+    assert move(2).responses[0].partitions[0].error_code == NONE  # a group that there was not
+    assert offsets(wire, topic) == [(0, 2, 8)]
+    one = joined(wire, topic, topic)
+    assert one.take() == [(2, 9, 1)]
+    assert one.say(2, 9, ACCEPT) == NONE
     assert move(4).error_code == NON_EMPTY_GROUP
     one.fetch(epoch=-1)
     one.heartbeat(-1)
@@ -419,3 +425,36 @@ def test_markers_are_nobodys_and_aborted_records_too(
         assert one.say(first, first + 1, ACCEPT) == NONE
     one.fetch(max_wait_ms=0)
     assert offsets(wire, topic)[0][2] == 0
+
+
+def test_the_command_line_shows_where_a_group_is(broker: BrokerThread, wire: Talker, topic: str) -> None:
+    def moldau(*arguments: str) -> str:
+        return run([sys.executable, "-m", "moldau", "-b", broker.bootstrap, "group", *arguments]).decode()
+
+    one = joined(wire, topic, topic)
+    one.take()
+    assert one.say(0, 3, ACCEPT) == NONE
+    assert re.search(rf"^{topic} +Stable +share$", moldau("list"), re.M)
+    described = json.loads(moldau("describe", topic, "--format", "json"))[0]
+    assert (described["state"], described["type"], described["lag"]) == ("Stable", "share", 6)
+    assert [(each["start_offset"], each["lag"], each["members"]) for each in described["partitions"]] == [(4, 6, 1)]
+    assert described["members"][0]["partitions"] == [f"{topic}-0"]
+    assert re.search(rf"^{topic} +0 +4 +6 +1$", moldau("describe", topic), re.M)
+    one.heartbeat(-1)
+    assert moldau("delete", topic, "--yes") == f"Deleted group {topic}.\n"
+    assert topic not in moldau("list")
+
+
+def test_share_groups_may_be_turned_off(tmp_path: Path) -> None:
+    with BrokerThread(data=tmp_path, settings=SETTINGS) as broker, Talker(broker.bootstrap) as wire:
+        wire.create_topic("t")
+        one = joined(wire, "g", "t")
+        for level, code in ((0, UNSUPPORTED_VERSION), (1, NONE)):
+            kind = 1 if level else 2  # upgrade, safe downgrade
+            update = FeatureUpdateKey(feature="share.version", max_version_level=level, upgrade_type=kind)
+            request = UpdateFeaturesRequest(timeout_ms=10_000, feature_updates=[update])
+            answer = wire.call(api_keys.UPDATE_FEATURES, 1, request)
+            assert (answer.error_code, [each.error_code for each in answer.results]) == (NONE, [NONE]), answer
+            assert one.heartbeat().error_code == code
+            assert one.fetch(max_wait_ms=0).error_code == code
+            assert one.acknowledge({}).error_code == code

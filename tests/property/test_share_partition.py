@@ -180,10 +180,11 @@ class Story:
 
     def release(self) -> None:
         member = self.random.choice(MEMBERS)
-        self.real.release(member)
-        for offset, (state, count, who, _) in list(self.naive.at.items()):
+        self.real.release(member, LIMITS)
+        for offset, (state, _, who, _) in list(self.naive.at.items()):
             if state == ACQUIRED and who == member:
-                self.naive.at[offset] = (AVAILABLE, count - 1, "", 0)
+                self.naive.back(offset, AVAILABLE)
+        self.naive.advance()
 
     def time(self) -> None:
         self.now += self.random.choice((1, 30, 120))

@@ -18,6 +18,7 @@ from moldau.log.marker_writer import EmbeddedMarkers
 from moldau.log.wal import WriteAhead
 from moldau.version import VERSION
 
+from . import features
 from .assembly import FORMAT_VERSION, Node, group_config
 from .broker import Endpoint
 from .recovery import may_be_guessed, recover
@@ -88,7 +89,9 @@ class EmbeddedNode(Node):
         broker.endpoints = endpoints
         broker.data_dir = str(data)
         broker.commits = lambda: engine.commits
-        incarnation = await cluster_store.start_broker(options.node_id, options.rack, "", VERSION, clock())
+        incarnation = await cluster_store.start_broker(
+            options.node_id, options.rack, "", VERSION, clock(), features.packed()
+        )
         broker.peers = None
         broker.steering = None
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))

@@ -34,17 +34,19 @@ def group() -> None:
 @format_option
 @cluster_options
 def list_(cluster: "Cluster", output: str) -> None:
-    """List the consumer groups."""
+    """List the consumer groups and share groups."""
     from moldau.cli.output import Column, print_rows
+    from moldau.cli.share import share_groups
 
     admin = cluster.admin
     listing = cluster.wait(admin.list_consumer_groups(request_timeout=cluster.timeout_s), "list the groups")
     if listing.errors and not listing.valid:
         raise listing.errors[0]
-    rows = [
-        {"group": each.group_id, "state": _state(each.state), "type": _type(each.type)}
-        for each in sorted(listing.valid, key=lambda each: str(each.group_id))
-    ]
+    rows = [{"group": each.group_id, "state": _state(each.state), "type": _type(each.type)} for each in listing.valid]
+    known = {row["group"] for row in rows}
+    shared = share_groups(cluster)
+    rows += [{"group": name, "state": shared[name], "type": "share"} for name in shared if name not in known]
+    rows.sort(key=lambda row: str(row["group"]))
     print_rows(
         rows,
         [Column("group"), Column("state"), Column("type")],
@@ -60,8 +62,13 @@ def list_(cluster: "Cluster", output: str) -> None:
 def describe(cluster: "Cluster", names: tuple[str, ...], output: str) -> None:
     """Show the members of groups, and how far behind they are."""
     from moldau.cli.output import print_json
+    from moldau.cli.share import describe_share_group, share_groups
 
-    found = [_describe(cluster, name) for name in dict.fromkeys(names)]
+    shared = share_groups(cluster)
+    found = [
+        describe_share_group(cluster, name) if name in shared else _describe(cluster, name)
+        for name in dict.fromkeys(names)
+    ]
     if output == "json":
         print_json(found)
         return
@@ -119,6 +126,21 @@ def _describe(cluster: "Cluster", name: str) -> dict[str, Any]:
     }
 
 
+def _print_share_group(found: dict[str, Any]) -> None:
+    from moldau.cli.output import Column, print_rows
+
+    if found["partitions"]:
+        click.echo()
+        columns = [Column("topic"), Column("partition", right=True), Column("start_offset", "START", right=True)]
+        columns += [Column("lag", right=True), Column("members", right=True)]
+        print_rows(found["partitions"], columns, "table")
+    if found["members"]:
+        click.echo()
+        rows = [{**member, "partitions": ", ".join(member["partitions"])} for member in found["members"]]
+        columns = [Column("member_id", "MEMBER"), Column("client_id", "CLIENT"), Column("host"), Column("partitions")]
+        print_rows(rows, columns, "table")
+
+
 def _print_description(found: dict[str, Any]) -> None:
     from moldau.cli.output import Column, print_fields, print_rows
 
@@ -127,6 +149,9 @@ def _print_description(found: dict[str, Any]) -> None:
         | {"members": len(found["members"]), "lag": f"{found['lag']:,}"},
         "table",
     )
+    if found["type"] == "share":
+        _print_share_group(found)
+        return
     if found["partitions"]:
         click.echo()
         print_rows(
@@ -319,10 +344,13 @@ def _apply(cluster: "Cluster", name: str, rows: list[dict[str, Any]]) -> None:
 def delete(cluster: "Cluster", names: tuple[str, ...], yes: bool) -> None:
     """Delete groups that have no members, and their offsets."""
     from moldau.cli.client import error_name, error_text
+    from moldau.cli.share import share_groups
 
     wanted = list(dict.fromkeys(names))
+    shared = share_groups(cluster)
     for name in wanted:
-        _group(cluster, name)
+        if name not in shared:
+            _group(cluster, name)
     confirm(f"Delete {', '.join(wanted)} with all committed offsets?", yes)
     futures = cluster.admin.delete_consumer_groups(wanted, request_timeout=cluster.timeout_s)
     results = cluster.wait_all(futures, "delete the group")
@@ -331,6 +359,8 @@ def delete(cluster: "Cluster", names: tuple[str, ...], yes: bool) -> None:
             click.echo(f"Deleted group {name}.")
     for name, result in results.items():
         if isinstance(result, Exception):
+            if error_name(result) == "NON_EMPTY_GROUP" and name in shared:
+                raise CliError(f"group {name!r} has members; stop them first: only an empty group can be changed")
             if error_name(result) == "NON_EMPTY_GROUP":
                 raise _has_members(cluster, name)
             if error_name(result) == "GROUP_ID_NOT_FOUND":

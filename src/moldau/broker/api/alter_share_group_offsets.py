@@ -1,12 +1,13 @@
 """AlterShareGroupOffsets 0: a share group without members goes on elsewhere (KIP-932): nothing before `start_offset` is delivered, all from there on is.
 
-GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP for the whole; UNKNOWN_TOPIC_OR_PARTITION for a partition. Whoever serves the share-partition is fenced.
+A group that there is not is made. GROUP_ID_NOT_FOUND for one of another type, NON_EMPTY_GROUP; UNKNOWN_TOPIC_OR_PARTITION for a partition. Whoever serves the share-partition is fenced.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moldau.coordination.share.events import ShareReply, ShareReset
 from moldau.coordination.share.packed import pack
 from moldau.coordination.share.partition import SharePartition
 from moldau.metadata.errors import StoreError
@@ -28,9 +29,11 @@ _OFFSET_MOST = (1 << 63) - 1
 
 async def handle(broker: Broker, request: Request) -> AlterShareGroupOffsetsResponse:
     message: AlterShareGroupOffsetsRequest = request.message
-    code, why = refusal(broker, message.group_id)
-    if code:
-        return AlterShareGroupOffsetsResponse(error_code=code, error_message=why)
+    if not message.group_id:
+        return AlterShareGroupOffsetsResponse(error_code=error_codes.INVALID_GROUP_ID)
+    said: ShareReply = await broker.groups.ask(ShareReset(message.group_id))
+    if said.error_code:
+        return AlterShareGroupOffsetsResponse(error_code=said.error_code, error_message=said.error_message)
     rows: dict[tuple[bytes, int], ShareRow] = {}
     responses = []
     try:
@@ -68,11 +71,3 @@ async def handle(broker: Broker, request: Request) -> AlterShareGroupOffsetsResp
         )
     broker.shares.forget_group(message.group_id)
     return AlterShareGroupOffsetsResponse(responses=responses)
-
-
-def refusal(broker: Broker, group_id: str) -> tuple[int, str | None]:
-    """(error code, message) when an administrator may not change where the group is."""
-    code, why, group = broker.groups.details("share", group_id)
-    if not code and group.members:
-        return error_codes.NON_EMPTY_GROUP, f"Group {group_id} is not empty."
-    return code, why

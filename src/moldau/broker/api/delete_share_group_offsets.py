@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moldau.broker.api.alter_share_group_offsets import refusal
 from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
 from moldau.protocol.messages.delete_share_group_offsets import (
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
 
 async def handle(broker: Broker, request: Request) -> DeleteShareGroupOffsetsResponse:
     message: DeleteShareGroupOffsetsRequest = request.message
-    code, why = refusal(broker, message.group_id)
+    code, why, group = broker.groups.details("share", message.group_id)
+    if not code and group.members:
+        code, why = error_codes.NON_EMPTY_GROUP, f"Group {message.group_id} is not empty."
     if code:
         return DeleteShareGroupOffsetsResponse(error_code=code, error_message=why)
     try:

@@ -41,6 +41,15 @@ class ShareHeartbeat(Event):
         return ShareReply(error_code)
 
 
+class ShareReset(Event):
+    """An administrator is about to say where the group goes on, which makes one that there is not: it must have no members."""
+
+    __slots__ = ()
+
+    def refused(self, error_code: int) -> ShareReply:
+        return ShareReply(error_code)
+
+
 class ShareAssigned(Event):
     """An assignment was computed beside the loop: for the group's epoch `epoch`; None if that failed."""
 

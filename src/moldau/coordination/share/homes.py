@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 Woken = Callable[[], None]
 _ROWS_MOST = 500
 """In one write."""
+_WRITABLE = (NONE, NOT_LEADER_OR_FOLLOWER)
+"""Why a home is served here no more (or that it is) where the row may still be ours."""
 _HOMES_MOST = 20_000
 _LOOK_AT = 100
 
@@ -78,8 +80,9 @@ class ShareHomes:
         self.limits = limits
         self._homes: dict[ShareKey, Home] = {}
         self._claiming: dict[ShareKey, asyncio.Task[Home | int]] = {}
-        self._changed: dict[ShareKey, Home] = {}
-        self._round: asyncio.Future[None] | None = None
+        self._changed: dict[Home, None] = {}
+        self._round: asyncio.Future[dict[Home, int]] | None = None
+        """Done with those that could not be written, and why."""
         self._writer: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = NEVER
@@ -131,7 +134,7 @@ class ShareHomes:
         """Few are kept beyond `_HOMES_MOST`: of the oldest ones, those that nobody has anything of are claimed again when they are wanted."""
         if len(self._homes) >= _HOMES_MOST:
             for home in list(islice(self._homes.values(), _LOOK_AT)):
-                if home.key not in self._changed and not home.waiters and home.partition.deadline == NEVER:
+                if home not in self._changed and not home.waiters and home.partition.deadline == NEVER:
                     self.drop(home, NOT_LEADER_OR_FOLLOWER)
 
     def drop(self, home: Home, code: int) -> None:
@@ -205,14 +208,14 @@ class ShareHomes:
 
     async def release(self, home: Home, member: str) -> int:
         """The member gives back what it has. See `SharePartition.release`."""
-        if home.code or not home.partition.release(member):
+        if home.code or not home.partition.release(member, self.limits(home.key.group)):
             return NONE
         return await self._store_soon(home)
 
     def release_soon(self, homes: Sequence[Home], member: str) -> None:
         """The same where nobody waits for an answer."""
         for home in homes:
-            if not home.code and home.partition.release(member):
+            if not home.code and home.partition.release(member, self.limits(home.key.group)):
                 self._change(home)
 
     def raise_log_start(self, home: Home, log_start_offset: int) -> None:
@@ -223,16 +226,18 @@ class ShareHomes:
     # -- writing ------------------------------------------------------------------------------------------------------
 
     async def _store_soon(self, home: Home) -> int:
-        await asyncio.shield(self._change(home))
-        return _told(home.code)
+        failed = await asyncio.shield(self._change(home))
+        return _told(failed.get(home, NONE))
 
-    def _change(self, home: Home) -> asyncio.Future[None]:
-        """The state changed; done when that is durable, or the home has a `code`."""
+    def _change(self, home: Home) -> asyncio.Future[dict[Home, int]]:
+        """The state changed; done when that is durable or cannot be. One that is another broker's from now on is still written: until that
+        one claims it nobody else does.
+        """
         home.wake()
         loop = asyncio.get_running_loop()
         if self._round is None:
             self._round = loop.create_future()
-        self._changed[home.key] = home
+        self._changed[home] = None
         if self._writer is None:
             self._writer = loop.create_task(self._write(), name="moldau-shares")
         return self._round
@@ -242,17 +247,20 @@ class ShareHomes:
             while self._changed:
                 # those who are answered by one write come back together: what they say next shares a write, too
                 await asyncio.sleep(0)
-                homes = list(self._changed.values())
+                homes = list(self._changed)
                 told, self._changed, self._round = self._round, {}, None
+                failed: dict[Home, int] = {}
                 for start in range(0, len(homes), _ROWS_MOST):
-                    await self._write_rows(homes[start : start + _ROWS_MOST])
+                    failed |= await self._write_rows(homes[start : start + _ROWS_MOST])
                 assert told is not None
-                told.set_result(None)
+                told.set_result(failed)
         finally:
             self._writer = None
 
-    async def _write_rows(self, homes: list[Home]) -> None:
-        homes = [home for home in homes if not home.code]
+    async def _write_rows(self, homes: list[Home]) -> dict[Home, int]:
+        """Those that were not written, and why."""
+        failed = {home: home.code for home in homes if home.code not in _WRITABLE}
+        homes = [home for home in homes if home not in failed]
         rows = [
             home.row._replace(
                 start_offset=home.partition.start, final_count=home.partition.final_count, state=pack(home.partition)
@@ -260,28 +268,29 @@ class ShareHomes:
             for home in homes
         ]
         if not rows:
-            return
+            return failed
         try:
             faults.hit("share.write")
             written = await self._store.write(rows)
             faults.hit("share.written")
             self.writes += 1
-        except StoreError as error:
-            log.warning("event=shares_not_written count=%d error='%s'", len(rows), error)
+        except Exception as error:
+            level = logging.WARNING if isinstance(error, StoreError) else logging.ERROR
+            log.log(
+                level, "event=shares_not_written count=%d error='%r'", len(rows), error, exc_info=level == logging.ERROR
+            )
             for home in homes:
+                failed[home] = KAFKA_STORAGE_ERROR
                 self.drop(home, KAFKA_STORAGE_ERROR)
-            return
-        except Exception:
-            log.exception("event=shares_not_written count=%d", len(rows))
-            for home in homes:
-                self.drop(home, KAFKA_STORAGE_ERROR)
-            return
+            return failed
         for home, row, done in zip(homes, rows, written, strict=True):
             if done:
                 home.row = row
             else:
                 log.info("event=share_taken_over group=%s partition_id=%d", home.key.group, home.partition_id)
+                failed[home] = FENCED_STATE_EPOCH
                 self.drop(home, FENCED_STATE_EPOCH)
+        return failed
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

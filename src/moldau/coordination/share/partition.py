@@ -272,16 +272,18 @@ class SharePartition:
         if state == AVAILABLE:
             self._available += run.size
 
-    def release(self, member: str) -> bool:
-        """The member's session is over: what it has goes back, as if it had not been delivered. True if there was anything."""
+    def release(self, member: str, limits: Limits) -> bool:
+        """The member's session is over: what it has goes back. True if there was anything.
+
+        These deliveries count, as in Kafka since 4.3: the member may have died of a record.
+        """
         found = False
         for run in self._runs:
             if run.state == ACQUIRED and run.member == member:
-                run.state = AVAILABLE
-                run.count -= 1
-                run.member = NOBODY
-                self._available += run.size
+                self._end_delivery(run, AVAILABLE, limits)
                 found = True
+        if found:
+            self._move_start()
         return found
 
     def expire(self, now: int, limits: Limits) -> bool:

@@ -18,10 +18,10 @@ from moldau.protocol.error_codes import (
     UNKNOWN_MEMBER_ID,
 )
 
-from .events import DescribedShareGroup, DescribedShareMember, ShareAssigned, ShareHeartbeat, ShareReply
+from .events import DescribedShareGroup, DescribedShareMember, ShareAssigned, ShareHeartbeat, ShareReply, ShareReset
 from .group import ShareGroup
 from .heartbeat import assigned, check, heartbeat, tick
-from .records import SHARE_GROUP, SHARE_MEMBER, gone_record, group_record
+from .records import SHARE_GROUP, SHARE_MEMBER, GroupValue, gone_record, group_record
 
 
 class ShareType:
@@ -31,7 +31,7 @@ class ShareType:
 
     name = "share"
     kinds = frozenset((SHARE_GROUP, SHARE_MEMBER))
-    owns: frozenset[type[Event]] = frozenset((ShareHeartbeat, ShareAssigned))
+    owns: frozenset[type[Event]] = frozenset((ShareHeartbeat, ShareAssigned, ShareReset))
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
@@ -40,6 +40,11 @@ class ShareType:
         return ShareGroup(group_id, self._around, now)
 
     def admit(self, event: Event, other: tuple[Any, Any] | None, now: int, out: Decision) -> ShareGroup | None:
+        if isinstance(event, ShareReset):
+            if other is None:
+                return self.create(event.group_id, now)
+            out.reply(event.ticket, ShareReply(GROUP_ID_NOT_FOUND, f"Group {event.group_id} is not a share group."))
+            return None
         if not isinstance(event, ShareHeartbeat):
             return None  # what a thread found for a group that is gone
         try:
@@ -65,6 +70,13 @@ class ShareType:
             except Refused as refused:
                 out.records.clear()
                 out.reply(event.ticket, ShareReply(refused.error_code, refused.message))
+        elif isinstance(event, ShareReset):
+            if group.members:
+                out.reply(event.ticket, ShareReply(NON_EMPTY_GROUP, f"Group {event.group_id} is not empty."))
+                return
+            if not group.persisted:
+                out.records.append(group_record(group.group_id, GroupValue(0, 0, b"")))
+            out.reply(event.ticket, ShareReply(NONE))
         elif isinstance(event, ShareAssigned):
             assigned(group, event, now, out)
         elif isinstance(event, Tick):

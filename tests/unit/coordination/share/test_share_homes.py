@@ -177,3 +177,47 @@ def test_locks_end_by_themselves_and_are_stored() -> None:
         assert it.take(await it.home(0, again), "n", again) == [(0, 19, 2)]
 
     run(main())
+
+
+def test_what_was_said_before_the_leader_changed_is_stored() -> None:
+    async def main() -> None:
+        it = World()
+        await it.group()
+        home = await it.home()
+        it.take(home)
+        it.store.gate = asyncio.Event()
+        first = asyncio.ensure_future(it.homes.acknowledge(home, "m", acks(0, 4)))
+        await asyncio.sleep(0.01)
+        second = asyncio.ensure_future(it.homes.acknowledge(home, "m", acks(5, 9)))
+        await asyncio.sleep(0.01)
+        it.homes.drop_if(lambda each: each is home, NOT_LEADER_OR_FOLLOWER)
+        assert await it.homes.acknowledge(home, "m", acks(10, 19)) == NOT_LEADER_OR_FOLLOWER
+        it.store.gate.set()
+        assert await asyncio.gather(first, second) == [NONE, NONE]
+        other = it.broker()
+        assert it.take(await it.home(0, other), "n", other) == [(10, 19, 1)]
+
+    run(main())
+
+
+def test_a_home_that_was_claimed_anew_does_not_speak_for_the_old_one() -> None:
+    async def main() -> None:
+        it = World()
+        await it.group()
+        old = await it.home()
+        it.take(old)
+        it.store.gate = asyncio.Event()
+        first = asyncio.ensure_future(it.homes.acknowledge(old, "m", acks(0, 4)))
+        await asyncio.sleep(0.01)
+        lost = asyncio.ensure_future(it.homes.acknowledge(old, "m", acks(5, 9)))
+        it.homes.drop_if(lambda each: each is old, NOT_LEADER_OR_FOLLOWER)
+        await asyncio.sleep(0.01)
+        new = await it.home()
+        it.take(new, "n")
+        said = asyncio.ensure_future(it.homes.acknowledge(new, "n", acks(0, 19)))
+        await asyncio.sleep(0.01)
+        it.store.gate.set()
+        assert await asyncio.gather(first, lost, said) == [NOT_LEADER_OR_FOLLOWER, NOT_LEADER_OR_FOLLOWER, NONE]
+        assert it.store.rows[new.key].start_offset == 20
+
+    run(main())

@@ -1,0 +1,85 @@
+"""Share groups for ``moldau group``: listed, and how far they are in their partitions."""
+
+from typing import TYPE_CHECKING, Any
+
+from moldau.cli.errors import CliError
+from moldau.cli.wire import Wire, is_plaintext
+from moldau.protocol import api_keys, error_codes
+from moldau.protocol.messages.describe_share_group_offsets import (
+    DescribeShareGroupOffsetsRequest,
+    DescribeShareGroupOffsetsRequestGroup,
+)
+from moldau.protocol.messages.find_coordinator import FindCoordinatorRequest
+from moldau.protocol.messages.list_groups import ListGroupsRequest
+from moldau.protocol.messages.share_group_describe import ShareGroupDescribeRequest
+
+if TYPE_CHECKING:
+    from moldau.cli.client import Cluster
+
+
+def share_groups(cluster: "Cluster") -> dict[str, str]:
+    """Group id to state. Empty where brokers are older than share groups, or are not reached without encryption."""
+    found: dict[str, str] = {}
+    if not is_plaintext(cluster):
+        return found
+    for broker in cluster.metadata().brokers.values():
+        try:
+            with Wire(broker.host or "", broker.port, cluster.timeout_s) as wire:
+                answer = wire.call(api_keys.LIST_GROUPS, 5, ListGroupsRequest(types_filter=["share"]))
+        except CliError:
+            continue
+        found |= {each.group_id: each.group_state for each in answer.groups}
+    return found
+
+
+def describe_share_group(cluster: "Cluster", name: str) -> dict[str, Any]:
+    """As JSON shows it."""
+    first = next(iter(cluster.metadata().brokers.values()))
+    with Wire(first.host or "", first.port, cluster.timeout_s) as wire:
+        request = FindCoordinatorRequest(key_type=0, coordinator_keys=[name])
+        (there,) = wire.call(api_keys.FIND_COORDINATOR, 4, request).coordinators
+    _check(name, there.error_code)
+    with Wire(there.host, there.port, cluster.timeout_s) as wire:
+        (group,) = wire.call(api_keys.SHARE_GROUP_DESCRIBE, 1, ShareGroupDescribeRequest(group_ids=[name])).groups
+        _check(name, group.error_code)
+        asked = DescribeShareGroupOffsetsRequestGroup(group_id=name, topics=None)
+        request_ = DescribeShareGroupOffsetsRequest(groups=[asked])
+        (offsets,) = wire.call(api_keys.DESCRIBE_SHARE_GROUP_OFFSETS, 1, request_).groups
+    _check(name, offsets.error_code)
+    members = [
+        {
+            "member_id": member.member_id,
+            "client_id": member.client_id,
+            "host": member.client_host.lstrip("/"),
+            "partitions": sorted(
+                f"{each.topic_name}-{index}" for each in member.assignment.topic_partitions for index in each.partitions
+            ),
+        }
+        for member in group.members
+    ]
+    partitions = [
+        {
+            "topic": topic.topic_name,
+            "partition": each.partition_index,
+            "start_offset": each.start_offset if each.start_offset >= 0 else None,
+            "lag": each.lag if each.lag >= 0 else None,
+            "members": sum(f"{topic.topic_name}-{each.partition_index}" in member["partitions"] for member in members),
+        }
+        for topic in offsets.topics
+        for each in topic.partitions
+    ]
+    return {
+        "group": name,
+        "state": group.group_state,
+        "type": "share",
+        "assignor": group.assignor_name or None,
+        "coordinator": there.node_id,
+        "lag": sum(each["lag"] or 0 for each in partitions),
+        "members": members,
+        "partitions": partitions,
+    }
+
+
+def _check(name: str, code: int) -> None:
+    if code:
+        raise CliError(f"group {name!r}: {error_codes.name(code)}")
