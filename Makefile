@@ -18,7 +18,9 @@ serve: $(STAMP)  ## run the broker on 127.0.0.1:9092 with the embedded stores
 	@exec $(BIN)/moldau serve $(ARGS)
 
 test: $(STAMP) s3-servers helm  ## all tests; those that fail are tried once more, by themselves
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+	timeout --kill-after 20 2100 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS) || if [ $$? -ge 124 ]; \
+	then echo "a process of the tests died, or they hang: once more"; $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS); \
+	else $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS); fi
 
 s3-servers: $(STAMP)  ## build the S3 servers that tests run against (some minutes, once; needs Go)
 	$(BIN)/python -m tools.s3_servers

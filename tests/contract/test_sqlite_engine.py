@@ -520,7 +520,7 @@ class TestLife:
             for _ in range(2):
                 wal = copy / "m.sqlite-wal"
                 if wal.exists():
-                    os.truncate(wal, min(wal.stat().st_size, 200_000))
+                    os.truncate(wal, min(wal.stat().st_size, 1_000_000))
                 again = SqliteEngine(copy / "m.sqlite", asyncio.get_running_loop())
                 again.open()
                 assert await again.read(_count_entities) == 5

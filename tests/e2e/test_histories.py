@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from histories.checker import check, report
 from histories.faults import KINDS, schedule
-from histories.history import FAILED, OK, Commit, Look, Poll, Send, Txn
+from histories.history import FAILED, OK, Commit, Look, Poll, Send, Txn, read
 from histories.summary import table
-from histories.transactional import SETTINGS
 from histories.workload import Plan, run
 from support.cluster import Cluster, Single
 from support.replicated import Replicated
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_schedules_are_those_of_their_seeds() -> None:
@@ -65,13 +71,21 @@ def test_brokers_together_whatever_is_broken() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_transactions_on_one_broker_that_is_killed() -> None:
-    with Single(**SETTINGS) as cluster:
-        outcome = run(cluster, Plan(seed=8, seconds=8, faults=["kill"], per_second=30, transactions=True))
-    history = outcome.history
-    assert check(history) == [], report(check(history))
-    assert outcome.trouble == []
-    txns = [op for op in history if isinstance(op, Txn)]
-    assert sum(txn.result == OK for txn in txns) > 20, table(history)
-    assert any(txn.result == FAILED for txn in txns), table(history)
-    assert any(txn.inputs for txn in txns), table(history)
+def test_transactions_on_one_broker_that_is_killed(tmp_path: Path) -> None:
+    """In a process of its own: librdkafka was seen to abort its program when the broker of a producer with a transaction died."""
+    arguments = ["--seed", "8", "--seconds", "8", "--faults", "kill", "--rate", "30", "--transactions", "--save"]
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.histories", *arguments, "--out", str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != -signal.SIGABRT:
+            break
+    assert done.returncode == 0, done.stdout + done.stderr
+    txns = [op for op in read(tmp_path / "single-seed-8.jsonl") if isinstance(op, Txn)]
+    assert sum(txn.result == OK for txn in txns) > 20, done.stdout
+    assert any(txn.result == FAILED for txn in txns), done.stdout
+    assert any(txn.inputs for txn in txns), done.stdout

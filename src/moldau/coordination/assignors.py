@@ -8,7 +8,6 @@ the assignor. The broker's `group.consumer.assignors` and its relatives say whic
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 _BUILT_IN: dict[tuple[str, str], str] = {
@@ -40,7 +39,7 @@ def built_in(type_name: str) -> list[str]:
 
 def is_known(type_name: str, name: str) -> bool:
     """Nothing is imported to find out."""
-    return (type_name, name) in _BUILT_IN or bool(entry_points(group=f"moldau.assignors.{type_name}", name=name))
+    return (type_name, name) in _BUILT_IN or bool(_entry_points(type_name, name))
 
 
 def _load(type_name: str, name: str) -> Any:
@@ -48,8 +47,15 @@ def _load(type_name: str, name: str) -> Any:
     if target is not None:
         module, _, attribute = target.partition(":")
         return getattr(import_module(module), attribute)()
-    for entry in entry_points(group=f"moldau.assignors.{type_name}", name=name):
+    for entry in _entry_points(type_name, name):
         return entry.load()()
     raise UnknownAssignor(
         f"there is no assignor {name!r} for {type_name} groups; built in are {', '.join(built_in(type_name))}"
     )
+
+
+def _entry_points(type_name: str, name: str) -> Any:
+    """Imported late: it brings zipfile and tempfile, which a broker with built-in assignors does without."""
+    from importlib.metadata import entry_points
+
+    return entry_points(group=f"moldau.assignors.{type_name}", name=name)

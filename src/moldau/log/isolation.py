@@ -1,7 +1,7 @@
 """What readers of committed records get (`isolation.level=read_committed`, KIP-98): whole batches below the last stable offset, and which transactions
 in them were aborted. They drop those batches themselves, by producer id, from the first offset of the range to its marker.
 
-Compaction takes away what was aborted, and later the markers. So a range is told only where a batch of it is there: who was told of one and met no
+Compaction takes away what was aborted, and later the markers. So a range is told only where its marker or a batch of it is there: who was told of one and met no
 marker would drop what the producer committed next. Where a batch is there and its marker is not, because the bytes were read from rows of different
 times, the answer ends with the range: a consumer remembers nothing of it beyond one answer.
 
@@ -93,14 +93,18 @@ def told(
     ranges = {(each.producer_id, each.last_offset): each for each in older}
     for each in transactions.aborted_in(seen.start, seen.end):
         ranges[each.producer_id, each.last_offset] = each
-    found = [each for each in ranges.values() if _holds(seen, each)]
-    unmarked = [each.last_offset + 1 for each in found if (each.producer_id, each.last_offset) not in seen.markers]
+    found = [each for each in ranges.values() if _is_marked(seen, each) or _holds(seen, each)]
+    unmarked = [each.last_offset + 1 for each in found if not _is_marked(seen, each)]
     end = min(unmarked, default=seen.end)
     if end < seen.end:
         buffers = below((buffers, sum(map(len, buffers))), end)[0]
         found = [each for each in found if each.first_offset < end]
     found.sort(key=_first_offset)
     return buffers, found
+
+
+def _is_marked(seen: Seen, aborted: AbortedRange) -> bool:
+    return (aborted.producer_id, aborted.last_offset) in seen.markers
 
 
 def _holds(seen: Seen, aborted: AbortedRange) -> bool:
