@@ -90,7 +90,8 @@ def log(brokers: list[str]) -> list[str]:
     for address in brokers:
         offset = 0
         with Talker(address) as wire:
-            while data := wire.fetch(TOPIC, 0, offset).records or b"":
+            end = wire.list_offset(TOPIC, 0, -1).offset
+            while (data := wire.fetch(TOPIC, 0, offset).records or b"") or offset < end:
                 for position, header in iter_headers(data):
                     batch = bytes(data[position : position + header.size])
                     marker = read_end_txn_marker(batch)

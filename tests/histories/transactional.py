@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer
+from support.hanging import Hung, send_offsets
 from support.talker import Gone, Talker
 
 from moldau.protocol.messages.fetch import PartitionData
@@ -249,7 +250,10 @@ class Processor(Worker):
                 self._end(producer, txn, False)
                 return
             try:
-                producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), _SECONDS)
+                send_offsets(producer, positions, consumer.consumer_group_metadata())
+            except Hung:
+                self._tell(txn, FAILED, "hung")
+                return
             except KafkaException as error:
                 if not error.args[0].txn_requires_abort() and not error.args[0].retriable():
                     self._tell(txn, FAILED, error.args[0].name())

@@ -17,6 +17,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from .hanging import Hung, send_offsets
+
 ACCOUNTS = 12
 OPENING = 100
 TOTAL = ACCOUNTS * OPENING
@@ -173,9 +175,10 @@ class Bank(threading.Thread):
                     teller.produce("accounts", str(accounts[account]), account)
                 line = {"from": at, "to": after, "balances": {each: accounts[each] for each in changed}}
                 teller.produce("ledger", json.dumps(line))
-                teller.send_offsets_to_transaction(
-                    [TopicPartition("transfers", 0, after)], source.consumer_group_metadata(), 30
-                )
+                try:
+                    send_offsets(teller, [TopicPartition("transfers", 0, after)], source.consumer_group_metadata())
+                except Hung:
+                    return None
                 leaves -= 1
                 if not leaves:
                     teller.flush(2)

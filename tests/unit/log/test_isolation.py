@@ -43,11 +43,11 @@ FIRST, SECOND = AbortedRange(7, 0, 2, 3), AbortedRange(7, 3, 5, 6)
 BOTH = view(FIRST, SECOND)
 
 
-def test_a_range_is_told_where_a_batch_of_it_is_there() -> None:
+def test_a_range_is_told_where_its_marker_or_a_batch_of_it_is_there() -> None:
     whole: list[Buffer] = [data(0) + marker(2, False), data(3) + marker(5, False) + data(6)]
     assert told(BOTH, whole) == (whole, [FIRST, SECOND])
     rest: list[Buffer] = [marker(2, False) + data(3), marker(5, False)]
-    assert told(BOTH, rest) == (rest, [SECOND])
+    assert told(BOTH, rest) == (rest, [FIRST, SECOND])
     beside: list[Buffer] = [data(0, producer_id=8), data(2, transactional=False)]
     assert told(BOTH, beside) == (beside, [])
     assert told(BOTH, []) == ([], [])
