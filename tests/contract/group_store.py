@@ -34,6 +34,7 @@ __all__ = [
     "test_only_the_wanted_offsets_are_fetched",
     "test_records_and_offsets_survive_a_reopen",
     "test_records_are_put_replaced_and_deleted",
+    "test_records_of_wanted_groups_only",
     "test_thousands_of_offsets_in_one_write",
 ]
 
@@ -90,6 +91,28 @@ def test_records_are_put_replaced_and_deleted(store: Store) -> None:
         ]
         await it.write([GroupRecord(1, "b", "", None)], [], [])
         assert [record.group for record in await it.load_groups()] == ["a", "a"]
+
+    run(store, body)
+
+
+def test_records_of_wanted_groups_only(store: Store) -> None:
+    async def body(it: Any) -> None:
+        groups = ["a", "b", "grün \U0001f30a", "\0", "\ufffe1\0", "c'd"]
+        records = [
+            GroupRecord(kind, group, key, f"{kind}{key}".encode())
+            for kind in (1, 2)
+            for group in groups
+            for key in ("", "x", "y")
+        ]
+        await it.write(records, [], [])
+        assert await it.load_groups(lambda group: False) == []
+        for one in groups:
+            assert await it.load_groups(lambda group, one=one: group == one) == sorted(
+                r for r in records if r.group == one
+            )
+        some = await it.load_groups(lambda group: group != "b")
+        assert sorted(some) == sorted(record for record in records if record.group != "b")
+        assert some == [record for record in await it.load_groups() if record.group != "b"]
 
     run(store, body)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import scenarios_batches
 import scenarios_cluster
 import scenarios_configs
+import scenarios_consumer
 import scenarios_fetch
 import scenarios_groups
 import scenarios_log
@@ -32,6 +33,7 @@ MODULES = (
     scenarios_batches,
     scenarios_cluster,
     scenarios_configs,
+    scenarios_consumer,
     scenarios_fetch,
     scenarios_groups,
     scenarios_log,
@@ -49,6 +51,7 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "100",
     "group.max.size": "3",
+    "group.consumer.assignment.interval.ms": "0",
     "group.streams.initial.rebalance.delay.ms": "0",
     "group.streams.assignment.interval.ms": "0",
 }

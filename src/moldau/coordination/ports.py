@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from moldau.metadata.rows import Guard
@@ -16,8 +17,10 @@ class GroupStore(Protocol):
     undo a write.
     """
 
-    async def load_groups(self) -> list[GroupRecord]:
-        """All coordinator records, in the order of (kind, group, key)."""
+    async def load_groups(self, wanted: Callable[[str], bool] | None = None) -> list[GroupRecord]:
+        """The coordinator records of groups that are `wanted`, or all, in the order of (kind, group, key). Of groups that are not wanted nothing but
+        their ids is read.
+        """
         ...
 
     async def write(

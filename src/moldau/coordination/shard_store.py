@@ -34,8 +34,10 @@ class ShardStore:
         self.guard = Guard(lease_of(shard), epoch)
         self._lost = lost
 
-    async def load_groups(self) -> list[GroupRecord]:
-        return [record for record in await self._store.load_groups() if shard_of(record.group) == self._shard]
+    async def load_groups(self, wanted: Callable[[str], bool] | None = None) -> list[GroupRecord]:
+        return await self._store.load_groups(
+            lambda group: shard_of(group) == self._shard and (wanted is None or wanted(group))
+        )
 
     async def write(
         self,

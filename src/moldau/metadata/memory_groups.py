@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .errors import LeaseLost
 from .memory.lease_store import holds
 from .memory.state import MemoryState
@@ -24,8 +26,9 @@ class MemoryGroupStore:
         """Whether there is a record of that kind, with an empty key."""
         return (kind, group, "") in self._records
 
-    async def load_groups(self) -> list[GroupRecord]:
-        return [GroupRecord(*key, value) for key, value in sorted(self._records.items())]
+    async def load_groups(self, wanted: Callable[[str], bool] | None = None) -> list[GroupRecord]:
+        found = sorted(self._records.items())
+        return [GroupRecord(*key, value) for key, value in found if wanted is None or wanted(key[1])]
 
     async def write(
         self,

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from moldau.broker import features
 from moldau.broker.dispatch import frame_reply
 from moldau.coordination.consumer.events import ConsumerHeartbeat, ConsumerHeartbeatReply
-from moldau.coordination.coordinator import random_uuid
-from moldau.protocol import api_keys, error_codes
+from moldau.protocol import api_keys, error_codes, uuid
 from moldau.protocol.messages.consumer_group_heartbeat import (
     Assignment,
     ConsumerGroupHeartbeatRequest,
@@ -55,7 +54,7 @@ def _event(request: Request) -> ConsumerHeartbeat:
         owned=None if owned is None else {each.topic_id: frozenset(each.partitions) for each in owned},
         client_id=request.client_id or "",
         client_host=f"/{request.peer.host}",
-        new_member_id="" if message.member_id else random_uuid(),
+        new_member_id="" if message.member_id else uuid.to_text(uuid.random()),
         version=request.version,
     )
 

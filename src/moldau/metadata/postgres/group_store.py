@@ -18,6 +18,7 @@ from ..errors import LeaseLost, StoreUnavailable
 from ..rows import Guard
 from ..rows_groups import GroupRecord, OffsetKey, OffsetRow
 from ..sql.group_rows import SqlGroupStore
+from ..sql.tx import Tx
 from .engine import PostgresEngine
 from .errors import InDoubt
 from .pool import Session
@@ -25,6 +26,8 @@ from .text import unescape
 
 _ROWS_MOST = 5_000
 """Of one statement, but for a single larger write."""
+_GROUPS_MOST = 1_000
+"""Whose records one statement reads."""
 _OFFSET_COLUMNS = (
     "groups",
     "topics",
@@ -63,6 +66,14 @@ class PostgresGroupStore(SqlGroupStore):
         self._postgres = engine
         self._queue: deque[_Write] = deque()
         self._task: asyncio.Task[None] | None = None
+
+    async def _records_of(self, tx: Tx, keys: list[tuple[int, str]]) -> list[tuple[Any, ...]]:
+        """One statement for many groups, instead of one for each."""
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(keys), _GROUPS_MOST):
+            kinds, groups = zip(*keys[start : start + _GROUPS_MOST], strict=True)
+            found += await tx.run("coordinator_records_of_many", kinds=list(kinds), groups=list(groups))
+        return found
 
     async def write(
         self,

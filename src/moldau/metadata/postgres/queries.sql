@@ -245,3 +245,10 @@ WITH l AS MATERIALIZED (
     expire_timestamp = excluded.expire_timestamp
 )
 SELECT partition_id, base, leader_epoch, running FROM d ORDER BY nth;
+
+-- name: coordinator_records_of_many
+-- Records of these groups, each of the kind beside it, in the order of (kind, group, key).
+SELECT r.kind, r.group_id, r.record_key, r.value
+FROM unnest(CAST(:kinds AS INTEGER[]), CAST(:groups AS TEXT[])) AS w (kind, group_id)
+JOIN coordinator_record r ON r.kind = w.kind AND r.group_id = w.group_id
+ORDER BY r.kind, r.group_id, r.record_key;

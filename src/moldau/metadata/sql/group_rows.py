@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -20,11 +21,21 @@ class SqlGroupStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def load_groups(self) -> list[GroupRecord]:
+    async def load_groups(self, wanted: Callable[[str], bool] | None = None) -> list[GroupRecord]:
         async def body(tx: Tx) -> list[GroupRecord]:
-            return [GroupRecord(*row) for row in await tx.run("coordinator_records")]
+            if wanted is None:
+                return [GroupRecord(*row) for row in await tx.run("coordinator_records")]
+            keys = [(kind, group) for kind, group in await tx.run("coordinator_record_keys") if wanted(group)]
+            return [GroupRecord(*row) for row in await self._records_of(tx, keys)]
 
         return await self._engine.read(body)
+
+    async def _records_of(self, tx: Tx, keys: list[tuple[int, str]]) -> list[tuple[Any, ...]]:
+        """Rows of the records of these (kind, group id), which are sorted."""
+        found: list[tuple[Any, ...]] = []
+        for kind, group in keys:
+            found += await tx.run("coordinator_records_of", kind=kind, group_id=group)
+        return found
 
     async def write(
         self,

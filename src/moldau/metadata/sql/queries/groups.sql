@@ -2,6 +2,14 @@
 -- Everything that coordinators wrote.
 SELECT kind, group_id, record_key, value FROM coordinator_record ORDER BY kind, group_id, record_key;
 
+-- name: coordinator_record_keys
+-- Which groups have records of which kind; of values nothing is read.
+SELECT DISTINCT kind, group_id FROM coordinator_record ORDER BY kind, group_id;
+
+-- name: coordinator_records_of
+-- One group's records of one kind.
+SELECT kind, group_id, record_key, value FROM coordinator_record WHERE kind = :kind AND group_id = :group_id ORDER BY record_key;
+
 -- name: coordinator_record_put
 -- A group's record changes.
 INSERT INTO coordinator_record (kind, group_id, record_key, value) VALUES (:kind, :group_id, :record_key, :value)
