@@ -83,6 +83,9 @@ class Node:
         """Open the stores and build the broker, whose clients will be told of `endpoints`. Raises StoreError, BlobError, OSError."""
         raise NotImplementedError
 
+    async def introduce(self) -> None:
+        """It serves; where there are others, it waits for a moment until they know that."""
+
     async def leave(self) -> None:
         """It will stop soon: clients are sent to others, if there are any."""
 

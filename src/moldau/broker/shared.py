@@ -199,6 +199,10 @@ class SharedNode(Node):
         assert isinstance(appender, SharedAppender)
         await appender.drain()
 
+    async def introduce(self) -> None:
+        if self._together is not None:
+            await self._together.introduce()
+
     async def leave(self) -> None:
         if self._together is not None:
             await _within(LEAVE_SECONDS_MAX, "leave", self._together.leave())
