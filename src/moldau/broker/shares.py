@@ -19,6 +19,7 @@ from moldau.protocol import error_codes
 
 from .at_once import gather
 from .config.duration import parse_duration
+from .dead_letters import DeadLetters
 from .share_sessions import Place, ShareSession, ShareSessions
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Shares:
         self.store = store
         self.homes = homes
         self.sessions = ShareSessions(slots)
+        self.letters = DeadLetters(broker, homes)
         broker.members.on_change(self._members_changed)
 
     def _members_changed(self) -> None:
@@ -168,6 +170,7 @@ class Shares:
         self.homes.drop_if(lambda home: home.key.group == group, error_codes.FENCED_STATE_EPOCH)
 
     async def close(self) -> None:
+        await self.letters.close()
         await self.homes.close()
 
 
