@@ -50,7 +50,7 @@ class Shares:
     def leads(self, partition_id: int) -> bool:
         """Whether share-partitions of that partition are at home here."""
         members = self._broker.members
-        return members.leader_of(partition_id) == members.me.node_id
+        return members.partition_leader(partition_id) == members.me.node_id
 
     def locate(self, place: Place) -> int:
         """The partition's id, or an error code below zero: -UNKNOWN_TOPIC_ID, -UNKNOWN_TOPIC_OR_PARTITION, -NOT_LEADER_OR_FOLLOWER."""
