@@ -106,7 +106,7 @@ def start_of(wire: Talker, group: str, expected: int) -> None:
 
 
 def test_a_python_consumer_rejects_and_gives_up(broker: BrokerThread, name: str) -> None:
-    """Copies have key, value and headers of the record; what was accepted is not there."""
+    """Copies have key and value of the record, and no headers of it; what was accepted is not there."""
     with Talker(broker.bootstrap) as wire:
         create(wire, name)
         create(wire, f"dlq.{name}", errors_deadletterqueue_group_enable="true")
@@ -140,8 +140,8 @@ def test_a_python_consumer_rejects_and_gives_up(broker: BrokerThread, name: str)
     assert seen == {(offset, 1) for offset in range(6)} | {(3, 2)}
     letters = read(broker.bootstrap, f"dlq.{name}", 2)
     assert [context(each) for each in letters] == [told(name, 0, 1, REJECTED), told(name, 3, 2, TOO_OFTEN)]
-    assert [(each.key(), each.value(), each.headers()[0]) for each in letters] == [
-        (b"k%d" % number, b"v%d" % number, ("mine", b"%d" % number)) for number in (0, 3)
+    assert [(each.key(), each.value(), len(each.headers())) for each in letters] == [
+        (b"k%d" % number, b"v%d" % number, 6) for number in (0, 3)
     ]
     with Talker(broker.bootstrap) as wire:
         start_of(wire, name, 6)

@@ -225,6 +225,15 @@ class Story:
         self.letters -= found
         self.naive.advance()
 
+    def bury_all(self) -> None:
+        """Letters keep their place in the window until they are written: without this nothing goes on."""
+        for first, last, *_ in self.real.take_letters():
+            self.real.bury(first, last)
+            for offset in range(first, last + 1):
+                if offset in self.naive.at:
+                    self.naive.at[offset] = (ARCHIVED, *self.naive.at[offset][1:])
+        self.naive.advance()
+
     def retention(self) -> None:
         if self.random.random() > 0.1:
             return
@@ -287,10 +296,12 @@ def test_everything_is_delivered_in_the_end() -> None:
             story.time()
             story.fetch()
             story.acknowledge()
+            story.bury_all()
             if story.real.next_offset > story.batches[-1][1]:
                 break
         story.now += 1000
         while story.real.expire(story.now, LIMITS) or story.real.next_offset <= story.batches[-1][1]:
+            story.bury_all()
             given = story.real.acquire(
                 "a",
                 story.real.next_offset,
@@ -306,4 +317,5 @@ def test_everything_is_delivered_in_the_end() -> None:
                 "a", [Acknowledgement(first, last, [ACCEPT]) for first, last, _ in given], story.now, LIMITS
             )
             story.now += 1000
+        story.bury_all()
         assert story.real.start == story.batches[-1][1] + 1

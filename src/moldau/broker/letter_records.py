@@ -9,7 +9,7 @@ Headers, all of them text:
     __dlq.errors.delivery.count   how often it was delivered
     __dlq.errors.message          why it was given up
 
-A copy has the record's key, value and headers, these behind them. The timestamp is that of the letter. Kafka: ShareGroupDLQRecordHelper.
+A copy has the record's key and value; its own headers are not copied. The timestamp is that of the letter. Kafka: ShareGroupDLQRecordHelper.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Origin:
         ]
         if original is None:
             return Record(0, now, None, None, context)
-        return Record(0, now, original.key, original.value, [*original.headers, *context])
+        return Record(0, now, original.key, original.value, context)
 
 
 def size_of(record: Record) -> int:
