@@ -38,6 +38,7 @@ from .catalog import Catalog
 from .catalog_image import CatalogImage
 from .config.settings import Settings
 from .configs import Configs
+from .dead_letters import TOPIC_NAME
 from .fetch_sessions import FetchSessions
 from .internal_topics import InternalTopics
 from .metrics import Metrics
@@ -202,6 +203,7 @@ class Node:
                 settings["share.record.lock.duration.ms"],
                 settings["share.delivery.count.limit"],
                 settings["share.partition.max.record.locks"],
+                bool(settings[TOPIC_NAME]) and features.share_version(broker.cluster.features) >= features.DEAD_LETTERS,
             )
 
         homes = ShareHomes(store, SHARE_GROUP, broker.steady_clock, limits)

@@ -213,6 +213,7 @@ class SharedNode(Node):
         assert self._upkeep is not None
         await _within(STOP_SECONDS_MAX, "upkeep", self._upkeep.stop())
         await _within(STOP_SECONDS_MAX, "transactions", self.broker.transactions.close())
+        await self.broker.shares.letters.close()
         await _within(STOP_SECONDS_MAX, "appends", self._quiet())
         await self.broker.catalog.close()
         await _within(STOP_SECONDS_MAX, "membership", self._together.close())
