@@ -34,6 +34,8 @@ class Member:
         self._interval = 1.0
         self._joined = self._to_tell = False
         self.stopped = False
+        self.later = 0.0
+        """The part of an interval by which its next heartbeat is late, once."""
         self.beaten = asyncio.Event()
 
     def request(self, epoch: int) -> ConsumerGroupHeartbeatRequest:
@@ -60,7 +62,8 @@ class Member:
             self._take(answer)
             self.beaten.set()
             if not self._to_tell:
-                await asyncio.sleep(self._interval)
+                later, self.later = self.later, 0.0
+                await asyncio.sleep(self._interval * (1 + later))
 
     def _take(self, answer: ConsumerGroupHeartbeatResponse) -> None:
         self.epoch, self._interval = answer.member_epoch, answer.heartbeat_interval_ms / 1000
@@ -159,6 +162,11 @@ class Crowd:
         for member in all_of_them:
             self.join(member)
         return await self.settled(seconds_max) - began
+
+    def spread(self) -> None:
+        """All came at once and would say so together for ever: from now on their heartbeats are spread over the interval, as those of members that came one by one."""
+        for number, member in enumerate(self.members):
+            member.later = number / len(self.members)
 
     async def stop(self) -> None:
         """Nobody says anything of itself any more; what was asked is answered, the connections stay."""

@@ -23,6 +23,7 @@ from bench.rawwire import Failed
 
 REST_SECONDS = 1.2
 """Between two changes: more than the assignment interval."""
+SPREAD_SECONDS = 2.5
 SETTLED_SECONDS_MAX = 90.0
 
 
@@ -66,6 +67,8 @@ async def measure(bootstrap: str, topic: str, partitions: int, members: int, rou
     await coordinator(side, group)
     crowd = Crowd(bootstrap, group, topic, await topic_id(side, topic), partitions)
     found: dict[str, list[float]] = {"start_s": [await crowd.start(members)], "join_s": [], "close_s": [], "kill_s": []}
+    crowd.spread()
+    await asyncio.sleep(SPREAD_SECONDS)
     trials = Trials(crowd)
     for _ in range(rounds):
         found["join_s"].append(await trials.join())

@@ -55,7 +55,7 @@ def _share(consumers: int, records: int) -> Workload:
         partitions=8,
         load=(str(consumers),),
         records=records,
-        quick_records=records // 2,
+        quick_records=records // 3,
         metrics=("records_s", "cpu_s_per_m"),
     )
 
@@ -68,8 +68,8 @@ WORKLOADS: list[Workload] = [
         tuple(at_most(metric, KAFKA, 1.0, 0.5) for metric in ("join_s", "close_s", "kill_s")),
         seats=SEATS,
         partitions=1000,
-        records=4,
-        quick_records=2,
+        records=2,
+        quick_records=1,
         metrics=("start_s", "join_s", "close_s", "kill_s"),
     ),
     _request("heartbeat", f"heartbeats that change nothing, {MEMBERS} members, 500 in flight", MEMBERS, 40_000),
