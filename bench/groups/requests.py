@@ -1,6 +1,6 @@
-"""python -m bench.groups.requests BOOTSTRAP TOPIC PARTITIONS MEMBERS heartbeat|commit WARM REQUESTS: what members of a settled group ask all the time.
+"""python -m bench.groups.requests BOOTSTRAP TOPIC PARTITIONS MEMBERS heartbeat|commit IN_FLIGHT WARM REQUESTS: what members of a settled group ask all the time.
 
-Each member keeps a few requests in flight on its connection: heartbeats that change nothing, or commits of all partitions that it owns (and a heartbeat between
+Each member keeps IN_FLIGHT requests in flight on its connection: heartbeats that change nothing, or commits of all partitions that it owns (and a heartbeat between
 them each second, not counted). Prints ``ready`` after WARM requests and ``over`` REQUESTS later, between which the reader counts CPU; then one line of JSON.
 """
 
@@ -26,7 +26,6 @@ from moldau.protocol.messages.offset_commit import (
 )
 
 HEARTBEAT, COMMIT = 68, 8
-IN_FLIGHT = 5
 ALIVE_SECONDS = 1.0
 
 
@@ -54,7 +53,7 @@ class Tally:
 class Lane:
     """One member's requests. An answer is compared with the one that says that all is well, and only decoded when it is another."""
 
-    def __init__(self, member: Member, key: int, tally: Tally) -> None:
+    def __init__(self, member: Member, key: int, in_flight: int, tally: Tally) -> None:
         self._connection = member.channel.connection
         self._tally, self._key = tally, key
         self._heartbeat = framed(member.request(member.epoch))
@@ -63,7 +62,7 @@ class Lane:
         self._well: dict[int, bytes] = {}
         self._beaten_at = time.perf_counter()
         self._connection.on_frame = self._on_frame
-        for _ in range(IN_FLIGHT):
+        for _ in range(in_flight):
             self._send()
 
     def _send(self) -> None:
@@ -107,7 +106,7 @@ def commit_of(member: Member) -> OffsetCommitRequest:
 
 
 async def measure(
-    bootstrap: str, topic: str, partitions: int, members: int, key: int, warm: int, requests: int
+    bootstrap: str, topic: str, partitions: int, members: int, key: int, in_flight: int, warm: int, requests: int
 ) -> dict[str, Any]:
     group = f"requests-{uuid.uuid4().hex}"
     side = await Channel.open(bootstrap)
@@ -118,17 +117,18 @@ async def measure(
     await crowd.stop()
     tally = Tally(warm, requests)
     for member in crowd.members:
-        Lane(member, key, tally)
+        Lane(member, key, in_flight, tally)
     await finished([tally.over], [m.channel.connection for m in crowd.members])
     return {"requests": requests, "seconds": tally.seconds}
 
 
 def main(arguments: Sequence[str]) -> None:
-    bootstrap, topic, partitions, members, what, warm, requests = arguments
+    bootstrap, topic, partitions, members, what, *numbers = arguments
     key = {"heartbeat": HEARTBEAT, "commit": COMMIT}[what]
+    in_flight, warm, requests = (int(each) for each in numbers)
     try:
-        found = run(measure(bootstrap, topic, int(partitions), int(members), key, int(warm), int(requests)))
-        print(json.dumps(found), flush=True)
+        found = measure(bootstrap, topic, int(partitions), int(members), key, in_flight, warm, requests)
+        print(json.dumps(run(found)), flush=True)
     except Failed as e:
         sys.exit(f"requests: {e}")
 
