@@ -42,8 +42,8 @@ check: $(STAMP)  ## style, types, layers, fresh generated code
 conformance: $(STAMP)  ## third-party suites: make conformance SUITE=librdkafka|librdkafka-noauto|franz_go|java_cli|gate|all
 	$(BIN)/python conformance/run $(SUITE) $(ARGS)
 
-bench: $(STAMP)  ## figures beside Apache Kafka in one interleaved run; CLUSTER=1: three brokers beside three; TRANSACTIONS=1
-	$(BIN)/python -m bench $(if $(CLUSTER),--cluster) $(if $(TRANSACTIONS),--transactions) $(ARGS)
+bench: $(STAMP)  ## figures beside Apache Kafka in one interleaved run; CLUSTER=1: three brokers beside three; TRANSACTIONS=1; GROUPS=1
+	$(BIN)/python -m bench $(if $(CLUSTER),--cluster) $(if $(TRANSACTIONS),--transactions) $(if $(GROUPS),--groups) $(ARGS)
 
 docs: $(STAMP)  ## regenerate the generated pages
 	$(BIN)/python -m tools.docs $(ARGS)

@@ -1,7 +1,7 @@
 """python -m bench [--only NAME]... [--quick] [--rounds N] [--write]: this broker beside Apache Kafka, in one run.
 
 With ``--cluster``: three brokers beside three of Apache Kafka (``bench/cluster``); with ``--transactions``: transactions and compaction
-(``bench/transactions``). Both have options of their own.
+(``bench/transactions``); with ``--groups``: groups (``bench/groups``). Each has options of its own.
 
 Both brokers run at once, each idle while the other is measured; rounds go ours, kafka, flush, then start one seat later.
 Kafka is warmed with at least 10 million records. Prints the table, leaves ``results.json`` and ``plot.svg`` in
@@ -155,4 +155,8 @@ if __name__ == "__main__":
             from bench.transactions.run import main as transactions_main
 
             sys.exit(transactions_main([a for a in sys.argv[1:] if a != "--transactions"]))
+        if "--groups" in sys.argv:
+            from bench.groups.run import main as groups_main
+
+            sys.exit(groups_main([a for a in sys.argv[1:] if a != "--groups"]))
         sys.exit(main())

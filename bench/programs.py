@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from conformance.common.brokers import CHECKOUT, CONFORMANCE
+from conformance.common.brokers import CHECKOUT, CONFORMANCE, Broker
 
 JAVA = str(CONFORMANCE / "kafka-peer/run")
 
@@ -44,6 +44,29 @@ def rawload(mode: str, bootstrap: str, topic: str, options: Sequence[str], timeo
     if result.get("errors"):
         raise LoadError(f"{result['errors']} requests were refused on {topic}")
     return result
+
+
+def counted(broker: Broker, command: Sequence[str], seconds: float) -> tuple[dict[str, Any], float]:
+    """What a program prints last, and the broker's CPU seconds between its lines ``ready`` and ``over``. Raises LoadError."""
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        watchdog = threading.Timer(seconds, process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        assert process.stdout is not None
+        readings = []
+        for expected in ("ready", "over"):
+            if process.stdout.readline().strip() != expected:
+                raise LoadError(f"{' '.join(command)}: not {expected}: {process.communicate()[1][-1500:]}")
+            readings.append(broker.cpu_seconds())
+        out, errors = process.stdout.read(), process.stderr.read() if process.stderr is not None else ""
+        process.wait()
+        watchdog.cancel()
+    if process.returncode:
+        raise LoadError(f"{' '.join(command)} exited with {process.returncode}: {errors[-1500:]}")
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found, readings[1] - readings[0]
 
 
 class IdleConsumers:

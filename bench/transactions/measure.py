@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
@@ -19,7 +15,7 @@ from bench.measure import Figures
 from bench.programs import JAVA, LoadError
 from bench.topics import Topics
 from bench.workloads import OURS, Workload
-from conformance.common.brokers import CHECKOUT, Broker
+from conformance.common.brokers import Broker
 
 WARM_SECONDS, SECONDS = 5.0, 5.0
 INPUT_RECORDS = 400_000
@@ -73,36 +69,13 @@ class Seat:
         self._admin.incremental_alter_configs([resource])[resource].result(30)
 
 
-def _counted(seat: Seat, command: Sequence[str], seconds: float) -> tuple[dict[str, Any], float]:
-    """What a program prints last, and the broker's CPU seconds between its lines ``ready`` and ``over``. Raises LoadError."""
-    with subprocess.Popen(
-        command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        watchdog = threading.Timer(seconds, process.kill)
-        watchdog.daemon = True
-        watchdog.start()
-        assert process.stdout is not None
-        readings = []
-        for expected in ("ready", "over"):
-            if process.stdout.readline().strip() != expected:
-                raise LoadError(f"{' '.join(command)}: not {expected}: {process.communicate()[1][-1500:]}")
-            readings.append(seat.broker.cpu_seconds())
-        out, errors = process.stdout.read(), process.stderr.read() if process.stderr is not None else ""
-        process.wait()
-        watchdog.cancel()
-    if process.returncode:
-        raise LoadError(f"{' '.join(command)} exited with {process.returncode}: {errors[-1500:]}")
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return found, readings[1] - readings[0]
-
-
 def process(seat: Seat, w: Workload, records: int) -> Figures:
     """Consume, produce, send offsets, commit."""
     source, target = seat.input(w.partitions), seat.topic(w.name, w.partitions)
     command = [JAVA, "bench/transactions/ReadProcessWrite.java", seat.broker.bootstrap, source, target]
     command += [str(w.partitions), str(records), str(INPUT_RECORDS), str(WARM_SECONDS), str(SECONDS)]
     try:
-        found, cpu = _counted(seat, command, WARM_SECONDS + SECONDS + 60)
+        found, cpu = programs.counted(seat.broker, command, WARM_SECONDS + SECONDS + 60)
     finally:
         seat.topics.drop(target)
     if not found["transactions"]:
@@ -121,7 +94,7 @@ def end(seat: Seat, w: Workload, rounds: int) -> Figures:
     topic = seat.topic(w.name, w.partitions)
     command = [sys.executable, "-m", "bench.transactions.rawtxn", seat.broker.bootstrap, topic]
     try:
-        found, cpu = _counted(seat, [*command, str(w.partitions), str(rounds)], 120)
+        found, cpu = programs.counted(seat.broker, [*command, str(w.partitions), str(rounds)], 120)
     finally:
         seat.topics.drop(topic)
     metrics = ("p50_ms", "p99_ms", "complete_p50_ms", "complete_p99_ms")

@@ -67,6 +67,8 @@ POINTS: dict[str, str] = {
     "share.claimed": "after a share-partition was claimed, before it is served",
     "share.write": "before what members acknowledged is stored",
     "share.written": "after that, before they are told",
+    "share.letters": "before dead letters are appended, when it is stored that records were given up",
+    "share.letters_written": "after that, before it is stored that they are written",
     "server.data_dir.lock": "before the lock says who serves",
     "server.data_dir.format": "before the format file of a new directory is written",
     "server.data_dir.formatted": "after it has its name, before that is durable",

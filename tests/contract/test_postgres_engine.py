@@ -224,6 +224,34 @@ class TestSchema:
 
         run(main())
 
+    def test_another_broker_makes_the_tables_once_the_transaction_has_begun(self, url: str) -> None:
+        """A session that has looked for a table remembers that it was not there: until its next transaction, or a question to the catalog itself."""
+
+        class Late:
+            def __init__(self, connection: Any) -> None:
+                self._connection = connection
+                self._alone = True
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._connection, name)
+
+            async def fetchval(self, query: str, *arguments: Any) -> Any:
+                if "advisory" in query and self._alone:
+                    self._alone = False
+                    other = await asyncpg.connect(url)
+                    await schema.migrate(other, load_migrations()[:1])
+                    await other.close()
+                return await self._connection.fetchval(query, *arguments)
+
+        async def main() -> None:
+            connection = await asyncpg.connect(url)
+            async with connection.transaction():  # from then on this needs no look into the catalog
+                await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", 0)
+            assert await schema.migrate(Late(connection)) == load_migrations()[-1][0]
+            await connection.close()
+
+        run(main())
+
     def test_an_older_broker_serves_while_a_newer_one_changes_the_schema(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -16,6 +16,7 @@ import scenarios_groups
 import scenarios_log
 import scenarios_offsets
 import scenarios_producers
+import scenarios_share
 import scenarios_streams
 import scenarios_topics
 import scenarios_transactions
@@ -39,6 +40,7 @@ MODULES = (
     scenarios_log,
     scenarios_offsets,
     scenarios_producers,
+    scenarios_share,
     scenarios_streams,
     scenarios_topics,
     scenarios_transactions,

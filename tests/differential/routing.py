@@ -13,7 +13,16 @@ from moldau.protocol.messages.find_coordinator import FindCoordinatorRequest
 from moldau.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponseTopic
 
 OF_PARTITIONS = frozenset(
-    [k.PRODUCE, k.FETCH, k.LIST_OFFSETS, k.OFFSET_FOR_LEADER_EPOCH, k.DELETE_RECORDS, k.DESCRIBE_PRODUCERS]
+    [
+        k.PRODUCE,
+        k.FETCH,
+        k.LIST_OFFSETS,
+        k.OFFSET_FOR_LEADER_EPOCH,
+        k.DELETE_RECORDS,
+        k.DESCRIBE_PRODUCERS,
+        k.SHARE_FETCH,
+        k.SHARE_ACKNOWLEDGE,
+    ]
 )
 OF_GROUPS = frozenset(
     [
@@ -29,6 +38,11 @@ OF_GROUPS = frozenset(
         k.TXN_OFFSET_COMMIT,
         k.STREAMS_GROUP_HEARTBEAT,
         k.STREAMS_GROUP_DESCRIBE,
+        k.SHARE_GROUP_HEARTBEAT,
+        k.SHARE_GROUP_DESCRIBE,
+        k.DESCRIBE_SHARE_GROUP_OFFSETS,
+        k.ALTER_SHARE_GROUP_OFFSETS,
+        k.DELETE_SHARE_GROUP_OFFSETS,
     ]
 )
 

@@ -109,6 +109,8 @@ ELSEWHERE = {
     "metadata.postgres.committed",
     "metadata.postgres.group",
     "metadata.postgres.share",
+    "share.letters",
+    "share.letters_written",
     "share.claimed",  # these by share groups: tests/e2e/test_share_groups.py
     "share.write",
     "share.written",

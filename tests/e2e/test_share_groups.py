@@ -441,6 +441,9 @@ def test_the_command_line_shows_where_a_group_is(broker: BrokerThread, wire: Tal
     assert described["members"][0]["partitions"] == [f"{topic}-0"]
     assert re.search(rf"^{topic} +0 +4 +6 +1$", moldau("describe", topic), re.M)
     one.heartbeat(-1)
+    again = json.loads(moldau("reset", topic, "--all-topics", "--to-offset", "2", "--execute", "--format", "json"))
+    assert [(each["committed_offset"], each["new_offset"]) for each in again] == [(4, 2)]
+    assert offsets(wire, topic) == [(0, 2, 8)]
     assert moldau("delete", topic, "--yes") == f"Deleted group {topic}.\n"
     assert topic not in moldau("list")
 

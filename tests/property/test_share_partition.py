@@ -13,6 +13,7 @@ from moldau.coordination.share.run import (
     ACKNOWLEDGED,
     ACQUIRED,
     ARCHIVED,
+    ARCHIVING,
     AVAILABLE,
     GAP,
     REJECT,
@@ -21,7 +22,7 @@ from moldau.coordination.share.run import (
 )
 from moldau.protocol.error_codes import INVALID_RECORD_STATE, INVALID_REQUEST, NONE
 
-LIMITS = Limits(lock_ms=100, max_deliveries=4, max_locks=60)
+LIMITS = Limits(lock_ms=100, max_deliveries=4, max_locks=60, dead_letters=True)
 MEMBERS = ("a", "b", "c")
 
 
@@ -57,7 +58,7 @@ class Naive:
     def back(self, offset: int, state: int) -> None:
         count = self.at[offset][1]
         if state == AVAILABLE and count >= LIMITS.max_deliveries:
-            state = ARCHIVED
+            state = ARCHIVING
         self.at[offset] = (state, count, "", 0)
 
     def acknowledge(self, member: str, acks: list[Acknowledgement], now: int) -> int:
@@ -75,7 +76,9 @@ class Naive:
                 if kind == RENEW:
                     self.at[offset] = (*self.at[offset][:3], now + LIMITS.lock_ms)
                 else:
-                    self.back(offset, {GAP: ARCHIVED, ACCEPT: ACKNOWLEDGED, RELEASE: AVAILABLE, REJECT: ARCHIVED}[kind])
+                    self.back(
+                        offset, {GAP: ARCHIVED, ACCEPT: ACKNOWLEDGED, RELEASE: AVAILABLE, REJECT: ARCHIVING}[kind]
+                    )
         return NONE
 
 
@@ -107,6 +110,8 @@ class Story:
             self.batches.append((at, last))
             at = last + 1
         self.real, self.naive = SharePartition(first), Naive(first)
+        self.letters: set[int] = set()
+        """Offsets that were given up and are not buried."""
 
     def fetch(self) -> None:
         real, naive = self.real, self.naive
@@ -196,6 +201,39 @@ class Story:
         untils = [until for state, _, _, until in self.naive.at.values() if state == ACQUIRED]
         assert not untils or self.real.deadline <= min(untils)
 
+    def collect(self) -> None:
+        for first, last, count, rejected in self.real.take_letters():
+            offsets = set(range(first, last + 1))
+            assert not offsets & self.letters
+            assert rejected or count == LIMITS.max_deliveries
+            self.letters |= offsets
+        waiting = {offset for offset, (state, *_) in self.naive.at.items() if state == ARCHIVING}
+        assert waiting <= self.letters
+        self.letters = waiting  # of the others the log is gone
+        found = self.real.unburied(LIMITS.max_deliveries)
+        assert waiting == {offset for first, last, *_ in found for offset in range(first, last + 1)}
+
+    def bury(self) -> None:
+        if self.random.random() < 0.3 or not self.letters:
+            return
+        first = self.random.choice(sorted(self.letters)) - self.random.choice((0, 0, 2))
+        last = first + self.random.choice((0, 1, 7))
+        found = {offset for offset in self.letters if first <= offset <= last}
+        assert self.real.bury(first, last) == bool(found)
+        for offset in found:
+            self.naive.at[offset] = (ARCHIVED, *self.naive.at[offset][1:])
+        self.letters -= found
+        self.naive.advance()
+
+    def bury_all(self) -> None:
+        """Letters keep their place in the window until they are written: without this nothing goes on."""
+        for first, last, *_ in self.real.take_letters():
+            self.real.bury(first, last)
+            for offset in range(first, last + 1):
+                if offset in self.naive.at:
+                    self.naive.at[offset] = (ARCHIVED, *self.naive.at[offset][1:])
+        self.naive.advance()
+
     def retention(self) -> None:
         if self.random.random() > 0.1:
             return
@@ -215,17 +253,27 @@ class Story:
         for offset, (state, count, _, _) in list(naive.at.items()):
             if state == ACQUIRED:
                 naive.at[offset] = (AVAILABLE, count - 1, "", 0)
-            elif state != AVAILABLE:
+            elif state not in (AVAILABLE, ARCHIVING):
                 naive.at[offset] = (state, 0, "", 0)
         while naive.end > naive.start and naive.at[naive.end - 1][:2] == (AVAILABLE, 0):
             naive.end -= 1
             del naive.at[naive.end]
 
     def step(self) -> None:
-        steps = (self.fetch, self.fetch, self.fetch, self.acknowledge, self.acknowledge, self.release, self.time)
+        steps = (
+            self.fetch,
+            self.fetch,
+            self.fetch,
+            self.acknowledge,
+            self.acknowledge,
+            self.release,
+            self.time,
+            self.bury,
+        )
         self.random.choice((*steps, self.retention, self.restart))()
         assert (self.real.start, self.real.end) == (self.naive.start, self.naive.end)
         assert explode(self.real) == self.naive.at
+        self.collect()
         final = sum(state in (ACKNOWLEDGED, ARCHIVED) for state, *_ in self.naive.at.values())
         assert self.real.final_count == final
 
@@ -248,10 +296,12 @@ def test_everything_is_delivered_in_the_end() -> None:
             story.time()
             story.fetch()
             story.acknowledge()
+            story.bury_all()
             if story.real.next_offset > story.batches[-1][1]:
                 break
         story.now += 1000
         while story.real.expire(story.now, LIMITS) or story.real.next_offset <= story.batches[-1][1]:
+            story.bury_all()
             given = story.real.acquire(
                 "a",
                 story.real.next_offset,
@@ -267,4 +317,5 @@ def test_everything_is_delivered_in_the_end() -> None:
                 "a", [Acknowledgement(first, last, [ACCEPT]) for first, last, _ in given], story.now, LIMITS
             )
             story.now += 1000
+        story.bury_all()
         assert story.real.start == story.batches[-1][1] + 1

@@ -38,6 +38,7 @@ from .catalog import Catalog
 from .catalog_image import CatalogImage
 from .config.settings import Settings
 from .configs import Configs
+from .dead_letters import TOPIC_NAME
 from .fetch_sessions import FetchSessions
 from .internal_topics import InternalTopics
 from .metrics import Metrics
@@ -82,6 +83,9 @@ class Node:
     async def start(self, endpoints: list[Endpoint]) -> None:
         """Open the stores and build the broker, whose clients will be told of `endpoints`. Raises StoreError, BlobError, OSError."""
         raise NotImplementedError
+
+    async def introduce(self) -> None:
+        """It serves; where there are others, it waits for a moment until they know that."""
 
     async def leave(self) -> None:
         """It will stop soon: clients are sent to others, if there are any."""
@@ -199,6 +203,7 @@ class Node:
                 settings["share.record.lock.duration.ms"],
                 settings["share.delivery.count.limit"],
                 settings["share.partition.max.record.locks"],
+                bool(settings[TOPIC_NAME]) and features.share_version(broker.cluster.features) >= features.DEAD_LETTERS,
             )
 
         homes = ShareHomes(store, SHARE_GROUP, broker.steady_clock, limits)

@@ -209,7 +209,7 @@ class Dispatcher:
             note = unpack(memoryview(frame)[10 + max(client_length, 0) :])
         except ValueError as error:
             raise ProtocolError(str(error)) from error
-        self.broker.peers.received(note)
+        self.broker.peers.take(note, frame[10 : 10 + max(client_length, 0)].decode(errors="replace"))
         reply.send([_LENGTH_AND_ID.pack(4, correlation_id)])
 
     def _refuse_api_versions(self, correlation_id: int, reply: Reply) -> None:

@@ -2,7 +2,8 @@
 
 `metadata.version` says to tools what a cluster of Kafka 4.x can do; levels are Kafka's. `transaction.version` says to clients which kind of
 transactions to use: 2 is that of KIP-890, below they use the first. Both kinds are served at every level, so it may change while clients run.
-`group.version` 1 is the consumer group protocol of KIP-848. `share.version` 0 turns share groups off: their APIs answer UNSUPPORTED_VERSION.
+`group.version` 1 is the consumer group protocol of KIP-848. `share.version` 0 turns share groups off: their APIs answer UNSUPPORTED_VERSION;
+2 allows dead-letter topics (KIP-1191), whose states older releases cannot read.
 `streams.version` 1 allows streams groups (KIP-1071), whose records older releases cannot read.
 Features of work that is not done yet are absent.
 
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
 METADATA, TRANSACTION = "metadata.version", "transaction.version"
 GROUP, SHARE, STREAMS = "group.version", "share.version", "streams.version"
+DEAD_LETTERS = 2
+"""From this level of `share.version` on share groups may have dead-letter topics."""
 SUPPORTED: dict[str, tuple[int, int]] = {
     METADATA: (7, 30),
     TRANSACTION: (0, 2),
     GROUP: (0, 1),
-    SHARE: (0, 1),
+    SHARE: (0, 2),
     STREAMS: (0, 1),
 }
 """Name to (lowest, highest) level: the one table of what this release serves. 7 is 3.3-IV3, 30 is 4.3-IV0."""
@@ -111,5 +114,5 @@ def group_version(stored: Mapping[str, int]) -> int:
 
 
 def share_version(stored: Mapping[str, int]) -> int:
-    """0 or 1: whether there are share groups."""
+    """0 to 2: whether there are share groups, and whether they may have dead-letter topics."""
     return finalized(stored).get(SHARE, 0)

@@ -15,4 +15,4 @@ def leader_of(broker: Broker, place: Place) -> tuple[int, int] | None:
     if topic is None or not 0 <= place[1] < len(topic.partition_ids):
         return None
     partition_id = topic.partition_ids[place[1]]
-    return broker.members.leader_of(partition_id), broker.leader_epoch_of(partition_id)
+    return broker.members.partition_leader(partition_id), broker.leader_epoch_of(partition_id)

@@ -199,6 +199,10 @@ class SharedNode(Node):
         assert isinstance(appender, SharedAppender)
         await appender.drain()
 
+    async def introduce(self) -> None:
+        if self._together is not None:
+            await self._together.introduce()
+
     async def leave(self) -> None:
         if self._together is not None:
             await _within(LEAVE_SECONDS_MAX, "leave", self._together.leave())
@@ -209,6 +213,7 @@ class SharedNode(Node):
         assert self._upkeep is not None
         await _within(STOP_SECONDS_MAX, "upkeep", self._upkeep.stop())
         await _within(STOP_SECONDS_MAX, "transactions", self.broker.transactions.close())
+        await self.broker.shares.letters.close()
         await _within(STOP_SECONDS_MAX, "appends", self._quiet())
         await self.broker.catalog.close()
         await _within(STOP_SECONDS_MAX, "membership", self._together.close())

@@ -19,6 +19,7 @@ from moldau.protocol import error_codes
 
 from .at_once import gather
 from .config.duration import parse_duration
+from .dead_letters import DeadLetters
 from .share_sessions import Place, ShareSession, ShareSessions
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Shares:
         self.store = store
         self.homes = homes
         self.sessions = ShareSessions(slots)
+        self.letters = DeadLetters(broker, homes)
         broker.members.on_change(self._members_changed)
 
     def _members_changed(self) -> None:
@@ -48,7 +50,7 @@ class Shares:
     def leads(self, partition_id: int) -> bool:
         """Whether share-partitions of that partition are at home here."""
         members = self._broker.members
-        return members.leader_of(partition_id) == members.me.node_id
+        return members.partition_leader(partition_id) == members.me.node_id
 
     def locate(self, place: Place) -> int:
         """The partition's id, or an error code below zero: -UNKNOWN_TOPIC_ID, -UNKNOWN_TOPIC_OR_PARTITION, -NOT_LEADER_OR_FOLLOWER."""
@@ -168,6 +170,7 @@ class Shares:
         self.homes.drop_if(lambda home: home.key.group == group, error_codes.FENCED_STATE_EPOCH)
 
     async def close(self) -> None:
+        await self.letters.close()
         await self.homes.close()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from moldau.cluster.leases import Leases
 from moldau.cluster.notes import LEASES_FREED, MEMBERS_CHANGED, Note
 from moldau.cluster.peers import Peers
-from moldau.cluster.pulse import Pulse
+from moldau.cluster.pulse import BEAT_SECONDS, Pulse
 from moldau.coordination.shard_store import SHARDS, lease_of
 from moldau.coordination.shards import GroupShards
 from moldau.metadata.errors import BrokerFenced, StoreError
@@ -80,6 +80,16 @@ class Together:
         for name, work in (("pulse", self.pulse.run()), ("leases", self._lease()), ("poll", self._poll())):
             self._tasks.append(self._broker.loop.create_task(self._told(name, work), name=f"moldau-{name}"))
         self.peers.tell(MEMBERS_CHANGED)
+
+    async def introduce(self) -> None:
+        """Until the others name this broker to their clients, or would have found it by themselves. A client that learnt here what is whose, and
+        then hears from another that this broker is not there, may think for minutes that its partitions have no leader (librdkafka).
+        """
+        try:
+            async with asyncio.timeout(2 * BEAT_SECONDS):
+                await self.peers.known()
+        except TimeoutError:
+            log.info("event=not_introduced peers=%s", [peer.node_id for peer in self._members.peers])
 
     async def leave(self) -> None:
         """Tell everybody, give the leases back, wait until clients had time to go. At once where nobody else is."""

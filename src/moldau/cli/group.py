@@ -199,22 +199,26 @@ def _print_description(found: dict[str, Any]) -> None:
 @format_option
 @cluster_options
 def reset(cluster: "Cluster", name: str, execute: bool, dry_run: bool, output: str, **options: Any) -> None:
-    """Move the committed offsets of a group that has no members.
+    """Move the committed offsets of a group, or where a share group goes on; it must have no members.
 
     \b
     moldau group reset billing --all-topics --to-earliest
     moldau group reset billing -t orders:0,1 --to-datetime 2026-03-01T12:00:00Z --execute
     """
     from moldau.cli.output import Column, print_rows
+    from moldau.cli.share import alter_share_offsets, describe_share_group, share_groups
 
     if execute and dry_run:
         raise click.UsageError("Give --execute or --dry-run, not both.")
     target = _target(options)
-    committed = cluster.committed(name)
+    share = name in share_groups(cluster)
+    committed = _starts(describe_share_group(cluster, name)) if share else cluster.committed(name)
+    if share and options["all_topics"] and not committed:
+        raise CliError(f"group {name!r} has begun no partition; --topic names what to reset")
     partitions = _selected(cluster, name, committed, options["topics"], options["all_topics"])
     rows = _plan(cluster, partitions, committed, target, options["shift_by"])
     if execute:
-        _apply(cluster, name, rows)
+        (alter_share_offsets if share else _apply)(cluster, name, rows)
     print_rows(
         rows,
         [
@@ -230,6 +234,15 @@ def reset(cluster: "Cluster", name: str, execute: bool, dry_run: bool, output: s
         note("Nothing is changed yet; --execute does it.")
     elif output == "table":
         note(f"Group {name} goes on from there.")
+
+
+def _starts(described: dict[str, Any]) -> "dict[Partition, int]":
+    """Where a share group is."""
+    return {
+        (row["topic"], row["partition"]): row["start_offset"]
+        for row in described["partitions"]
+        if row["start_offset"] is not None
+    }
 
 
 def _target(options: dict[str, Any]) -> Position | None:

@@ -1,10 +1,15 @@
-"""Share groups for ``moldau group``: listed, and how far they are in their partitions."""
+"""Share groups for ``moldau group``: listed, how far they are in their partitions, and sent elsewhere."""
 
 from typing import TYPE_CHECKING, Any
 
 from moldau.cli.errors import CliError
 from moldau.cli.wire import Wire, is_plaintext
 from moldau.protocol import api_keys, error_codes
+from moldau.protocol.messages.alter_share_group_offsets import (
+    AlterShareGroupOffsetsRequest,
+    AlterShareGroupOffsetsRequestPartition,
+    AlterShareGroupOffsetsRequestTopic,
+)
 from moldau.protocol.messages.describe_share_group_offsets import (
     DescribeShareGroupOffsetsRequest,
     DescribeShareGroupOffsetsRequestGroup,
@@ -34,11 +39,7 @@ def share_groups(cluster: "Cluster") -> dict[str, str]:
 
 def describe_share_group(cluster: "Cluster", name: str) -> dict[str, Any]:
     """As JSON shows it."""
-    first = next(iter(cluster.metadata().brokers.values()))
-    with Wire(first.host or "", first.port, cluster.timeout_s) as wire:
-        request = FindCoordinatorRequest(key_type=0, coordinator_keys=[name])
-        (there,) = wire.call(api_keys.FIND_COORDINATOR, 4, request).coordinators
-    _check(name, there.error_code)
+    there = _coordinator(cluster, name)
     with Wire(there.host, there.port, cluster.timeout_s) as wire:
         (group,) = wire.call(api_keys.SHARE_GROUP_DESCRIBE, 1, ShareGroupDescribeRequest(group_ids=[name])).groups
         _check(name, group.error_code)
@@ -78,6 +79,39 @@ def describe_share_group(cluster: "Cluster", name: str) -> dict[str, Any]:
         "members": members,
         "partitions": partitions,
     }
+
+
+def alter_share_offsets(cluster: "Cluster", name: str, rows: list[dict[str, Any]]) -> None:
+    """The group goes on at each row's `new_offset`; it must have no members."""
+    topics: dict[str, AlterShareGroupOffsetsRequestTopic] = {}
+    for row in rows:
+        topic = topics.setdefault(
+            row["topic"], AlterShareGroupOffsetsRequestTopic(topic_name=row["topic"], partitions=[])
+        )
+        topic.partitions.append(
+            AlterShareGroupOffsetsRequestPartition(partition_index=row["partition"], start_offset=row["new_offset"])
+        )
+    there = _coordinator(cluster, name)
+    with Wire(there.host, there.port, cluster.timeout_s) as wire:
+        request = AlterShareGroupOffsetsRequest(group_id=name, topics=list(topics.values()))
+        answer = wire.call(api_keys.ALTER_SHARE_GROUP_OFFSETS, 0, request)
+    if answer.error_code == error_codes.NON_EMPTY_GROUP:
+        raise CliError(f"group {name!r} has members; stop them first: only an empty group can be changed")
+    _check(name, answer.error_code)
+    for each in answer.responses:
+        for partition in each.partitions:
+            if partition.error_code:
+                why = partition.error_message or error_codes.name(partition.error_code)
+                raise CliError(f"{each.topic_name} partition {partition.partition_index}: {why}")
+
+
+def _coordinator(cluster: "Cluster", name: str) -> Any:
+    first = next(iter(cluster.metadata().brokers.values()))
+    with Wire(first.host or "", first.port, cluster.timeout_s) as wire:
+        request = FindCoordinatorRequest(key_type=0, coordinator_keys=[name])
+        (there,) = wire.call(api_keys.FIND_COORDINATOR, 4, request).coordinators
+    _check(name, there.error_code)
+    return there
 
 
 def _check(name: str, code: int) -> None:

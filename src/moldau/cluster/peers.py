@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from .link import Link
@@ -20,11 +21,16 @@ class Peers:
         self._listener = listener
         self._now = now
         self._links: dict[int, Link] = {}
+        self._known_by: set[str] = set()
+        self._news = asyncio.Event()
         self.received = received
+        members.on_change(self._news.set)
 
     def follow(self) -> None:
         """Open links to members that are new, close those of members that are gone or began anew."""
         wanted = {peer.node_id: peer for peer in self._members.peers}
+        self._known_by &= {peer.owner for peer in wanted.values()}
+        self._news.set()
         for node_id, link in list(self._links.items()):
             peer = wanted.get(node_id)
             if (
@@ -41,6 +47,21 @@ class Peers:
 
     def _address(self, peer: Member) -> tuple[str, int] | None:
         return peer.endpoint(self._listener) or next(iter(peer.endpoints.values()), None)
+
+    def take(self, note: Note, sender: str) -> None:
+        """A note came in from `sender`, a peer's `node id:incarnation`: which knows this broker, then."""
+        self._known_by.add(sender)
+        self._news.set()
+        self.received(note)
+
+    async def known(self) -> None:
+        """Until every peer that is named to clients has sent a note: from then on each names this broker, too."""
+        while not self._known_by.issuperset(self._named()):
+            self._news.clear()
+            await self._news.wait()
+
+    def _named(self) -> list[str]:
+        return [member.owner for member in self._members.live if member is not self._members.me]
 
     def published(self, partition_id: int, end_offset: int) -> None:
         """This broker has written to a partition."""

@@ -26,9 +26,18 @@ broker without such groups starts without them.
 """
 
 
-def modern_type(name: str, around: Surroundings) -> GroupType:
+MODERN_NAMES = tuple(_MODERN)
+
+
+def modern_class(name: str) -> type[GroupType]:
+    """Imported now, if it was not yet."""
     module, _, attribute = _MODERN[name][1].partition(":")
-    made: GroupType = getattr(import_module(module), attribute)(around)
+    found: type[GroupType] = getattr(import_module(module), attribute)
+    return found
+
+
+def modern_type(name: str, around: Surroundings) -> GroupType:
+    made: GroupType = modern_class(name)(around)  # type: ignore[call-arg]
     return made
 
 

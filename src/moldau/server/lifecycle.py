@@ -70,6 +70,7 @@ class Lifecycle:
                 await self._listen_http()
             await self.home.start(self.server.endpoints)
             self.endpoints = await self.server.serve()
+            await self.node.introduce()
             self.loop_lag.start()
             self._ready = True
         except BaseException:

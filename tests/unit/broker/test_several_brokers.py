@@ -114,7 +114,7 @@ def test_a_note_is_taken_where_there_are_peers_and_refused_elsewhere(shared: boo
     async def main() -> None:
         it = broker()
         notes: list[Note] = []
-        it.peers = SimpleNamespace(received=notes.append) if shared else None  # type: ignore[assignment]
+        it.peers = SimpleNamespace(take=lambda note, _: notes.append(note)) if shared else None  # type: ignore[assignment]
         dispatcher = Dispatcher(it)
         for damage in (b"", b"x"):
             data = frame(Note(LEASES_FREED, 0, {5: 9}), "2:1", 77)[4:]

@@ -83,6 +83,32 @@ async def joined() -> tuple[Peer, Membership, Peers]:
     return peer, members, peers
 
 
+def test_who_knows_this_broker() -> None:
+    async def main() -> None:
+        peer, members, peers = await joined()
+        waits = asyncio.create_task(peers.known())
+        await asyncio.sleep(0)
+        peers.take(Note(), "2:0")  # an earlier start of it
+        peers.take(Note(), "3:1")
+        await asyncio.sleep(0.01)
+        assert not waits.done()
+        peers.take(Note(), "2:1")
+        await asyncio.wait_for(waits, 5)
+        await asyncio.wait_for(peers.known(), 5)
+        members.update([(Member(2, 7, None, {"PLAINTEXT": ("127.0.0.1", peer.port)}, "1"), 0)], 0)
+        peers.follow()
+        waits = asyncio.create_task(peers.known())
+        await asyncio.sleep(0.01)
+        assert not waits.done()
+        members.update([], 0)  # it is gone: nobody is left who could know
+        peers.follow()
+        await asyncio.wait_for(waits, 5)
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
 class Closing:
     """A transport that broke in this turn of the loop, as uvloop's does."""
 

@@ -179,10 +179,7 @@ def test_valid(configs: dict[str, str]) -> None:
         ({"preallocate": "maybe"}, "expected true or false"),
         ({"min.cleanable.dirty.ratio": "2"}, "from 0 to 1"),
         ({"remote.storage.enable": "true"}, "only false works here"),
-        (
-            {"errors.deadletterqueue.group.enable": "true"},
-            "Dead-letter topics of share groups come with a later release",
-        ),
+        ({"errors.deadletterqueue.group.enable": "maybe"}, "expected true or false"),
         ({"min.compaction.lag.ms": "2", "max.compaction.lag.ms": "1"}, "is above max.compaction.lag.ms (1)"),
     ],
 )

@@ -1,7 +1,7 @@
 """DescribeShareGroupOffsets 0-1: how far share groups are in partitions (KIP-932), and from 1 how many records are before them (KIP-1226).
 
 The offset is that of the first record which is not done with; -1 where the group has not begun. The lag counts what is from there on and not
-done with; it is that of committed records for groups that read those.
+done with; it is that of committed records for groups that read those. A group or topic that there is not has begun nowhere, as in Kafka.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def _group(
     broker: Broker, asked: DescribeShareGroupOffsetsRequestGroup
 ) -> DescribeShareGroupOffsetsResponseGroup:
     code, why, _ = broker.groups.details("share", asked.group_id)
-    if code:
+    if code not in (error_codes.NONE, error_codes.GROUP_ID_NOT_FOUND):
         return DescribeShareGroupOffsetsResponseGroup(group_id=asked.group_id, error_code=code, error_message=why)
     try:
         stored = {(row.topic_id, row.partition): row for row in await broker.shares.store.of_group(asked.group_id)}
@@ -59,23 +59,31 @@ async def _group(
     topics = []
     for name, partitions in wanted.items():
         known = broker.catalog.by_name.get(name)
-        topic_id = known.topic_id if known is not None else bytes(16)
+        if known is None:
+            nowhere = [
+                DescribeShareGroupOffsetsResponsePartition(partition_index=each, start_offset=_UNKNOWN)
+                for each in partitions
+            ]
+            topics.append(DescribeShareGroupOffsetsResponseTopic(topic_name=name, partitions=nowhere))
+            continue
         answers = await gather(
             _partition(
                 broker,
                 asked.group_id,
-                known.partition_ids if known is not None else (),
+                known.partition_ids,
                 each,
-                stored.get((topic_id, each)),
+                stored.get((known.topic_id, each)),
             )
             for each in partitions
         )
-        topics.append(DescribeShareGroupOffsetsResponseTopic(topic_name=name, topic_id=topic_id, partitions=answers))
+        topics.append(
+            DescribeShareGroupOffsetsResponseTopic(topic_name=name, topic_id=known.topic_id, partitions=answers)
+        )
     return DescribeShareGroupOffsetsResponseGroup(group_id=asked.group_id, topics=topics)
 
 
 async def _partition(
-    broker: Broker, group: str, partition_ids: tuple[int, ...] | list[int], index: int, row: ShareRow | None
+    broker: Broker, group: str, partition_ids: list[int], index: int, row: ShareRow | None
 ) -> DescribeShareGroupOffsetsResponsePartition:
     if not 0 <= index < len(partition_ids):
         return DescribeShareGroupOffsetsResponsePartition(

@@ -119,9 +119,9 @@ group.share.min.session.timeout.ms            int       45000       1..       re
     The shortest session time-out a share group may set.
 group.share.max.session.timeout.ms            int       60000       1..       read-only     M  acts
     The longest session time-out a share group may set.
-errors.deadletterqueue.auto.create.topics.enable  boolean   false       -         cluster-wide  M  not_yet:dead_letters
+errors.deadletterqueue.auto.create.topics.enable  boolean   false       -         cluster-wide  M  acts
     Whether the topic for a share group's given-up records is created by itself.
-errors.deadletterqueue.topic.name.prefix      string    dlq.        -         cluster-wide  M  not_yet:dead_letters
+errors.deadletterqueue.topic.name.prefix      string    dlq.        -         cluster-wide  M  acts
     How names of topics for given-up records begin.
 share.coordinator.append.linger.ms            int       -1          -1..      read-only     M  no_meaning:rows
     How long the share coordinator gathers writes before it appends them.

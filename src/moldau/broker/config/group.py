@@ -19,6 +19,8 @@ from .table import broker_keys, group_keys
 if TYPE_CHECKING:
     from .settings import Settings
 
+_DEAD_LETTERS = "errors.deadletterqueue.topic.name"
+
 GroupSettings = dict[str, Any]
 """By the keys of groups, parsed."""
 
@@ -29,7 +31,10 @@ def group_settings(overrides: Mapping[str, str], broker: BrokerConfig) -> GroupS
 
 
 def check_bounds(overrides: Mapping[str, str], broker: BrokerConfig) -> None:
-    """Raises InvalidConfig when a value is out of the broker's bounds."""
+    """Raises InvalidConfig when a value is out of the broker's bounds, or a topic's name is one that Kafka keeps for itself."""
+    letters = overrides.get(_DEAD_LETTERS, "")
+    if letters.startswith("__"):
+        raise InvalidConfig(f"{_DEAD_LETTERS} must not begin with '__'; {letters!r} came")
     for name, text in overrides.items():
         key = group_keys().get(name)
         if key is None:

@@ -33,9 +33,9 @@ share.record.lock.duration.ms              int       30000       1000..    group
     How long a delivered record is locked for its consumer.
 share.renew.acknowledge.enable             boolean   true        -         -               M  acts
     Whether consumers may renew the lock of a record.
-errors.deadletterqueue.topic.name          string    ""          -         -               M  not_yet:dead_letters
+errors.deadletterqueue.topic.name          string    ""          -         -               M  acts
     Which topic gets the records that the group gave up.
-errors.deadletterqueue.copy.record.enable  boolean   false       -         -               M  not_yet:dead_letters
+errors.deadletterqueue.copy.record.enable  boolean   false       -         -               M  acts
     Whether given-up records are copied whole or only named.
 streams.session.timeout.ms                 int       45000       1..       group.streams.session.timeout.ms  M  acts
     After how long a silent member of the group counts as gone.

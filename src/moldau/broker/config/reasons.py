@@ -24,7 +24,6 @@ REASONS: Final = {
     "replication": "Brokers do not copy data to one another: the stores hold every byte.",
     "rows": "A coordinator's state is rows of the metadata store, not records of a topic.",
     "security": "Authentication, encryption and authorization come with a later release.",
-    "dead_letters": "Dead-letter topics of share groups come with a later release.",
     "stable": "Only what works is offered.",
     "stores": "What acks=all acknowledges is durable in the stores; how many copies they keep is theirs to say.",
     "streams_assignor": "The sticky assignor deals the tasks of streams groups.",

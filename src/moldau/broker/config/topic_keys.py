@@ -81,6 +81,6 @@ local.retention.bytes                    long      -2          -2..      log.loc
     How many bytes of a tiered partition stay local.
 local.retention.ms                       long      -2          -2..      log.local.retention.ms  M  no_meaning:tiered
     How long data of a tiered partition stay local.
-errors.deadletterqueue.group.enable      boolean   false       -         -               M  not_yet:dead_letters
+errors.deadletterqueue.group.enable      boolean   false       -         -               M  acts
     Whether share groups may use the topic for given-up records.
 """

@@ -46,6 +46,8 @@ class ShareReset(Event):
 
     __slots__ = ()
 
+    owner = "share"
+
     def refused(self, error_code: int) -> ShareReply:
         return ShareReply(error_code)
 

@@ -9,6 +9,7 @@ is forgotten, and the next fetch claims and reads the row again. So what members
 
     claim: died before -> nothing; after, or the reply is lost -> the next claim raises the epoch again
     write: died before -> delivered again; after, or the reply is lost -> stored, and the member finds its record in another state
+    dead letter: given up is stored first, then the letter is written, then that it was; died between -> who claims it next writes it again
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ from moldau.protocol.error_codes import (
 )
 
 from .packed import pack, unpack
-from .partition import Acknowledgement, Acquired, Limits, SharePartition
+from .partition import Acknowledgement, Acquired, Letter, Limits, SharePartition
 from .ports import ShareStore
 
 log = logging.getLogger(__name__)
 
 Woken = Callable[[], None]
+Undertaker = Callable[["Home", list[Letter]], None]
+"""Told of records that were given up, once that is durable; calls `ShareHomes.buried` for each when it is done with it."""
 _ROWS_MOST = 500
 """In one write."""
 _WRITABLE = (NONE, NOT_LEADER_OR_FOLLOWER)
@@ -78,6 +81,7 @@ class ShareHomes:
         self._kind = kind
         self._now = now
         self.limits = limits
+        self.undertaker: Undertaker | None = None
         self._homes: dict[ShareKey, Home] = {}
         self._claiming: dict[ShareKey, asyncio.Task[Home | int]] = {}
         self._changed: dict[Home, None] = {}
@@ -128,6 +132,7 @@ class ShareHomes:
         self._make_room()
         self._homes[key] = home
         log.debug("event=share_claimed group=%s partition_id=%d epoch=%d", key.group, partition_id, row.owner_epoch)
+        self._hand_over(home, home.partition.unburied(self.limits(key.group).max_deliveries))
         return home
 
     def _make_room(self) -> None:
@@ -223,6 +228,17 @@ class ShareHomes:
         if home.partition.raise_log_start(log_start_offset):
             home.wake()
 
+    # -- dead letters -------------------------------------------------------------------------------------------------
+
+    def buried(self, home: Home, letter: Letter) -> None:
+        """The records are in the dead-letter topic, or will never be."""
+        if not home.code and home.partition.bury(letter.first, letter.last):
+            self._change(home)
+
+    def _hand_over(self, home: Home, letters: list[Letter]) -> None:
+        if letters and self.undertaker is not None and not home.code:
+            self.undertaker(home, letters)
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
     async def _store_soon(self, home: Home) -> int:
@@ -267,6 +283,7 @@ class ShareHomes:
             )
             for home in homes
         ]
+        letters = [home.partition.take_letters() for home in homes]
         if not rows:
             return failed
         try:
@@ -283,9 +300,10 @@ class ShareHomes:
                 failed[home] = KAFKA_STORAGE_ERROR
                 self.drop(home, KAFKA_STORAGE_ERROR)
             return failed
-        for home, row, done in zip(homes, rows, written, strict=True):
+        for home, row, given_up, done in zip(homes, rows, letters, written, strict=True):
             if done:
                 home.row = row
+                self._hand_over(home, given_up)
             else:
                 log.info("event=share_taken_over group=%s partition_id=%d", home.key.group, home.partition_id)
                 failed[home] = FENCED_STATE_EPOCH

@@ -6,7 +6,8 @@
         word      uvarint   deliveries * 8 + state
 
 Neighbours that say the same are one. Records in hand are stored as they are if their delivery comes to nothing and was not counted; what was
-never delivered, or is in hand for the first time, at the end of the window, is left out. A window of 2,000 single records takes 4 kB at most, an
+never delivered, or is in hand for the first time, at the end of the window, is left out. Releases without dead-letter topics cannot read
+ARCHIVING, so it is not used before `share.version` 2. A window of 2,000 single records takes 4 kB at most, an
 ordinary one some ten bytes.
 """
 
@@ -15,10 +16,10 @@ from __future__ import annotations
 from moldau.coordination.packing import RecordFormatError
 
 from .partition import SharePartition
-from .run import ACKNOWLEDGED, ACQUIRED, ARCHIVED, AVAILABLE, Run
+from .run import ACKNOWLEDGED, ACQUIRED, ARCHIVED, ARCHIVING, AVAILABLE, Run
 
 _VERSION = 0
-_STATES = (AVAILABLE, ACKNOWLEDGED, ARCHIVED)
+_STATES = (AVAILABLE, ACKNOWLEDGED, ARCHIVING, ARCHIVED)
 
 
 def pack(partition: SharePartition) -> bytes:
@@ -29,6 +30,8 @@ def pack(partition: SharePartition) -> bytes:
             word = (run.count - 1) << 3
         elif run.state == AVAILABLE:
             word = run.count << 3
+        elif run.state == ARCHIVING:
+            word = run.count << 3 | ARCHIVING
         else:
             word = run.state
         if stored and stored[-1][1] == word:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from moldau.protocol.error_codes import INVALID_RECORD_STATE, INVALID_REQUEST, NONE
 
-from .run import ACQUIRED, ARCHIVED, AVAILABLE, NOBODY, OUTCOMES, RENEW, Run
+from .run import ACQUIRED, ARCHIVED, ARCHIVING, AVAILABLE, NOBODY, OUTCOMES, REJECT, RENEW, Run
 
 NEVER = 2**63 - 1
 _ALONE_FROM = 2
@@ -37,6 +37,8 @@ class Limits(NamedTuple):
     """`share.delivery.count.limit`"""
     max_locks: int = 2_000
     """`share.partition.max.record.locks`"""
+    dead_letters: bool = False
+    """The group has a dead-letter topic (`errors.deadletterqueue.topic.name`): what is given up goes there first."""
 
     @property
     def throttle_from(self) -> int:
@@ -60,10 +62,19 @@ class Acknowledgement(NamedTuple):
     types: Sequence[int]
 
 
+class Letter(NamedTuple):
+    """Records that were given up, for the group's dead-letter topic: `rejected` by a member, or delivered too often."""
+
+    first: int
+    last: int
+    deliveries: int
+    rejected: bool
+
+
 class SharePartition:
     """See the module's text. `now` is ms of a clock that never goes back."""
 
-    __slots__ = ("_available", "_deadline", "_runs", "end", "start")
+    __slots__ = ("_available", "_deadline", "_letters", "_runs", "end", "start")
 
     def __init__(self, start: int, runs: Iterable[Run] = ()) -> None:
         self.start = start
@@ -71,6 +82,7 @@ class SharePartition:
         self.end = self._runs[-1].last + 1 if self._runs else start
         self._available = sum(run.size for run in self._runs if run.state == AVAILABLE)
         self._deadline = NEVER
+        self._letters: list[Letter] = []
         self._move_start()
 
     # -- what is asked ------------------------------------------------------------------------------------------------
@@ -102,6 +114,19 @@ class SharePartition:
     def can_acquire(self, limits: Limits) -> bool:
         """Whether anything may be delivered, if the log has it."""
         return self._available > 0 or self.end - self.start < limits.max_locks
+
+    def take_letters(self) -> list[Letter]:
+        """What was given up since this was last asked. Each stays ARCHIVING until it is `buried`."""
+        letters, self._letters = self._letters, []
+        return letters
+
+    def unburied(self, max_deliveries: int) -> list[Letter]:
+        """All that is ARCHIVING. Why is not stored, and concluded from the count, as in Kafka."""
+        return [
+            Letter(run.first, run.last, run.count, run.count < max_deliveries)
+            for run in self._runs
+            if run.state == ARCHIVING
+        ]
 
     # -- delivery -----------------------------------------------------------------------------------------------------
 
@@ -260,13 +285,17 @@ class SharePartition:
             if kind == RENEW:
                 run.until = until
             else:
-                self._end_delivery(run, OUTCOMES[kind], limits)
+                self._end_delivery(run, OUTCOMES[kind], limits, kind == REJECT)
             index += 1
         return kind != RENEW
 
-    def _end_delivery(self, run: Run, state: int, limits: Limits) -> None:
-        if state == AVAILABLE and run.count >= limits.max_deliveries:
+    def _end_delivery(self, run: Run, state: int, limits: Limits, rejected: bool = False) -> None:
+        given_up = state == AVAILABLE and run.count >= limits.max_deliveries
+        if given_up or rejected:
             state = ARCHIVED
+            if limits.dead_letters:
+                state = ARCHIVING
+                self._letters.append(Letter(run.first, run.last, run.count, rejected))
         run.state = state
         run.member = NOBODY
         if state == AVAILABLE:
@@ -300,6 +329,22 @@ class SharePartition:
                 elif run.until < deadline:
                     deadline = run.until
         self._deadline = deadline
+        if found:
+            self._move_start()
+        return found
+
+    def bury(self, first: int, last: int) -> bool:
+        """These offsets are in the dead-letter topic, or will never be. True if that changed anything."""
+        first, last = max(first, self.start), min(last, self.end - 1)
+        if first > last:
+            return False
+        found = False
+        index = self._cut(first, last)
+        while index < len(self._runs) and (run := self._runs[index]).first <= last:
+            if run.state == ARCHIVING:
+                run.state = ARCHIVED
+                found = True
+            index += 1
         if found:
             self._move_start()
         return found

@@ -3,14 +3,15 @@
     AVAILABLE     may be delivered (again): released, its lock is over, or never delivered since it was read
     ACQUIRED      delivered to a member, locked for it until a time
     ACKNOWLEDGED  processed
+    ARCHIVING     as the next one, but first to be put down in the group's dead-letter topic (KIP-1191)
     ARCHIVED      not to be delivered any more: rejected, a gap in the log, or delivered too often
 
-The first two are in flight; the last two are final. Numbers are Kafka's (`RecordState`, `AcknowledgeType`).
+The first two are in flight; ACKNOWLEDGED and ARCHIVED are final. Numbers are Kafka's (`RecordState`, `AcknowledgeType`).
 """
 
 from __future__ import annotations
 
-AVAILABLE, ACQUIRED, ACKNOWLEDGED, ARCHIVED = 0, 1, 2, 4
+AVAILABLE, ACQUIRED, ACKNOWLEDGED, ARCHIVING, ARCHIVED = 0, 1, 2, 3, 4
 GAP, ACCEPT, RELEASE, REJECT, RENEW = 0, 1, 2, 3, 4
 """What a member says of a record it has: it is not there, done, give it to anybody again, nobody can process it, I need more time."""
 
@@ -47,7 +48,7 @@ class Run:
 
     @property
     def is_final(self) -> bool:
-        return self.state >= ACKNOWLEDGED
+        return self.state == ACKNOWLEDGED or self.state == ARCHIVED
 
     def __repr__(self) -> str:
         return (

@@ -23,7 +23,10 @@ _KEY = 0x4D4F4C44
 """Of the advisory lock: "MOLD"."""
 _TRIES_SECONDS = 60.0
 _SERVES = re.compile(r"^-- serves: (\d+)$", re.MULTILINE)
-_IS_OURS = "SELECT to_regclass('moldau_schema')"
+_IS_THERE = (
+    "SELECT max(oid::bigint) FROM pg_catalog.pg_class WHERE relname = $1 AND pg_catalog.pg_table_is_visible(oid)"
+)
+"""`to_regclass` would answer from the session's cache, which does not see a table that another broker made since the transaction began."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS moldau_schema (
   number INTEGER PRIMARY KEY, serves INTEGER NOT NULL, applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
@@ -51,10 +54,12 @@ async def migrate(connection: Any, migrations: list[tuple[int, str]] | None = No
 
 async def _look(connection: Any, newest: int) -> int:
     """The number of the last migration, 0 in an empty database."""
-    if await connection.fetchval(_IS_OURS) is None:
-        if await connection.fetchval("SELECT to_regclass('partition')") is None:
+    if await connection.fetchval(_IS_THERE, "moldau_schema") is None:
+        if await connection.fetchval(_IS_THERE, "partition") is None:
             return 0
-        if await connection.fetchval(_IS_OURS) is None:  # else another broker has made both between the two looks
+        if (
+            await connection.fetchval(_IS_THERE, "moldau_schema") is None
+        ):  # else another broker has made both between the two looks
             raise StoreCorrupt(
                 "the database holds a table 'partition' that is not Moldau's; give Moldau a database of its own"
             )

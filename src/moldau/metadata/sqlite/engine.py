@@ -133,6 +133,7 @@ class SqliteEngine:
         self._told = 0  # changed on the loop's thread only
         self._queue: deque[_Job] = deque()
         self._wake = threading.Event()
+        self._waking = False  # used on the loop's thread only
         self._closing = False
         self._checkpoint_asked = False
         self._ask_above = _CHECKPOINT_PAGES
@@ -265,8 +266,23 @@ class SqliteEngine:
             else:
                 future.set_result(result)
 
-        self.submit(lambda cursor: operation(cursor, SqliteTx(cursor, self.queries, self.clock)), done, measured=False)
+        self._queue.append(
+            _Job(lambda cursor: operation(cursor, SqliteTx(cursor, self.queries, self.clock)), done, True, False)
+        )
+        self._wake_soon()
         return await future
+
+    def _wake_soon(self) -> None:
+        """Once what is ready on the loop has run: what all of it wants written is one transaction."""
+        if not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._waking = False
+        self._wake.set()
+        if self._closing and not self._thread.is_alive():
+            self._refuse_queue()
 
     def _run(self) -> None:
         while True:

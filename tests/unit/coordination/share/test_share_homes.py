@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from support.aio import run
 
 from moldau.coordination.share.homes import Home, ShareHomes
-from moldau.coordination.share.partition import Acknowledgement, Limits
+from moldau.coordination.share.partition import Acknowledgement, Letter, Limits
 from moldau.coordination.share.records import SHARE_GROUP
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.memory_groups import MemoryGroupStore
@@ -55,10 +55,11 @@ class World:
         groups = MemoryGroupStore()
         self.store = Store(groups)
         self._groups = groups
+        self.limits = Limits(lock_ms=50)
         self.homes = self.broker()
 
     def broker(self) -> ShareHomes:
-        return ShareHomes(self.store, SHARE_GROUP, lambda: self.now, lambda group: Limits(lock_ms=50))
+        return ShareHomes(self.store, SHARE_GROUP, lambda: self.now, lambda group: self.limits)
 
     async def group(self) -> None:
         await self._groups.write([GroupRecord(SHARE_GROUP, "g", "", b"x")], [], [])
@@ -219,5 +220,54 @@ def test_a_home_that_was_claimed_anew_does_not_speak_for_the_old_one() -> None:
         it.store.gate.set()
         assert await asyncio.gather(first, lost, said) == [NOT_LEADER_OR_FOLLOWER, NOT_LEADER_OR_FOLLOWER, NONE]
         assert it.store.rows[new.key].start_offset == 20
+
+    run(main())
+
+
+def test_what_was_given_up_is_told_once_that_is_durable_and_again_by_who_comes_next() -> None:
+    async def main() -> None:
+        it = World()
+        it.limits = Limits(lock_ms=50, dead_letters=True)
+        it.homes = it.broker()
+        told: list[Letter] = []
+        it.homes.undertaker = lambda home, letters: told.extend(letters)
+        await it.group()
+        home = await it.home()
+        it.take(home)
+        it.store.gate = asyncio.Event()
+        said = asyncio.ensure_future(it.homes.acknowledge(home, "m", [*acks(0, 2, 3), *acks(3, 9, 0), *acks(10, 19)]))
+        await asyncio.sleep(0.01)
+        assert (told, said.done()) == ([], False)
+        it.store.gate.set()
+        assert await said == NONE
+        assert told == [Letter(0, 2, 1, True)]  # gaps are not told of
+        it.homes.buried(home, Letter(0, 0, 1, True))
+        await it.homes.close()
+        assert [(row.start_offset, row.final_count) for row in it.store.rows.values()] == [(1, 17)]
+        told.clear()
+        two = it.broker()
+        two.undertaker = lambda home, letters: told.extend(letters)
+        home = await it.home(0, two)
+        assert told == [Letter(1, 2, 1, True)]
+        two.buried(home, told[0])
+        await two.close()
+        assert [(row.start_offset, row.final_count) for row in it.store.rows.values()] == [(20, 0)]
+
+    run(main())
+
+
+def test_what_was_given_up_is_not_told_when_that_could_not_be_stored() -> None:
+    async def main() -> None:
+        it = World()
+        it.limits = Limits(lock_ms=50, dead_letters=True)
+        it.homes = it.broker()
+        told: list[Letter] = []
+        it.homes.undertaker = lambda home, letters: told.extend(letters)
+        await it.group()
+        home = await it.home()
+        it.take(home)
+        it.store.fails = "before"
+        assert await it.homes.acknowledge(home, "m", acks(0, 2, 3)) == KAFKA_STORAGE_ERROR
+        assert told == []
 
     run(main())
