@@ -101,7 +101,7 @@ def consumer_heartbeat(c: Conversation, version: int) -> None:
     beat("a is back", joins(group, "a", topic))
 
 
-@scenario(HEARTBEAT, *BEFORE)
+@scenario(HEARTBEAT, DESCRIBE, *BEFORE)
 def consumer_heartbeat_wrong(c: Conversation, version: int) -> None:
     group, topic = group_ready(c), c.topic("in", 2)
     tid, beat = c.topic_id(topic), Beats(c, version)
@@ -133,12 +133,17 @@ def consumer_heartbeat_wrong(c: Conversation, version: int) -> None:
     beat("partitions that are none", body(group, "a", there.member_epoch, {tid: [7], UNKNOWN_ID: [0]}))
     beat("a topic that is none", joins(group, "b", f"{c.prefix}-none"))
     beat("an empty subscription", joins(group, "c"))
+    alone = group_ready(c, "alone")
+    beat("an empty subscription in a new group", joins(alone, "a"))
+    c.ask("that group", DESCRIBE, 1, cd.ConsumerGroupDescribeRequest(group_ids=[alone]))
+    beat("it subscribes", body(alone, "a", 1, subscribed_topic_names=[topic]))
 
 
 @scenario(HEARTBEAT, *BEFORE)
 def consumer_member_ids(c: Conversation, version: int) -> None:
     """Who makes them."""
     group, topic = group_ready(c), c.topic("in", 1)
+    c.topic_id(topic)
     c.settle()
     answer = c.quiet(HEARTBEAT, version, joins(group, "", topic))
     c.note("how long it is", str(len(answer.member_id or "")))
@@ -211,8 +216,8 @@ def consumer_pattern(c: Conversation, version: int) -> None:
     if version < 1:
         c.note("no patterns", "they came with version 1")
         return
-    group, topic = group_ready(c), c.topic("in-1", 1)
-    c.topic("other", 1)
+    group, topic, other = group_ready(c), c.topic("in-1", 1), c.topic("other", 1)
+    c.topic_id(topic), c.topic_id(other)
     c.settle()
     beat = Beats(c, version)
     epoch = beat("joins", joins(group, "a", subscribed_topic_regex=f"{c.prefix}-in-.*")).member_epoch
@@ -223,9 +228,8 @@ def consumer_pattern(c: Conversation, version: int) -> None:
             break
     epoch = answer.member_epoch
     c.note("assigned in time", c.normal.plain(answer.assignment))
-    c.topic_id(topic)
     c.ask("described", DESCRIBE, 1, cd.ConsumerGroupDescribeRequest(group_ids=[group]))
-    beat("names and a pattern", body(group, "a", epoch, subscribed_topic_names=[f"{c.prefix}-other"]))
+    beat("names and a pattern", body(group, "a", epoch, subscribed_topic_names=[other]))
     beat("without a pattern", body(group, "a", epoch + 1, {}, subscribed_topic_regex=""))
 
 
@@ -266,6 +270,7 @@ def consumer_describe(c: Conversation, version: int) -> None:
     listed("listed by another state", ["Empty"], ["consumer"])
     c.ask("not deleted", k.DELETE_GROUPS, 2, DeleteGroupsRequest(groups_names=[group]))
     beat("a leaves", body(group, "a", -1))
+    beat("b goes on", body(group, "b", 3, instance_id="i"))
     beat("b leaves", body(group, "b", -1, instance_id="i"))
     describe("empty", group)
     listed("listed when empty", ["empty"], ["consumer"])

@@ -272,6 +272,7 @@ def share_offsets(c: Conversation, version: int) -> None:
 
 @scenario(k.ALTER_SHARE_GROUP_OFFSETS, *OFFSETS, k.DESCRIBE_SHARE_GROUP_OFFSETS)
 def alter_share_offsets(c: Conversation, version: int) -> None:
+    nobody = group_ready(c, "nobody")
     it = with_records(c, version)
     topic, none = f"{c.prefix}-in", f"{c.prefix}-no"
     it.version = 2
@@ -287,6 +288,11 @@ def alter_share_offsets(c: Conversation, version: int) -> None:
     ask("a topic that is not there", altering(it.group, none, p0=3))
     ask("no topics", al.AlterShareGroupOffsetsRequest(group_id=it.group))
     c.note("where it is", c.quiet(k.DESCRIBE_SHARE_GROUP_OFFSETS, 1, describing(it.group, (topic, [0]))))
+    ask("a group that there was not", altering(nobody, topic, p0=2))
+    described = c.quiet(k.SHARE_GROUP_DESCRIBE, 1, ShareGroupDescribeRequest(group_ids=[nobody]))
+    c.note("now there is", described)
+    joined = c.quiet(k.SHARE_GROUP_HEARTBEAT, 1, beat_body(nobody, ONE, 0, topic))
+    c.note("its first member's epoch", str(joined.member_epoch))
 
 
 @scenario(k.DELETE_SHARE_GROUP_OFFSETS, *OFFSETS, k.DESCRIBE_SHARE_GROUP_OFFSETS)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from moldau.coordination.assignors import UnknownAssignor, assignor
 from moldau.coordination.decision import NEVER, Computation, Decision
+from moldau.coordination.modern.group import FIRST_EPOCH
 from moldau.coordination.refusal import Refused
 from moldau.protocol.error_codes import UNKNOWN_SERVER_ERROR
 
@@ -42,7 +43,7 @@ def assign_if_due(plan: Plan, now: int, out: Decision) -> None:
     if plan.group_epoch <= plan.assignment_epoch or not plan.members:
         return
     settings = group.around.settings(group.group_id)
-    first = plan.assignment_epoch == 0
+    first = plan.assignment_epoch <= FIRST_EPOCH and plan.assigned_at < 0
     earliest = 0 if first else group.may_assign_at(settings["consumer.assignment.interval.ms"])
     if now < earliest:
         group.assign_deadline = earliest

@@ -43,7 +43,7 @@ def join(group: ConsumerGroup, event: JoinGroup, now: int, out: Decision) -> Non
         _join(group, event, now, out)
     except Refused as refused:
         log.info("group=%s member=%s not joined reason='%s'", group.group_id, event.member_id, refused.message)
-        out.reply(event.ticket, JoinReply(refused.error_code, event.member_id))
+        out.reply(event.ticket, JoinReply(refused.error_code, ""))
 
 
 def _join(group: ConsumerGroup, event: JoinGroup, now: int, out: Decision) -> None:

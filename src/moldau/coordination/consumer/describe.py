@@ -29,7 +29,7 @@ class ConsumerDescription(NamedTuple):
 
 
 class ConsumerMemberDescription(NamedTuple):
-    """`is_classic`: it speaks the classic protocol."""
+    """`is_classic`: it speaks the classic protocol. `assigned` is also what it has not yet given up, as in Kafka."""
 
     member_id: str
     instance_id: str | None
@@ -70,9 +70,17 @@ def _member(group: ConsumerGroup, member: ConsumerMember) -> ConsumerMemberDescr
         list(member.topics),
         member.regex or "",
         member.classic is not None,
-        _named(group, partitions(member.assigned)),
+        _named(group, _held(member)),
         _named(group, member.target),
     )
+
+
+def _held(member: ConsumerMember) -> Partitions:
+    """What it has, given up or not."""
+    found = partitions(member.assigned)
+    for topic_id, epochs in member.revoking.items():
+        found[topic_id] = found.get(topic_id, frozenset()) | epochs.keys()
+    return found
 
 
 def _named(group: ConsumerGroup, assigned: Partitions) -> NamedPartitions:

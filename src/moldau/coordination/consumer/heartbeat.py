@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from moldau.coordination.decision import Decision
 from moldau.coordination.modern.fencing import check_epoch, check_instance, check_released
-from moldau.coordination.modern.group import FIRST_EPOCH
 from moldau.coordination.modern.member import JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH
 from moldau.coordination.refusal import Refused
 from moldau.protocol.error_codes import (
@@ -122,9 +121,8 @@ def _beat(group: ConsumerGroup, event: ConsumerHeartbeat, now: int, out: Decisio
     member = _find(plan, event)
     updated = _updated(member, event)
     changed = subscribe(plan, member, updated)
-    new = group.group_epoch == FIRST_EPOCH and group.assignment_epoch == 0
-    if changed or new or group.topics_version != group.around.topics.version:
-        if plan.look_at_topics() or changed or new:
+    if changed or group.topics_version != group.around.topics.version:
+        if plan.look_at_topics() or changed:
             plan.group_epoch += 1
             log.info("group=%s epoch=%d", group.group_id, plan.group_epoch)
         else:

@@ -31,7 +31,7 @@ DEAD = "Dead"
 
 STORY_LENGTH = 32
 FIRST_EPOCH = 1
-"""The group epoch before anybody has joined, as in Kafka: the first member comes to epoch 2."""
+"""The group epoch and the assignment epoch before anybody has joined, as in Kafka: the first member comes to epoch 2."""
 
 M = TypeVar("M", bound=ModernMember)
 
@@ -66,7 +66,7 @@ class ModernGroup(Generic[M]):
         self.static_members: dict[str, str] = {}
         """Instance id to member id."""
         self.group_epoch = FIRST_EPOCH
-        self.assignment_epoch = 0
+        self.assignment_epoch = FIRST_EPOCH
         self.assigned_at = -1
         """When the assignment epoch last rose, in the coordinator's time; -1: never, or before the group came here."""
         self.metadata_hash = b""
