@@ -125,10 +125,10 @@ def test_a_group_is_not_turned_back_where_that_is_not_allowed(policy: str) -> No
 def test_a_classic_member_joins_a_consumer_group_unless_migration_is_disabled() -> None:
     play = Migrating(t=2).beat("c", 0, "t").forget()
     play.join("a").said("join a: MEMBER_ID_REQUIRED id=a-1")
-    play.join("a", "a-1").said("join a: generation 2 range id=a-1 leader=")
-    play.sync("a-1", 2).forget()
-    play.beat("c", 1).beat("c", 1, owned="t[0]").beat_classic("a-1", 2).forget()
-    play.join("a", "a-1").sync("a-1", 2)
+    play.join("a", "a-1").said("join a: generation 3 range id=a-1 leader=")
+    play.sync("a-1", 3).forget()
+    play.beat("c", 2).beat("c", 2, owned="t[0]").beat_classic("a-1", 3).forget()
+    play.join("a", "a-1").sync("a-1", 3)
     assert play.lines[-1] == "sync a: t[1]"
     play.forget()
     play.join("x", kind="connect", requires_known_member_id=False).said("join x: INCONSISTENT_GROUP_PROTOCOL id=")
@@ -156,7 +156,7 @@ def test_an_empty_group_takes_whichever_protocol_comes() -> None:
     play = classic()
     play.leave("a-1", "b-1").after(0).forget()
     assert play.state.startswith("classic Empty")
-    play.beat("c", 0, "t").said("c: epoch 1 t[0 1 2 3]")
+    play.beat("c", 0, "t").said("c: epoch 2 t[0 1 2 3]")
     play.leave_for_good("c").forget()
     play.join("a").said("join a: MEMBER_ID_REQUIRED id=a-2")
     assert play.state.startswith("classic")
@@ -178,13 +178,13 @@ def test_an_administrator_sends_members_of_either_protocol_away() -> None:
 
 def test_a_static_member_changes_its_protocol_in_place() -> None:
     play = Migrating(t=2).beat("c", 0, "t", instance_id="i").beat("d", 0, "t").forget()
-    play.beat("c", 1, instance_id="i").beat("c", 1, owned="t[0]", instance_id="i").beat("d", 2).forget()
+    play.beat("c", 2, instance_id="i").beat("c", 2, owned="t[0]", instance_id="i").beat("d", 3).forget()
     play.beat("c", -2, instance_id="i").forget()
     event = JoinGroup(
         GROUP, "", "again", "consumer", RANGE_1, session_timeout_ms=10_000, rebalance_timeout_ms=60_000, instance_id="i"
     )
     play.hand_in("join", "again", event)
-    play.said("join again: generation 2 range id=again leader=")
+    play.said("join again: generation 3 range id=again leader=")
     assert play.has("again") == "t[0]"
 
 

@@ -53,12 +53,12 @@ def test_a_heartbeat_that_changes_nothing_is_answered_at_once() -> None:
         it = await Setting(loop).open()
         assert (await ask(it, beat("a", 0))).assigned == {topic_id("t"): frozenset(range(8))}
         tasks = asyncio.all_tasks()
-        future = it.ask(beat("a", 1))
+        future = it.ask(beat("a", 2))
         assert future.done()
-        assert future.result().member_epoch == 1
+        assert future.result().member_epoch == 2
         assert asyncio.all_tasks() == tasks
         await it.close()
-        assert it.ask(beat("a", 1)).result().error_code == e.COORDINATOR_NOT_AVAILABLE
+        assert it.ask(beat("a", 2)).result().error_code == e.COORDINATOR_NOT_AVAILABLE
 
     run(main)
 
@@ -70,12 +70,12 @@ def test_a_large_assignment_is_made_by_a_thread_while_heartbeats_go_on(monkeypat
         it = await Setting(loop).open()
         await ask(it, beat("a", 0))
         reply = await ask(it, beat("b", 0))
-        assert (reply.member_epoch, reply.assigned) == (1, {})  # the target is not there yet
-        assert it.ask(beat("b", 1)).done()
-        while (reply := await ask(it, beat("b", reply.member_epoch))).member_epoch == 1:
+        assert (reply.member_epoch, reply.assigned) == (2, {})  # the target is not there yet
+        assert it.ask(beat("b", 2)).done()
+        while (reply := await ask(it, beat("b", reply.member_epoch))).member_epoch == 2:
             await asyncio.sleep(0.01)
-        assert reply.member_epoch == 2
-        assert (await ask(it, beat("a", 1))).assigned != {topic_id("t"): frozenset(range(8))}
+        assert reply.member_epoch == 3
+        assert (await ask(it, beat("a", 2))).assigned != {topic_id("t"): frozenset(range(8))}
         await it.close()
 
     run(main)
@@ -101,7 +101,7 @@ def test_an_assignor_that_fails_leaves_what_there_was(monkeypatch: pytest.Monkey
         reply = await ask(it, beat("b", 0, assignor="failing"))
         assert reply.error_code == (e.UNKNOWN_SERVER_ERROR if big else e.NONE)
         await asyncio.sleep(0.1)
-        assert (await ask(it, beat("a", 1))).error_code == e.NONE
+        assert (await ask(it, beat("a", 2))).error_code == e.NONE
         await it.close()
 
     run(main)
@@ -144,7 +144,7 @@ def test_members_go_on_at_the_next_coordinator() -> None:
         await it.close()
         it = await setting.open()
         writes = setting.store.writes
-        assert (await ask(it, beat("a", 1))).member_epoch == 1
+        assert (await ask(it, beat("a", 2))).member_epoch == 2
         assert setting.store.writes == writes
         code, why, found = it.details("consumer", GROUP)
         assert (code, why, found.state) == (e.NONE, None, "Stable")

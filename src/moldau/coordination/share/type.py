@@ -75,7 +75,9 @@ class ShareType:
                 out.reply(event.ticket, ShareReply(NON_EMPTY_GROUP, f"Group {event.group_id} is not empty."))
                 return
             if not group.persisted:
-                out.records.append(group_record(group.group_id, GroupValue(group.group_epoch, group.assignment_epoch, b"")))
+                out.records.append(
+                    group_record(group.group_id, GroupValue(group.group_epoch, group.assignment_epoch, b""))
+                )
             out.reply(event.ticket, ShareReply(NONE))
         elif isinstance(event, ShareAssigned):
             assigned(group, event, now, out)
