@@ -59,7 +59,9 @@ def heartbeat(group: ShareGroup, event: ShareHeartbeat, now: int, out: Decision)
         out.records.append(member_record(group.group_id, member))
     if before is not None:
         group.touch(before, now)
-    tells = event.member_epoch == JOIN_EPOCH or before is None or member.assigned != before.assigned
+    # who says everything anew may have missed an answer
+    full = event.member_epoch == JOIN_EPOCH or event.topics is not None
+    tells = full or before is None or member.assigned != before.assigned
     out.reply(
         event.ticket,
         ShareReply(
@@ -135,7 +137,9 @@ def _settle(
     assignment_epoch, targets = group.assignment_epoch, None
     if epoch > assignment_epoch:
         due = group.may_assign_at(int(around.settings(group.group_id)["share.assignment.interval.ms"]))
-        if now < due and members:
+        if not members:
+            group.assign_deadline = NEVER
+        elif now < due:
             group.assign_deadline = due
             group.arm(due)
         else:
