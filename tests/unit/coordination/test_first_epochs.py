@@ -6,37 +6,16 @@ from typing import Any
 
 from consumer_playbook import ConsumerPlaybook, topic_id
 from playbook import GROUP
+from share_playbook import Sharing
 
 from moldau.coordination.consumer import records as consumer
 from moldau.coordination.consumer.describe import ConsumerDescription
 from moldau.coordination.consumer.member import ConsumerMember
 from moldau.coordination.modern.subscribed import metadata_hash
 from moldau.coordination.share import records as share
-from moldau.coordination.share.events import ShareHeartbeat, ShareReply, ShareReset
+from moldau.coordination.share.events import ShareReset
 from moldau.coordination.share.group import ShareMember
 from moldau.metadata.rows_groups import GroupRecord
-
-
-class Sharing(ConsumerPlaybook):
-    def __init__(self, **topics: int) -> None:
-        settings = {
-            "group.share.max.size": 1000,
-            "group.share.assignors": ("simple",),
-            "share.session.timeout.ms": 45_000,
-            "share.heartbeat.interval.ms": 5_000,
-            "share.assignment.interval.ms": 0,
-            "share.assignor.offload.enable": True,
-        }
-        super().__init__(settings, None, **topics)
-
-    def share(self, name: str, epoch: int, *topics: str) -> Sharing:
-        self.hand_in("", name, ShareHeartbeat(GROUP, name, epoch, None, topics or None, name, "/h"))
-        return self
-
-    def told(self, reply: Any) -> str:
-        if isinstance(reply, ShareReply):
-            return f"epoch {reply.member_epoch}" if not reply.error_code else str(reply.error_code)
-        return super().told(reply)
 
 
 def store(play: ConsumerPlaybook, *records: GroupRecord) -> None:
@@ -86,7 +65,7 @@ def test_an_assignment_that_an_earlier_release_did_not_make_is_made() -> None:
 
 
 def test_share_groups() -> None:
-    play = Sharing(t=1).share("a", 0, "t").said("a: epoch 2")
+    play = Sharing(t=1).share("a", 0, "t").said("a: epoch 2 t[0]")
     assert (play.group.group_epoch, play.group.assignment_epoch) == (2, 2)
 
 
@@ -95,17 +74,19 @@ def test_a_share_group_that_an_administrator_made() -> None:
     play.hand_in("reset", "", ShareReset(GROUP)).forget()
     assert (play.group.group_epoch, play.group.assignment_epoch) == (1, 1)
     play.restart()
-    play.share("a", 0, "t").said("a: epoch 2")
+    play.share("a", 0, "t").said("a: epoch 2 t[0]")
 
 
 def test_share_groups_of_an_earlier_release_go_on() -> None:
     play = Sharing(t=1)
     store(play, share.group_record(GROUP, share.GroupValue(0, 0, b"")))
-    play.share("a", 0, "t").said("a: epoch 1")
+    play.share("a", 0, "t").said("a: epoch 1 t[0]")
     member = ShareMember("a", client_id="a", client_host="/h", member_epoch=1, topics=("t",))
     value = share.GroupValue(1, 1, metadata_hash(play.topics, ["t"]))
     store(play, share.group_record(GROUP, value), share.member_record(GROUP, member))
-    play.share("a", 1).said("a: epoch 1").share("b", 0, "t").said("b: epoch 2").share("a", 1).said("a: epoch 2")
+    play.share("a", 1).said("a: epoch 1").share("b", 0, "t").said("b: epoch 2 t[0]").share("a", 1).said(
+        "a: epoch 2 t[0]"
+    )
 
 
 def test_what_a_member_has_not_given_up_is_described_as_its() -> None:
