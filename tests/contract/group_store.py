@@ -34,6 +34,7 @@ __all__ = [
     "test_only_the_wanted_offsets_are_fetched",
     "test_records_and_offsets_survive_a_reopen",
     "test_records_are_put_replaced_and_deleted",
+    "test_records_of_thousands_of_wanted_groups",
     "test_records_of_wanted_groups_only",
     "test_thousands_of_offsets_in_one_write",
 ]
@@ -113,6 +114,15 @@ def test_records_of_wanted_groups_only(store: Store) -> None:
         some = await it.load_groups(lambda group: group != "b")
         assert sorted(some) == sorted(record for record in records if record.group != "b")
         assert some == [record for record in await it.load_groups() if record.group != "b"]
+
+    run(store, body)
+
+
+def test_records_of_thousands_of_wanted_groups(store: Store) -> None:
+    async def body(it: Any) -> None:
+        records = [GroupRecord(1, f"g{n:04}", key, b"%d" % n) for n in range(2_500) for key in ("", "x")]
+        await it.write(records, [], [])
+        assert await it.load_groups(lambda group: group != "g0007") == [r for r in records if r.group != "g0007"]
 
     run(store, body)
 
