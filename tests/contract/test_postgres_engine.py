@@ -12,6 +12,7 @@ import pytest
 from support.aio import opened, run
 from support.postgres import FOLDERS, Postgres, waiting_for_locks
 from support.stores import Stores, entry, postgres_opener, submit
+from support.tcp_proxy import fault_proxy
 
 from moldau.metadata.errors import FormatTooNew, StoreCorrupt, StoreUnavailable
 from moldau.metadata.postgres import errors, schema
@@ -107,6 +108,23 @@ class TestRestart:
             assert "secret" not in str(caught.value)
 
         run(main())
+
+    def test_a_server_that_comes_is_waited_for(
+        self, url: str, postgres: Postgres, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            async with fault_proxy(postgres.port) as proxy:
+                proxy.refusing = True
+                loop.call_later(0.6, setattr, proxy, "refusing", False)
+                engine = PostgresEngine(url.replace(str(postgres.port), str(proxy.port)))
+                began = loop.time()
+                await engine.open()
+                assert 0.5 < loop.time() - began < 5
+                await engine.close()
+
+        run(main())
+        assert caplog.text.count("event=waits_for_metadata_store seconds=10") == 1
 
 
 class TestSettings:

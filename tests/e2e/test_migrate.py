@@ -575,9 +575,11 @@ def test_a_directory_that_is_served(filled: Filled, cluster: Cluster) -> None:
         (None, "s3://b/p?secret=x", "does not belong into the URL"),
     ],
 )
-def test_places_that_cannot_be(filled: Filled, cluster: Cluster, metadata: str | None, blobs: str, told: str) -> None:
+def test_places_that_cannot_be(
+    filled: Filled, cluster: Cluster, metadata: str | None, blobs: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if metadata is not None and "127.0.0.1:1/" in metadata:
-        pytest.MonkeyPatch().setattr(
+        monkeypatch.setattr(
             PostgresEngine.__init__, "__kwdefaults__", {"connections_max": 12, "retry_seconds": 0.5, "clock": None}
         )
     line = refused("--from", filled.data, "--to-metadata", metadata or cluster.metadata, "--to-blobs", blobs)

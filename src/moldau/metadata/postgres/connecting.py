@@ -16,7 +16,12 @@ from .errors import is_worlds_fault
 
 SILENT_SECONDS = 0.25
 """So long a host is waited for before the next one is asked too."""
-_LATER = (OSError, asyncpg.TargetServerAttributeNotMatched, asyncpg.CannotConnectNowError)
+LATER = (
+    OSError,
+    asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+)
 """Errors of hosts that are away, or not the primary: another error says more."""
 
 
@@ -69,7 +74,7 @@ async def _first(asked: dict[str, Any]) -> tuple[str, Any]:
         for task in running:
             task.cancel()
             task.add_done_callback(_give_up)
-    raise min(errors, key=lambda error: isinstance(error, _LATER))
+    raise min(errors, key=lambda error: isinstance(error, LATER))
 
 
 def _give_up(task: asyncio.Task[Any]) -> None:

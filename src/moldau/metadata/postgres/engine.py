@@ -27,8 +27,8 @@ from moldau.histogram import Histogram
 
 from ..errors import StoreError, StoreUnavailable
 from .address import SCAN_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, Address, hidden
-from .connecting import Connector
-from .errors import InDoubt, TryAgain, is_worlds_fault, store_error
+from .connecting import LATER, Connector
+from .errors import ConnectRefused, InDoubt, TryAgain, is_worlds_fault, store_error
 from .pool import Pool, Session
 from .schema import migrate
 from .tx import PostgresTx, queries, tuples
@@ -80,9 +80,8 @@ class PostgresEngine:
     async def open(self) -> None:
         """Connect, bring the schema up to date, look at the server's settings. Raises StoreUnavailable, StoreCorrupt, FormatTooNew."""
         where = hidden(self.address.url)
-        loop = asyncio.get_running_loop()
         try:
-            session = await self._query_pool.acquire(loop.time() + self.retry_seconds)
+            session = await self._first_session()
         except Exception as error:
             raise store_error(error, f"cannot open the metadata store {where}", committing=False) from error
         try:
@@ -95,6 +94,23 @@ class PostgresEngine:
                 raise store_error(error, f"cannot open the metadata store {where}", committing=False) from error
             raise
         self._query_pool.release(session)
+
+    async def _first_session(self) -> Session:
+        """Brokers and their database may be started together, so one that is away is waited for; one that refuses us (a password) is not."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.retry_seconds
+        first: ConnectRefused | None = None
+        while True:
+            try:
+                return await self._query_pool.acquire(deadline)
+            except ConnectRefused as error:
+                if first is None:
+                    if not isinstance(error.__cause__, LATER):
+                        raise
+                    first = error
+                    log.warning("event=waits_for_metadata_store seconds=%.0f why='%s'", self.retry_seconds, error)
+                if loop.time() >= deadline:
+                    raise first from error
 
     async def close(self) -> None:
         """What is submitted from now on is refused."""
