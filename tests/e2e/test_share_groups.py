@@ -193,17 +193,17 @@ def test_members_come_and_go(wire: Talker, topic: str) -> None:
     assert one.heartbeat(topics=[]).error_code == INVALID_REQUEST
     assert one.heartbeat(5).error_code == GROUP_ID_NOT_FOUND
     answer = one.heartbeat()
-    assert (answer.member_epoch, answer.heartbeat_interval_ms) == (1, 5000)
+    assert (answer.member_epoch, answer.heartbeat_interval_ms) == (2, 5000)
     assert [(each.topic_id, each.partitions) for each in answer.assignment.topic_partitions] == [(one.topic_id, [0])]
     assert one.heartbeat().assignment is None
     two = joined(wire, topic, topic)
-    assert (two.epoch, one.heartbeat().member_epoch) == (2, 2)
+    assert (two.epoch, one.heartbeat().member_epoch) == (3, 3)
     assert one.heartbeat(7).error_code == FENCED_MEMBER_EPOCH
     (group,) = wire.call(api_keys.SHARE_GROUP_DESCRIBE, 1, ShareGroupDescribeRequest(group_ids=[topic])).groups
     assert (group.group_state, group.group_epoch, group.assignment_epoch, group.assignor_name) == (
         "Stable",
-        2,
-        2,
+        3,
+        3,
         "simple",
     )
     assert {member.member_id for member in group.members} == {one.member_id, two.member_id}
