@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import Self
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, NewTopic
 from support.clients.aio import AioKafka
 from support.clients.confluent import Confluent
@@ -147,8 +147,13 @@ class Group:
         return self._admin.describe_consumer_groups([self.name])[self.name].result(10)
 
     def shares(self) -> list[set[int]]:
-        """Partitions of each member, when the group is stable; else nothing."""
-        said = self.describe()
+        """Partitions of each member, when the group is stable and has a coordinator that has loaded it; else nothing."""
+        try:
+            said = self.describe()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.COORDINATOR_LOAD_IN_PROGRESS:
+                raise
+            return []
         if said.state.name != "STABLE":
             return []
         return [{tp.partition for tp in member.assignment.topic_partitions} for member in said.members]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +27,8 @@ from moldau.protocol.messages import streams_group_heartbeat as hb
 from moldau.protocol.messages import streams_group_topology_description_update as tdu
 from moldau.protocol.messages import txn_offset_commit as toc
 from moldau.protocol.messages import update_features as uf
+from moldau.records.builder import build_batch
+from moldau.records.record import Record
 from moldau.testing import BrokerThread
 
 pytestmark = pytest.mark.slow
@@ -166,6 +172,40 @@ def test_groups_are_listed_with_their_type(talker: Talker) -> None:
     assert described.authorized_operations > 0
     assert (described.topology_description, described.topology_description_status) == (None, 1)
     assert nameless.error_code == error_codes.INVALID_GROUP_ID
+
+
+def test_the_command_line_knows_streams_groups(broker: BrokerThread, talker: Talker) -> None:
+    def moldau(*arguments: str) -> str:
+        command = [sys.executable, "-m", "moldau", "-b", broker.bootstrap, "group", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    group = "told"
+    records = [Record(0, 1, None, b"x") for _ in range(7)]
+    assert talker.produce("in", 1, build_batch(records)).error_code == 0
+    until_ready(talker, group, join(talker, group))
+    moldau("describe", group)  # nothing is committed
+    assert beat(talker, group, -1).member_epoch == -1
+    moldau("reset", group, "--topic", "in:1", "--to-offset", "5", "--execute")
+    until_ready(talker, group, join(talker, group))
+    assert re.search(rf"^{group} +Stable +streams$", moldau("list"), re.M)
+    (described,) = json.loads(moldau("describe", group, "--format", "json"))
+    assert (described["state"], described["type"], described["lag"]) == ("Stable", "streams", 2)
+    assert described["partitions"] == [
+        {"topic": "in", "partition": 1, "committed_offset": 5, "end_offset": 7, "lag": 2}
+    ]
+    assert described["subtopologies"][1] == {
+        "subtopology": "1",
+        "source_topics": [f"{group}-mid"],
+        "changelog_topics": [f"{group}-log"],
+    }
+    (member,) = described["members"]
+    assert (member["member_id"], member["process_id"], member["standby_tasks"]) == ("m", "p", [])
+    table = moldau("describe", group)
+    assert re.search(r"^in +1 +5 +7 +2$", table, re.M)
+    assert re.search(r"^m +test ", table, re.M)
+    assert beat(talker, group, -1).member_epoch == -1
+    assert "Deleted group told." in moldau("delete", group, "--yes")
+    assert group not in moldau("list")
 
 
 def test_a_member_is_asked_to_describe_the_topology(talker: Talker) -> None:

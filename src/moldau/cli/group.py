@@ -1,28 +1,17 @@
 """``moldau group``: consumer groups, their members, lag and offsets."""
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from moldau.cli.completion import complete_groups
-from moldau.cli.errors import EXIT_USAGE, CliError, note
-from moldau.cli.lazy import HelpfulGroup, did_you_mean
+from moldau.cli.errors import CliError, note
+from moldau.cli.group_lookup import existing, find_group, has_members, state_name, type_name, unknown
+from moldau.cli.lazy import HelpfulGroup
 from moldau.cli.options import NAME, cluster_options, confirm, format_option, yes_option
-from moldau.cli.positions import Kind, Position, parse_time
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import ConsumerGroupDescription
-
-    from moldau.cli.client import Cluster, Partition
-
-_STATES = {
-    "PREPARING_REBALANCING": "PreparingRebalance",
-    "COMPLETING_REBALANCING": "CompletingRebalance",
-    "STABLE": "Stable",
-    "DEAD": "Dead",
-    "EMPTY": "Empty",
-}
+    from moldau.cli.client import Cluster
 
 
 @click.group(cls=HelpfulGroup)
@@ -34,18 +23,21 @@ def group() -> None:
 @format_option
 @cluster_options
 def list_(cluster: "Cluster", output: str) -> None:
-    """List the consumer groups and share groups."""
+    """List groups of every kind: classic, consumer, share, streams."""
+    from moldau.cli.other_groups import other_groups
     from moldau.cli.output import Column, print_rows
-    from moldau.cli.share import share_groups
 
     admin = cluster.admin
     listing = cluster.wait(admin.list_consumer_groups(request_timeout=cluster.timeout_s), "list the groups")
     if listing.errors and not listing.valid:
         raise listing.errors[0]
-    rows = [{"group": each.group_id, "state": _state(each.state), "type": _type(each.type)} for each in listing.valid]
-    known = {row["group"] for row in rows}
-    shared = share_groups(cluster)
-    rows += [{"group": name, "state": shared[name], "type": "share"} for name in shared if name not in known]
+    rows = [
+        {"group": each.group_id, "state": state_name(each.state), "type": type_name(each.type)}
+        for each in listing.valid
+    ]
+    others = other_groups(cluster)
+    rows = [row for row in rows if row["group"] not in others]
+    rows += [{"group": name, "state": each.state, "type": each.type} for name, each in others.items()]
     rows.sort(key=lambda row: str(row["group"]))
     print_rows(
         rows,
@@ -61,12 +53,12 @@ def list_(cluster: "Cluster", output: str) -> None:
 @cluster_options
 def describe(cluster: "Cluster", names: tuple[str, ...], output: str) -> None:
     """Show the members of groups, and how far behind they are."""
+    from moldau.cli.other_groups import other_groups
     from moldau.cli.output import print_json
-    from moldau.cli.share import describe_share_group, share_groups
 
-    shared = share_groups(cluster)
+    others = other_groups(cluster)
     found = [
-        describe_share_group(cluster, name) if name in shared else _describe(cluster, name)
+        _describe_other(cluster, name, others[name].type) if name in others else _describe(cluster, name)
         for name in dict.fromkeys(names)
     ]
     if output == "json":
@@ -78,9 +70,16 @@ def describe(cluster: "Cluster", names: tuple[str, ...], output: str) -> None:
         _print_description(each)
 
 
+def _describe_other(cluster: "Cluster", name: str, kind: str) -> dict[str, Any]:
+    from moldau.cli.share import describe_share_group
+    from moldau.cli.streams import describe_streams_group
+
+    return (describe_share_group if kind == "share" else describe_streams_group)(cluster, name)
+
+
 def _describe(cluster: "Cluster", name: str) -> dict[str, Any]:
     """One group as JSON shows it."""
-    described = _group(cluster, name)
+    described = find_group(cluster, name)
     committed = cluster.committed(name)
     owners = {
         (where.topic, where.partition): member
@@ -88,7 +87,7 @@ def _describe(cluster: "Cluster", name: str) -> dict[str, Any]:
         for where in (member.assignment.topic_partitions if member.assignment else ())
     }
     partitions = sorted({*committed, *owners})
-    ends = cluster.ends(_existing(cluster, partitions))
+    ends = cluster.ends(existing(cluster, partitions))
     rows = []
     for where in partitions:
         member = owners.get(where)
@@ -107,8 +106,8 @@ def _describe(cluster: "Cluster", name: str) -> dict[str, Any]:
         )
     return {
         "group": name,
-        "state": _state(described.state),
-        "type": _type(described.type),
+        "state": state_name(described.state),
+        "type": type_name(described.type),
         "assignor": described.partition_assignor or None,
         "coordinator": None if described.coordinator is None else described.coordinator.id,
         "lag": sum(row["lag"] or 0 for row in rows),
@@ -126,23 +125,10 @@ def _describe(cluster: "Cluster", name: str) -> dict[str, Any]:
     }
 
 
-def _print_share_group(found: dict[str, Any]) -> None:
-    from moldau.cli.output import Column, print_rows
-
-    if found["partitions"]:
-        click.echo()
-        columns = [Column("topic"), Column("partition", right=True), Column("start_offset", "START", right=True)]
-        columns += [Column("lag", right=True), Column("members", right=True)]
-        print_rows(found["partitions"], columns, "table")
-    if found["members"]:
-        click.echo()
-        rows = [{**member, "partitions": ", ".join(member["partitions"])} for member in found["members"]]
-        columns = [Column("member_id", "MEMBER"), Column("client_id", "CLIENT"), Column("host"), Column("partitions")]
-        print_rows(rows, columns, "table")
-
-
 def _print_description(found: dict[str, Any]) -> None:
     from moldau.cli.output import Column, print_fields, print_rows
+    from moldau.cli.share import print_share_group
+    from moldau.cli.streams import print_streams_group
 
     print_fields(
         {key: found[key] for key in ("group", "state", "type", "assignor", "coordinator")}
@@ -150,7 +136,10 @@ def _print_description(found: dict[str, Any]) -> None:
         "table",
     )
     if found["type"] == "share":
-        _print_share_group(found)
+        print_share_group(found)
+        return
+    if found["type"] == "streams":
+        print_streams_group(found)
         return
     if found["partitions"]:
         click.echo()
@@ -205,20 +194,22 @@ def reset(cluster: "Cluster", name: str, execute: bool, dry_run: bool, output: s
     moldau group reset billing --all-topics --to-earliest
     moldau group reset billing -t orders:0,1 --to-datetime 2026-03-01T12:00:00Z --execute
     """
+    from moldau.cli.group_reset import apply, plan, selected, starts, target_of
+    from moldau.cli.other_groups import Listed, other_groups
     from moldau.cli.output import Column, print_rows
-    from moldau.cli.share import alter_share_offsets, describe_share_group, share_groups
+    from moldau.cli.share import alter_share_offsets, describe_share_group
 
     if execute and dry_run:
         raise click.UsageError("Give --execute or --dry-run, not both.")
-    target = _target(options)
-    share = name in share_groups(cluster)
-    committed = _starts(describe_share_group(cluster, name)) if share else cluster.committed(name)
+    target = target_of(options)
+    share = other_groups(cluster).get(name, Listed("", "")).type == "share"
+    committed = starts(describe_share_group(cluster, name)) if share else cluster.committed(name)
     if share and options["all_topics"] and not committed:
         raise CliError(f"group {name!r} has begun no partition; --topic names what to reset")
-    partitions = _selected(cluster, name, committed, options["topics"], options["all_topics"])
-    rows = _plan(cluster, partitions, committed, target, options["shift_by"])
+    partitions = selected(cluster, name, committed, options["topics"], options["all_topics"])
+    rows = plan(cluster, partitions, committed, target, options["shift_by"])
     if execute:
-        (alter_share_offsets if share else _apply)(cluster, name, rows)
+        (alter_share_offsets if share else apply)(cluster, name, rows)
     print_rows(
         rows,
         [
@@ -236,120 +227,6 @@ def reset(cluster: "Cluster", name: str, execute: bool, dry_run: bool, output: s
         note(f"Group {name} goes on from there.")
 
 
-def _starts(described: dict[str, Any]) -> "dict[Partition, int]":
-    """Where a share group is."""
-    return {
-        (row["topic"], row["partition"]): row["start_offset"]
-        for row in described["partitions"]
-        if row["start_offset"] is not None
-    }
-
-
-def _target(options: dict[str, Any]) -> Position | None:
-    """Where to; None for --shift-by. UsageError unless exactly one place is given."""
-    given = [
-        flag
-        for flag in ("to_earliest", "to_latest", "to_offset", "to_datetime", "shift_by")
-        if options[flag] not in (None, False)
-    ]
-    if len(given) != 1:
-        raise click.UsageError("Give one of --to-earliest, --to-latest, --to-offset, --to-datetime and --shift-by.")
-    if options["to_earliest"]:
-        return Position(Kind.BEGINNING)
-    if options["to_latest"]:
-        return Position(Kind.END)
-    if options["to_offset"] is not None:
-        return Position(Kind.OFFSET, options["to_offset"])
-    if options["to_datetime"] is not None:
-        try:
-            moment = parse_time(options["to_datetime"].removeprefix("@"), time.time_ns() // 1_000_000)
-        except ValueError as error:
-            raise click.UsageError(f"--to-datetime: {error}") from None
-        return Position(Kind.TIME, moment)
-    return None
-
-
-def _selected(
-    cluster: "Cluster", name: str, committed: "dict[Partition, int]", topics: tuple[str, ...], all_topics: bool
-) -> "list[Partition]":
-    """The partitions to reset, from ``--topic`` and ``--all-topics``."""
-    if bool(topics) == all_topics:
-        raise click.UsageError("Say which offsets: --topic TOPIC (or TOPIC:0,1), or --all-topics.")
-    if all_topics:
-        if not committed:
-            _group(cluster, name)
-            raise CliError(f"group {name!r} has committed no offsets; --topic names what to reset")
-        return _existing(cluster, sorted(committed))
-    selected: list[Partition] = []
-    for text in topics:
-        topic, colon, numbers = text.partition(":")
-        known = cluster.partitions([topic])[topic]
-        if not colon:
-            selected += [(topic, each) for each in known]
-            continue
-        for number in numbers.split(","):
-            if not number.isdigit():
-                raise click.UsageError(f"--topic {text!r} is not of the form TOPIC or TOPIC:0,1.")
-            cluster.check_partition(topic, int(number), known)
-            selected.append((topic, int(number)))
-    return list(dict.fromkeys(selected))
-
-
-def _plan(
-    cluster: "Cluster",
-    partitions: "list[Partition]",
-    committed: "dict[Partition, int]",
-    target: Position | None,
-    shift: int | None,
-) -> list[dict[str, Any]]:
-    """Each partition's committed and new offset; a new offset never leaves what the partition holds."""
-    beginnings = cluster.beginnings(partitions)
-    ends = cluster.ends(partitions)
-    at_time: dict[Partition, int] = {}
-    if target is not None and target.kind is Kind.TIME:
-        at_time = cluster.at_time(partitions, target.value)
-    rows = []
-    for where in partitions:
-        beginning, end, at = beginnings[where], ends[where], committed.get(where)
-        if target is None:
-            assert shift is not None
-            if at is None:
-                raise CliError(f"{where[0]} partition {where[1]} has no committed offset to shift")
-            new = at + shift
-        else:
-            new = target.offset(beginning, end, at_time.get(where))
-        rows.append(
-            {
-                "topic": where[0],
-                "partition": where[1],
-                "committed_offset": at,
-                "new_offset": min(max(new, beginning), end),
-                "end_offset": end,
-            }
-        )
-    return rows
-
-
-def _apply(cluster: "Cluster", name: str, rows: list[dict[str, Any]]) -> None:
-    from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-
-    from moldau.cli.client import error_name, error_text
-
-    targets = [TopicPartition(row["topic"], row["partition"], row["new_offset"]) for row in rows]
-    request = ConsumerGroupTopicPartitions(name, targets)
-    futures = cluster.admin.alter_consumer_group_offsets([request], request_timeout=cluster.timeout_s)
-    result = cluster.wait_all(futures, "reset the offsets")[name]
-    if isinstance(result, Exception):
-        if error_name(result) in ("UNKNOWN_MEMBER_ID", "NON_EMPTY_GROUP", "REBALANCE_IN_PROGRESS"):
-            raise _has_members(cluster, name)
-        raise CliError(f"group {name!r}: {error_text(result)}")
-    for each in result.topic_partitions:
-        if each.error is not None:
-            if each.error.name() in ("UNKNOWN_MEMBER_ID", "NON_EMPTY_GROUP", "REBALANCE_IN_PROGRESS"):
-                raise _has_members(cluster, name)
-            raise CliError(f"{each.topic} partition {each.partition}: {each.error.str()}")
-
-
 @group.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_groups, type=NAME)
 @yes_option
@@ -357,13 +234,13 @@ def _apply(cluster: "Cluster", name: str, rows: list[dict[str, Any]]) -> None:
 def delete(cluster: "Cluster", names: tuple[str, ...], yes: bool) -> None:
     """Delete groups that have no members, and their offsets."""
     from moldau.cli.client import error_name, error_text
-    from moldau.cli.share import share_groups
+    from moldau.cli.other_groups import other_groups
 
     wanted = list(dict.fromkeys(names))
-    shared = share_groups(cluster)
+    others = other_groups(cluster)
     for name in wanted:
-        if name not in shared:
-            _group(cluster, name)
+        if name not in others:
+            find_group(cluster, name)
     confirm(f"Delete {', '.join(wanted)} with all committed offsets?", yes)
     futures = cluster.admin.delete_consumer_groups(wanted, request_timeout=cluster.timeout_s)
     results = cluster.wait_all(futures, "delete the group")
@@ -372,69 +249,10 @@ def delete(cluster: "Cluster", names: tuple[str, ...], yes: bool) -> None:
             click.echo(f"Deleted group {name}.")
     for name, result in results.items():
         if isinstance(result, Exception):
-            if error_name(result) == "NON_EMPTY_GROUP" and name in shared:
+            if error_name(result) == "NON_EMPTY_GROUP" and name in others:
                 raise CliError(f"group {name!r} has members; stop them first: only an empty group can be changed")
             if error_name(result) == "NON_EMPTY_GROUP":
-                raise _has_members(cluster, name)
+                raise has_members(cluster, name)
             if error_name(result) == "GROUP_ID_NOT_FOUND":
-                raise _unknown(cluster, name)
+                raise unknown(cluster, name)
             raise CliError(f"group {name!r}: {error_text(result)}")
-
-
-def _group(cluster: "Cluster", name: str) -> "ConsumerGroupDescription":
-    """The broker's description of a group; CliError where there is no such group.
-
-    A broker describes an unknown group as dead (older ones) or refuses it (KIP-1043).
-    """
-    from moldau.cli.client import error_name, error_text
-
-    try:
-        futures = cluster.admin.describe_consumer_groups([name], request_timeout=cluster.timeout_s)
-    except ValueError as error:
-        raise CliError(str(error), EXIT_USAGE) from None
-    result = cluster.wait_all(futures, "describe the group")[name]
-    if isinstance(result, Exception):
-        if error_name(result) == "GROUP_ID_NOT_FOUND":
-            raise _unknown(cluster, name)
-        raise CliError(f"group {name!r}: {error_text(result)}")
-    if _state(result.state) == "Dead":
-        raise _unknown(cluster, name)
-    assert result is not None
-    described: ConsumerGroupDescription = result
-    return described
-
-
-def _existing(cluster: "Cluster", partitions: "list[Partition]") -> "list[Partition]":
-    """Those partitions that (still) exist: offsets outlive a deleted topic for a moment."""
-    topics = cluster.metadata().topics
-    return [each for each in partitions if each[0] in topics and each[1] in topics[each[0]].partitions]
-
-
-def _unknown(cluster: "Cluster", name: str) -> CliError:
-    listing = cluster.wait(cluster.admin.list_consumer_groups(request_timeout=cluster.timeout_s), "list the groups")
-    known = [each.group_id for each in listing.valid]
-    hint = did_you_mean(name, known) or " 'moldau group list' shows those there are."
-    return CliError(f"there is no group {name!r}.{hint}")
-
-
-def _has_members(cluster: "Cluster", name: str) -> CliError:
-    from moldau.cli.output import count
-
-    members = _group(cluster, name).members
-    hosts = sorted({member.host.lstrip("/") for member in members})
-    return CliError(
-        f"group {name!r} has {count(len(members), 'member')}"
-        + (f" (on {', '.join(hosts)})" if hosts else "")
-        + "; stop them first: only an empty group can be changed"
-    )
-
-
-def _state(state: Any) -> str:
-    """Kafka's own word for a group state."""
-    name = str(getattr(state, "name", state))
-    return _STATES.get(name, "Unknown")
-
-
-def _type(kind: Any) -> str | None:
-    name = str(getattr(kind, "name", kind))
-    return None if name in ("UNKNOWN", "None") else name.lower()

@@ -1,9 +1,10 @@
-"""Share groups for ``moldau group``: listed, how far they are in their partitions, and sent elsewhere."""
+"""Share groups for ``moldau group``: how far they are in their partitions, and sent elsewhere."""
 
 from typing import TYPE_CHECKING, Any
 
 from moldau.cli.errors import CliError
-from moldau.cli.wire import Wire, is_plaintext
+from moldau.cli.other_groups import check, coordinator
+from moldau.cli.wire import Wire
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.alter_share_group_offsets import (
     AlterShareGroupOffsetsRequest,
@@ -14,39 +15,22 @@ from moldau.protocol.messages.describe_share_group_offsets import (
     DescribeShareGroupOffsetsRequest,
     DescribeShareGroupOffsetsRequestGroup,
 )
-from moldau.protocol.messages.find_coordinator import FindCoordinatorRequest
-from moldau.protocol.messages.list_groups import ListGroupsRequest
 from moldau.protocol.messages.share_group_describe import ShareGroupDescribeRequest
 
 if TYPE_CHECKING:
     from moldau.cli.client import Cluster
 
 
-def share_groups(cluster: "Cluster") -> dict[str, str]:
-    """Group id to state. Empty where brokers are older than share groups, or are not reached without encryption."""
-    found: dict[str, str] = {}
-    if not is_plaintext(cluster):
-        return found
-    for broker in cluster.metadata().brokers.values():
-        try:
-            with Wire(broker.host or "", broker.port, cluster.timeout_s) as wire:
-                answer = wire.call(api_keys.LIST_GROUPS, 5, ListGroupsRequest(types_filter=["share"]))
-        except CliError:
-            continue
-        found |= {each.group_id: each.group_state for each in answer.groups}
-    return found
-
-
 def describe_share_group(cluster: "Cluster", name: str) -> dict[str, Any]:
     """As JSON shows it."""
-    there = _coordinator(cluster, name)
+    there = coordinator(cluster, name)
     with Wire(there.host, there.port, cluster.timeout_s) as wire:
         (group,) = wire.call(api_keys.SHARE_GROUP_DESCRIBE, 1, ShareGroupDescribeRequest(group_ids=[name])).groups
-        _check(name, group.error_code)
+        check(name, group.error_code)
         asked = DescribeShareGroupOffsetsRequestGroup(group_id=name, topics=None)
         request_ = DescribeShareGroupOffsetsRequest(groups=[asked])
         (offsets,) = wire.call(api_keys.DESCRIBE_SHARE_GROUP_OFFSETS, 1, request_).groups
-    _check(name, offsets.error_code)
+    check(name, offsets.error_code)
     members = [
         {
             "member_id": member.member_id,
@@ -81,6 +65,24 @@ def describe_share_group(cluster: "Cluster", name: str) -> dict[str, Any]:
     }
 
 
+def print_share_group(found: dict[str, Any]) -> None:
+    """The tables under its first lines."""
+    import click
+
+    from moldau.cli.output import Column, print_rows
+
+    if found["partitions"]:
+        click.echo()
+        columns = [Column("topic"), Column("partition", right=True), Column("start_offset", "START", right=True)]
+        columns += [Column("lag", right=True), Column("members", right=True)]
+        print_rows(found["partitions"], columns, "table")
+    if found["members"]:
+        click.echo()
+        rows = [{**member, "partitions": ", ".join(member["partitions"])} for member in found["members"]]
+        columns = [Column("member_id", "MEMBER"), Column("client_id", "CLIENT"), Column("host"), Column("partitions")]
+        print_rows(rows, columns, "table")
+
+
 def alter_share_offsets(cluster: "Cluster", name: str, rows: list[dict[str, Any]]) -> None:
     """The group goes on at each row's `new_offset`; it must have no members."""
     topics: dict[str, AlterShareGroupOffsetsRequestTopic] = {}
@@ -91,29 +93,15 @@ def alter_share_offsets(cluster: "Cluster", name: str, rows: list[dict[str, Any]
         topic.partitions.append(
             AlterShareGroupOffsetsRequestPartition(partition_index=row["partition"], start_offset=row["new_offset"])
         )
-    there = _coordinator(cluster, name)
+    there = coordinator(cluster, name)
     with Wire(there.host, there.port, cluster.timeout_s) as wire:
         request = AlterShareGroupOffsetsRequest(group_id=name, topics=list(topics.values()))
         answer = wire.call(api_keys.ALTER_SHARE_GROUP_OFFSETS, 0, request)
     if answer.error_code == error_codes.NON_EMPTY_GROUP:
         raise CliError(f"group {name!r} has members; stop them first: only an empty group can be changed")
-    _check(name, answer.error_code)
+    check(name, answer.error_code)
     for each in answer.responses:
         for partition in each.partitions:
             if partition.error_code:
                 why = partition.error_message or error_codes.name(partition.error_code)
                 raise CliError(f"{each.topic_name} partition {partition.partition_index}: {why}")
-
-
-def _coordinator(cluster: "Cluster", name: str) -> Any:
-    first = next(iter(cluster.metadata().brokers.values()))
-    with Wire(first.host or "", first.port, cluster.timeout_s) as wire:
-        request = FindCoordinatorRequest(key_type=0, coordinator_keys=[name])
-        (there,) = wire.call(api_keys.FIND_COORDINATOR, 4, request).coordinators
-    _check(name, there.error_code)
-    return there
-
-
-def _check(name: str, code: int) -> None:
-    if code:
-        raise CliError(f"group {name!r}: {error_codes.name(code)}")
