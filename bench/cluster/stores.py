@@ -102,7 +102,8 @@ class Folder:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, endpoint: str | None = None) -> str:
-        return f"file://{self._folder}"
+        """A folder in it that nobody has yet: clusters whose metadata are apart must not share one."""
+        return f"file://{tempfile.mkdtemp(dir=self._folder)}"
 
     def cpu_seconds(self) -> float:
         return 0.0
