@@ -7,24 +7,21 @@ time. Leaves ``cluster.json`` in ``bench/out``; ``--write`` also writes ``docs/b
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 
-from bench import machine
 from bench.cluster import measure, report
 from bench.cluster.seats import Cluster, KafkaCluster, MoldauCluster
 from bench.cluster.stores import S3_ENGINES, Database, blob_engine
-from bench.cluster.workloads import BY_NAME, FILES, KAFKA, OURS, WORKS, Work
+from bench.cluster.workloads import FILES, KAFKA, OURS, WORKS, Work
 from bench.programs import LoadError
-from conformance.common.brokers import CHECKOUT, BrokerError
+from bench.session import Session
+from conformance.common.brokers import BrokerError
 
-OUT = CHECKOUT / "bench" / "out"
 WARM_RECORDS = 8_000_000
+TOLD = "Kafka: 1 GiB heap a broker; ours: defaults"
 
 
 def run_work(
@@ -86,58 +83,13 @@ def run(
     return results, failures
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bench --cluster", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--only", action="append", metavar="NAME", choices=list(BY_NAME), help="this one; repeatable")
-    parser.add_argument("--quick", action="store_true", help="one round of small loads, Kafka warmed with an eighth")
-    parser.add_argument("--rounds", type=int, help="default 3, with --quick 1; slow works take fewer")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks-cluster.md")
-    parser.add_argument("--s3", choices=S3_ENGINES, default=S3_ENGINES[0], help="the object store of the seat 'ours'")
-    parser.add_argument(
-        "--keep", action="store_true", help="what bench/out/cluster.json has of other works stays in it"
-    )
-    parser.add_argument("--again", action="store_true", help="report bench/out/cluster.json again, without running")
-    parser.add_argument("--list", action="store_true", help="list what is measured")
-    return parser
-
-
 def main(argv: Sequence[str]) -> int:
-    o = arguments().parse_args(argv)
-    if o.list:
-        for work in WORKS:
-            print(f"{work.name:18} {work.title}")
-        return 0
-    OUT.mkdir(parents=True, exist_ok=True)
-    kept = OUT / "cluster.json"
-    failures = 0
-    before = json.loads(kept.read_text()) if (o.keep or o.again) and kept.exists() else {"results": {}, "about": {}}
-    if o.again:
-        results, about = before["results"], before["about"]
-    else:
-        rounds = o.rounds or (1 if o.quick else 3)
-        about = {
-            **machine.describe(),
-            "settings": f"{rounds} rounds{', quick' if o.quick else ''}; Kafka: 1 GiB heap a broker; ours: defaults",
-            "engine": f"PostgreSQL 16 (fsync on); {o.s3} and a shared directory",
-        }
+    session = Session("cluster", __doc__, WORKS, report.print_table, report.markdown)
+    parser = session.parser()
+    parser.add_argument("--s3", choices=S3_ENGINES, default=S3_ENGINES[0], help="the object store of the seat 'ours'")
+    o = parser.parse_args(argv)
 
-        def keep(found: report.Results) -> None:
-            merged = {**before["results"], **found}
-            ordered = {work.name: merged[work.name] for work in WORKS if work.name in merged}
-            kept.write_text(json.dumps({"about": about, "results": ordered}, indent=1))
+    def measured(works: Sequence[Work], rounds: int, quick: bool, keep: Callable[[report.Results], None]) -> int:
+        return run(works, rounds, quick, o.s3, keep)[1]
 
-        works = [BY_NAME[name] for name in o.only] if o.only else WORKS
-        try:
-            _, failures = run(works, rounds, o.quick, o.s3, keep)
-        except (BrokerError, LoadError, TimeoutError) as e:
-            print(e, file=sys.stderr)
-            return 1
-        results = json.loads(kept.read_text())["results"]
-    report.print_table(results)
-    if o.write:
-        page = CHECKOUT / "docs" / "benchmarks-cluster.md"
-        page.write_text(report.markdown(results, about))
-        print(f"wrote {page}")
-    return 1 if failures else 0
+    return session.main(o, TOLD, f"PostgreSQL 16 (fsync on); {o.s3} and a shared directory", measured)

@@ -7,24 +7,20 @@ measurement failed; missed targets are shown, and are no failure.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 
-from bench import machine
 from bench.groups import measure, report
-from bench.groups.workloads import BY_NAME, WORKLOADS
+from bench.groups.workloads import WORKLOADS
 from bench.measure import Figures, Seat, warm
 from bench.programs import LoadError
 from bench.report import Results
+from bench.session import Session
 from bench.workloads import KAFKA, OURS, Workload
-from conformance.common.brokers import CHECKOUT, Broker, BrokerError, Kafka, Moldau
+from conformance.common.brokers import Broker, BrokerError, Kafka, Moldau
 
-OUT = CHECKOUT / "bench" / "out"
 COMMON = {
     "group.consumer.heartbeat.interval.ms": "1000",
     "group.consumer.min.heartbeat.interval.ms": "1000",
@@ -97,54 +93,6 @@ def run(workloads: Sequence[Workload], rounds: int, quick: bool, keep: Callable[
     return failures
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bench --groups", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--only", action="append", metavar="NAME", choices=list(BY_NAME), help="this one; repeatable")
-    parser.add_argument("--quick", action="store_true", help="one round of small loads")
-    parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks-groups.md")
-    parser.add_argument("--keep", action="store_true", help="what groups.json has of other workloads stays in it")
-    parser.add_argument("--again", action="store_true", help="report groups.json again, without running")
-    parser.add_argument("--list", action="store_true", help="list what is measured")
-    return parser
-
-
 def main(argv: Sequence[str]) -> int:
-    o = arguments().parse_args(argv)
-    if o.list:
-        for w in WORKLOADS:
-            print(f"{w.name:12} {w.title}")
-        return 0
-    OUT.mkdir(parents=True, exist_ok=True)
-    kept = OUT / "groups.json"
-    failures = 0
-    before = json.loads(kept.read_text()) if (o.keep or o.again) and kept.exists() else {"results": {}, "about": {}}
-    if o.again:
-        results, about = before["results"], before["about"]
-    else:
-        rounds = o.rounds or (1 if o.quick else 3)
-        about = {
-            **machine.describe(),
-            "settings": f"{rounds} rounds{', quick' if o.quick else ''}; {TOLD}",
-            "engine": "SQLite and local files, one process",
-        }
-
-        def keep(found: Results) -> None:
-            merged = {**before["results"], **found}
-            ordered = {w.name: merged[w.name] for w in WORKLOADS if w.name in merged}
-            kept.write_text(json.dumps({"about": about, "results": ordered}, indent=1))
-
-        try:
-            failures = run([BY_NAME[name] for name in o.only] if o.only else WORKLOADS, rounds, o.quick, keep)
-        except (BrokerError, LoadError, TimeoutError) as e:
-            print(e, file=sys.stderr)
-            return 1
-        results = json.loads(kept.read_text())["results"]
-    report.print_table(results)
-    if o.write:
-        page = CHECKOUT / "docs" / "benchmarks-groups.md"
-        page.write_text(report.markdown(results, about))
-        print(f"wrote {page}")
-    return 1 if failures else 0
+    session = Session("groups", __doc__, WORKLOADS, report.print_table, report.markdown)
+    return session.main(session.parser().parse_args(argv), TOLD, "SQLite and local files, one process", run)

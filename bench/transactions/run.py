@@ -7,27 +7,24 @@ Exit status 1 when a measurement failed; missed targets are shown, and are no fa
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 
-from bench import machine
 from bench.measure import Figures, warm
 from bench.measure import Seat as PlainSeat
 from bench.programs import LoadError
 from bench.report import Results
+from bench.session import Session
 from bench.transactions import measure, report
-from bench.transactions.workloads import BY_NAME, WORKLOADS
+from bench.transactions.workloads import WORKLOADS
 from bench.workloads import FLUSH, KAFKA, OURS, Workload
-from conformance.common.brokers import CHECKOUT, Broker, BrokerError, Kafka, Moldau
+from conformance.common.brokers import Broker, BrokerError, Kafka, Moldau
 
-OUT = CHECKOUT / "bench" / "out"
 COMMON = {"log.cleaner.backoff.ms": "200"}
 KAFKA_SETTINGS = {**COMMON, "authorizer.class.name": "", "log.segment.delete.delay.ms": "1000"}
+TOLD = "Kafka: 1 GiB heap, no authorizer; ours: defaults; both: log.cleaner.backoff.ms=200"
 OUR_SETTINGS = {**COMMON, "group.initial.rebalance.delay.ms": "0"}
 WARM_RECORDS = {KAFKA: 4_000_000, FLUSH: 1_000_000, OURS: 400_000}
 
@@ -83,54 +80,6 @@ def run(workloads: Sequence[Workload], rounds: int, quick: bool, keep: Callable[
     return failures
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bench --transactions", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--only", action="append", metavar="NAME", choices=list(BY_NAME), help="this one; repeatable")
-    parser.add_argument("--quick", action="store_true", help="one round of small loads")
-    parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks-transactions.md")
-    parser.add_argument("--keep", action="store_true", help="what transactions.json has of other workloads stays in it")
-    parser.add_argument("--again", action="store_true", help="report transactions.json again, without running")
-    parser.add_argument("--list", action="store_true", help="list what is measured")
-    return parser
-
-
 def main(argv: Sequence[str]) -> int:
-    o = arguments().parse_args(argv)
-    if o.list:
-        for w in WORKLOADS:
-            print(f"{w.name:18} {w.title}")
-        return 0
-    OUT.mkdir(parents=True, exist_ok=True)
-    kept = OUT / "transactions.json"
-    failures = 0
-    before = json.loads(kept.read_text()) if (o.keep or o.again) and kept.exists() else {"results": {}, "about": {}}
-    if o.again:
-        results, about = before["results"], before["about"]
-    else:
-        rounds = o.rounds or (1 if o.quick else 3)
-        about = {
-            **machine.describe(),
-            "settings": f"{rounds} rounds{', quick' if o.quick else ''}; Kafka: 1 GiB heap, no authorizer; ours: defaults; both: log.cleaner.backoff.ms=200",
-            "engine": "SQLite and local files, one process",
-        }
-
-        def keep(found: Results) -> None:
-            merged = {**before["results"], **found}
-            ordered = {w.name: merged[w.name] for w in WORKLOADS if w.name in merged}
-            kept.write_text(json.dumps({"about": about, "results": ordered}, indent=1))
-
-        try:
-            failures = run([BY_NAME[name] for name in o.only] if o.only else WORKLOADS, rounds, o.quick, keep)
-        except (BrokerError, LoadError, TimeoutError) as e:
-            print(e, file=sys.stderr)
-            return 1
-        results = json.loads(kept.read_text())["results"]
-    report.print_table(results)
-    if o.write:
-        page = CHECKOUT / "docs" / "benchmarks-transactions.md"
-        page.write_text(report.markdown(results, about))
-        print(f"wrote {page}")
-    return 1 if failures else 0
+    session = Session("transactions", __doc__, WORKLOADS, report.print_table, report.markdown)
+    return session.main(session.parser().parse_args(argv), TOLD, "SQLite and local files, one process", run)

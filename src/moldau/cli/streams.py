@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from moldau.cli.group_lookup import existing
 from moldau.cli.other_groups import check, coordinator
 from moldau.cli.wire import Wire
 from moldau.protocol import api_keys
@@ -88,8 +89,7 @@ def _subtopologies(topology: Any) -> list[dict[str, Any]]:
 
 def _partitions(cluster: "Cluster", name: str) -> list[dict[str, Any]]:
     committed = cluster.committed(name)
-    topics = cluster.metadata().topics
-    there = [each for each in sorted(committed) if each[0] in topics and each[1] in topics[each[0]].partitions]
+    there = existing(cluster, sorted(committed))
     ends = cluster.ends(there)
     return [
         {
