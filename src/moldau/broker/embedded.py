@@ -13,8 +13,11 @@ from moldau.coordination.share.records import SHARE_GROUP
 from moldau.log.appender import Appender
 from moldau.log.blob_ids import BlobIds
 from moldau.log.journal import Journal
+from moldau.log.journaled_groups import JournaledGroupStore
 from moldau.log.journaled_store import JournaledStore
-from moldau.log.marker_writer import EmbeddedMarkers
+from moldau.log.journaled_txns import JournaledTxnStore
+from moldau.log.marker_writer import JournaledMarkers
+from moldau.log.note_queue import NoteQueue
 from moldau.log.wal import WriteAhead
 from moldau.version import VERSION
 
@@ -37,6 +40,7 @@ class EmbeddedNode(Node):
 
     engine: SqliteEngine
     blobs: LocalBlobs
+    notes: NoteQueue
     wal: WriteAhead
 
     def __init__(self, options: Options, data: Path, *, syncs: bool = True, clock: Clock | None = None) -> None:
@@ -79,11 +83,11 @@ class EmbeddedNode(Node):
         rows = SqliteLogStore(engine)
         journal_store = SqliteJournalStore(engine)
         maintenance_store = SqlMaintenanceStore(engine)
-        broker.txn_store = SqlTxnStore(engine, cluster_store)
         ids = BlobIds(await cluster_store.reserve_blob_block())
         self.wal = WriteAhead(blobs, rows, maintenance_store, ids, clock)
         await self.wal.open()
         journal = Journal(journal_store, self.wal, loop, options.inline_max_bytes)
+        notes = self.notes = NoteQueue(journal, clock, loop)
 
         await self._know(cluster_store, SqlTopicStore(engine), SqlCatalogStore(engine), loop, shared=False)
         broker.endpoints = endpoints
@@ -107,7 +111,9 @@ class EmbeddedNode(Node):
             options.flush_max_bytes,
             lambda guard: broker.transactions.is_open(guard),
         )
-        broker.markers = EmbeddedMarkers(broker.appender, journal, broker.views, broker.cache)
+        broker.markers = JournaledMarkers()
+        stored = SqlTxnStore(engine, cluster_store)
+        broker.txn_store = JournaledTxnStore(stored, journal, notes, broker.views, broker.cache, loop)
         self._serve()
         broker.transactions = self._transactions(sole=True)
         broker.shares = self._shares(SqlShareStore(engine))
@@ -117,7 +123,7 @@ class EmbeddedNode(Node):
             self.upkeep.start()
         groups = group_config(options)
         broker.groups = GroupCoordinator(
-            SqlGroupStore(engine),
+            JournaledGroupStore(SqlGroupStore(engine), journal, notes, loop),
             groups,
             broker.steady_clock,
             broker.catalog.name_of,
@@ -145,3 +151,8 @@ class EmbeddedNode(Node):
         await self.wal.close()
         await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
         await self.blobs.close()
+
+    async def _quiet(self) -> None:
+        await super()._quiet()
+        while not self.notes.idle:  # noqa: ASYNC110  as there
+            await asyncio.sleep(0.001)

@@ -8,20 +8,16 @@ publish. A batch that opens a transaction is asked for (`txn_open`) when it is d
 its write while the first one commits; both pass the blob store's queue and the metadata store's queue in order, so the commits of a
 partition keep the order of arrival. A small flush whose bytes ride in the commit begins only when nothing is in flight.
 
-Who must move the end of partitions otherwise does it `alone`: no flush is decided meanwhile, and none is in flight. All who wait when a pause begins
-share it; who comes later waits for the next, before which what is pending goes.
+Markers of transactions do not pass through here: they get their offsets on the same views, and their section from the same sequencer (`journaled_txns`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
 
 from moldau.clock import Clock
-from moldau.histogram import Histogram
 from moldau.metadata.rows import APPENDED, GONE, AppendResult, Extent
 from moldau.metadata.rows_txn import TxnGuard
 from moldau.protocol import error_codes
@@ -34,39 +30,12 @@ from .sequencer import Sequencer
 from .tail_cache import TailCache
 from .views import Views
 
-T = TypeVar("T")
-
 _PARTITIONS_MAX = 200
 """Partitions in one commit at most."""
 _LONE_FLUSHES = 16
 """After so many flushes of one batch there seems to be nobody to wait for: the next one begins at once, a turn of the loop earlier."""
 _RETRIES_MAX = 3
 """A batch whose partition moved is decided again this often."""
-
-
-class _Work(Generic[T]):
-    """What somebody wants to do alone, and who is told of it."""
-
-    __slots__ = ("told", "work")
-
-    def __init__(self, work: Callable[[], Awaitable[T]], told: asyncio.Future[T]) -> None:
-        self.work = work
-        self.told = told
-
-    async def run(self) -> None:
-        if self.told.cancelled():
-            return
-        try:
-            result = await self.work()
-        except asyncio.CancelledError:
-            self.told.cancel()
-            raise
-        except Exception as error:
-            if not self.told.done():
-                self.told.set_exception(error)
-        else:
-            if not self.told.done():
-                self.told.set_result(result)
 
 
 class Appender:
@@ -100,12 +69,6 @@ class Appender:
         self._duplicates: dict[tuple[int, int], list[Append]] = {}
         self.flushes = 0
         self._txn_open = txn_open
-        self._paused = False
-        self._works: list[_Work[Any]] = []
-        self._pausing: asyncio.Task[None] | None = None
-        self._quiet: asyncio.Future[None] | None = None
-        self.pauses = Histogram()
-        """From the decision to pause until batches are decided again."""
 
     def submit(self, append: Append) -> None:
         """Take a validated batch. The answer comes through `append.done`, perhaps before this returns."""
@@ -125,12 +88,10 @@ class Appender:
 
     @property
     def idle(self) -> bool:
-        """Nothing pending, nothing in flight, nobody at work alone."""
-        return not self._pending and not self._in_flight and self._pausing is None
+        """Nothing pending, nothing in flight."""
+        return not self._pending and not self._in_flight
 
     def _may_begin(self) -> bool:
-        if self._paused:
-            return False
         if self._in_flight == 0:
             return True
         return self._in_flight == 1 and self.pending_bytes > self._inline_max
@@ -233,50 +194,12 @@ class Appender:
                 self._publish(part, flush, flush.positions[index], results[index], now)
             else:
                 self._failed(part, results[index] if results is not None else None, error)
-        if self._quiet is not None and not self._in_flight and not self._quiet.done():
-            self._quiet.set_result(None)
         self._go_on()
 
     def _go_on(self) -> None:
         if self._pending and not self._scheduled and self._may_begin():
             self._scheduled = True
             self._loop.call_soon(self._begin)
-
-    # -- alone --------------------------------------------------------------------------------------------------------
-
-    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run `work` while nothing is decided and nothing is in flight; its result, or what it raises. A caller that gives up while the work
-        runs does not stop it.
-        """
-        told: asyncio.Future[T] = self._loop.create_future()
-        self._works.append(_Work(work, told))
-        if self._pausing is None:
-            self._pausing = self._loop.create_task(self._pause(), name="moldau-alone")
-        return await told
-
-    async def _pause(self) -> None:
-        try:
-            while self._works:
-                self._paused = True
-                began = time.perf_counter_ns()
-                while self._in_flight:
-                    self._quiet = self._loop.create_future()
-                    await self._quiet
-                works, self._works = self._works, []
-                await asyncio.gather(*[each.run() for each in works])
-                self._paused = False
-                self.pauses.observe(time.perf_counter_ns() - began)
-                try:
-                    self._flush()
-                except Exception as fault:  # ours, or an answer's: who waits here must still come to his turn
-                    self._loop.call_exception_handler({"message": "a flush failed", "exception": fault})
-        finally:
-            self._paused = False
-            self._pausing = self._quiet = None
-            for each in self._works:
-                each.told.cancel()
-            self._works = []
-            self._go_on()
 
     # -- publish ------------------------------------------------------------------------------------------------------
 

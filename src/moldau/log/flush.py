@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from moldau.metadata.rows import KIND_WAL, AppendEntry
+from moldau.metadata.rows import APPENDED, KIND_WAL, AppendCommit, AppendEntry, AppendResult
 from moldau.metadata.rows_txn import TxnGuard
 from moldau.protocol import error_codes
 from moldau.records.batch import BatchHeader
 
+from . import sections
 from .producer_state import ProducerStates, Refused, Remembered
 from .view import PartitionView
 
@@ -128,16 +129,34 @@ class Flush:
         """Bytes of all batches."""
         return sum(part.length for part in self.parts)
 
+    def header(self, synced_to: int) -> bytes:
+        """What precedes the batches in a write-ahead blob."""
+        return sections.pack_header(
+            self.now, synced_to, [(part.view.partition_id, part.base, part.length) for part in self.parts]
+        )
+
     def batches(self) -> list[Batch | bytes]:
         """The batches in the order of the parts."""
         return [append.batch for part in self.parts for append in part.appends]
 
-    def place(self, blob_id: int, position: int) -> list[AppendEntry]:
-        """The first batch begins there: note it, and give the rows of the commit."""
+    def place(self, blob_id: int, position: int) -> AppendCommit:
+        """The first batch begins there: note it, and give the commit."""
         self.blob_id = blob_id
         entries = []
         for part in self.parts:
             self.positions.append(position)
             entries.append(part.entry(position))
             position += part.length
-        return entries
+        return AppendCommit(blob_id, entries, None, False, self.now)
+
+    def results(self, commit: AppendCommit) -> list[AppendResult]:
+        """What a journal answers: nobody else has moved a partition's end."""
+        return [
+            AppendResult(
+                APPENDED,
+                entry.expected_end,
+                part.view.leader_epoch,
+                max(part.view.max_timestamp, entry.max_timestamp),
+            )
+            for part, entry in zip(self.parts, commit.entries, strict=True)
+        ]

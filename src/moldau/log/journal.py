@@ -30,10 +30,9 @@ import logging
 
 from moldau.blobs.ports import BlobError
 from moldau.metadata.ports import JournalStore
-from moldau.metadata.rows import APPENDED, AppendCommit, AppendEntry, AppendResult
+from moldau.metadata.rows import AppendCommit, AppendResult
 
-from .flush import Flush
-from .sequencer import Done, section_header
+from .sequencer import Done, W
 from .wal import WriteAhead
 
 log = logging.getLogger(__name__)
@@ -77,23 +76,23 @@ class Journal:
 
     # -- write --------------------------------------------------------------------------------------------------------
 
-    def commit(self, flush: Flush, done: Done) -> None:
+    def commit(self, write: W, done: Done[W]) -> None:
         if self._entries > ENTRIES_MAX:
-            done(flush, None, BlobError(f"{self._entries} rows wait for the metadata store"))
+            done(write, None, BlobError(f"{self._entries} rows wait for the metadata store"))
             return
         blob_id, synced_to = self._synced
-        header = section_header(flush, synced_to if blob_id == self._wal.active() else 0)
-        buffers = [header, *flush.batches()]
-        length = len(header) + flush.length
+        header = write.header(synced_to if blob_id == self._wal.active() else 0)
+        buffers = [header, *write.batches()]
+        length = len(header) + write.length
         self._begun += 1
         if length <= self._at_once_max and not self._in_flight:
             try:
-                at = self._wal.append_now(buffers, length, flush.durable)
+                at = self._wal.append_now(buffers, length, write.durable)
             except BlobError as error:
-                self._finish(flush, -1, -1, error, done)
+                self._finish(write, -1, -1, error, done)
                 return
             if at is not None:
-                self._finish(flush, at[0], at[1] + len(header), None, done)
+                self._finish(write, at[0], at[1] + len(header), None, done)
                 return
         self._in_flight += 1
 
@@ -103,22 +102,22 @@ class Journal:
         def settle(blob_id: int, position: int, error: Exception | None) -> None:
             self._in_flight -= 1
             self._wal.settled(blob_id, error)
-            self._finish(flush, blob_id, position + len(header), error, done)
+            self._finish(write, blob_id, position + len(header), error, done)
 
-        self._wal.append(buffers, length, flush.durable, written)
+        self._wal.append(buffers, length, write.durable, written)
 
-    def _finish(self, flush: Flush, blob_id: int, position: int, error: Exception | None, done: Done) -> None:
+    def _finish(self, write: W, blob_id: int, position: int, error: Exception | None, done: Done[W]) -> None:
         self._settled += 1
         if error is not None:
-            done(flush, None, error)
+            done(write, None, error)
         else:
-            entries = flush.place(blob_id, position)
-            self._rows.append(AppendCommit(blob_id, entries, None, False, flush.now))
+            commit = write.place(blob_id, position)
+            self._rows.append(commit)
             self._placed += 1
-            if flush.durable:
-                self._synced = (blob_id, position + flush.length)
-            self._entries += len(entries)
-            done(flush, [_result(flush, index, entry) for index, entry in enumerate(entries)], None)
+            if write.durable:
+                self._synced = (blob_id, position + write.length)
+            self._entries += commit.weight
+            done(write, write.results(commit), None)
             if self._entries >= APPLY_ENTRIES:
                 self._apply()
             elif self._timer is None and not self._applying:
@@ -147,7 +146,7 @@ class Journal:
                 self._fail_drains(error)
                 return
             self._applied += len(rows)
-            self._entries -= sum(len(commit.entries) for commit in rows)
+            self._entries -= sum([commit.weight for commit in rows])
             if self._drains:
                 self._tell_drained()
             if self._rows and self._timer is None and not self._applying:
@@ -196,8 +195,3 @@ class _Drain:
         self.begun = begun
         self.rows = -1
         self.told = told
-
-
-def _result(flush: Flush, index: int, entry: AppendEntry) -> AppendResult:
-    view = flush.parts[index].view
-    return AppendResult(APPENDED, entry.expected_end, view.leader_epoch, max(view.max_timestamp, entry.max_timestamp))

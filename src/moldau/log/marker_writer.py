@@ -2,13 +2,12 @@
 
 The store writes the markers (`moldau.metadata.ports_txn.TxnStore.change`). Here is what has to be so around it:
 
-- *embedded*: the journal fixes the order of appends before the rows know it, so an end waits until nothing is in flight and the rows have caught up,
-  and its markers are in the views before the next flush is decided. Ends that wait meanwhile share the pause (`Appender.alone`).
+- *embedded*: nothing. The change puts the markers into the journal in their place, and shows them (`moldau.log.journaled_txns`).
 - *shared*: the store fixes the order; the markers are shown to the views that end where they begin, and told to the peers. What is in flight loses its
   race, and sees them.
 
 A crash before the change: nothing happened. After it: the views are gone, too, and are built from rows that have the markers. When the reply is
-lost (StoreUnavailable), an embedded broker forgets its views; the caller asks again, and `change` finds out.
+lost (StoreUnavailable), the caller asks again, and `change` finds out.
 """
 
 from __future__ import annotations
@@ -16,22 +15,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.fold_entry import FLAG_COMMIT
 from moldau.metadata.rows import Extent
 from moldau.metadata.rows_txn import Changed
 from moldau.records.control import end_txn_marker
 
 from . import fold
-from .appender import Appender
-from .journal import Journal
 from .refresher import Refresher
 from .tail_cache import TailCache
 from .view import PartitionView
 from .views import Views
-
-_ROWS_MANY = 64
-"""So many rows take longer than a commit does anyhow."""
 
 Change = Callable[[], Awaitable[Changed]]
 
@@ -44,47 +37,11 @@ class MarkerWriter(Protocol):
         ...
 
 
-class EmbeddedMarkers:
+class JournaledMarkers:
     """See the module's text."""
 
-    def __init__(self, appender: Appender, journal: Journal, views: Views, cache: TailCache) -> None:
-        self._appender = appender
-        self._journal = journal
-        self._views = views
-        self._cache = cache
-
     async def end(self, change: Change) -> Changed:
-        if self._journal.waiting_entries > _ROWS_MANY:
-            # while appends go on: the pause has only those left that come meanwhile
-            await self._journal.drained()
-        return await self._appender.alone(lambda: self._change(change))
-
-    async def _change(self, change: Change) -> Changed:
-        await self._journal.drained()
-        try:
-            changed = await change()
-        except StoreUnavailable:
-            self._forget()
-            raise
-        for marker in changed.markers:
-            try:
-                view = await self._views.loaded(marker.partition_id)
-            except Exception:
-                continue  # it was being built, and was not; the next one is built of rows that have the marker
-            if view is not None:
-                self._show(view, marker)
-        return changed
-
-    def _show(self, view: PartitionView, marker: Extent) -> None:
-        if view.high_watermark == marker.base_offset == view.next_offset:
-            show(view, self._cache, marker)
-        elif view.high_watermark <= marker.last_offset:
-            self._views.drop(view.partition_id)
-
-    def _forget(self) -> None:
-        """What became of the change is not known, and nothing of ours is in flight."""
-        for view in self._views.all():
-            self._views.drop(view.partition_id)
+        return await change()
 
 
 class SharedMarkers:

@@ -21,7 +21,7 @@ from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult
 from moldau.records.batch import compute_crc, iter_headers
 from moldau.records.errors import InvalidBatch
 
-from . import fold, sections
+from . import fold, note_section, sections
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,9 @@ def commit_of(section: sections.Section, data: memoryview, blob_id: int, positio
     Raises BadSection when its batches are not what its table says, or a checksum is wrong.
     """
     at = sections.header_bytes(len(section.table))
+    notes = sections.notes_of(section, data)
+    if notes is not None:
+        return note_section.commit_of(notes, blob_id, position + at, section.now)
     if at + sum(row[2] for row in section.table) != section.size or len(data) != section.size:
         raise sections.BadSection(f"lengths of the table at {position} do not add up to {section.size}")
     entries = []

@@ -8,6 +8,8 @@
 28  uint32    CRC-32C of the header's other fields and the table
 32  for each partition: int32 partition id | int64 base offset (the guess) | uint32 length
 ... the partitions' batches, in the order of the table, each batch with its own CRC
+
+Or notes (`moldau.metadata.notes`), which are no partition's: then the table is int32 -1 | int64 CRC-32C of the notes | uint32 length.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ HEADER_MAX = HEAD_BYTES + 200 * ROW_BYTES
 """A flush has 200 partitions at most."""
 
 
+NOTES = -1
+"""Instead of a partition id in the table."""
+
+
 class BadSection(Exception):
     """The bytes are no whole section."""
 
@@ -45,7 +51,7 @@ def header_bytes(partitions: int) -> int:
 
 
 class Section:
-    """A header and its table: (partition id, base offset, length) rows."""
+    """A header and its table: (partition id, base offset, length) rows, or the one of notes."""
 
     __slots__ = ("now", "size", "synced_to", "table")
 
@@ -74,6 +80,21 @@ def pack_header(now: int, synced_to: int, table: list[tuple[int, int, int]]) -> 
     total = HEAD_BYTES + len(rows) + sum([row[2] for row in table])
     head = _HEAD.pack(MAGIC, total, len(table), now, synced_to, 0)
     return _HEAD.pack(MAGIC, total, len(table), now, synced_to, crc32c(head[:_CRC_AT] + rows)) + rows
+
+
+def pack_notes_header(now: int, synced_to: int, notes: bytes) -> bytes:
+    """Header and table of a section of notes."""
+    return pack_header(now, synced_to, [(NOTES, crc32c(notes), len(notes))])
+
+
+def notes_of(section: Section, data: bytes | memoryview) -> bytes | None:
+    """The notes of a whole section whose bytes are `data`; None: it is one of batches. Raises BadSection."""
+    if not section.table or section.table[0][0] != NOTES:
+        return None
+    notes = bytes(data[header_bytes(1) :])
+    if len(section.table) != 1 or len(notes) != section.table[0][2] or crc32c(notes) != section.table[0][1]:
+        raise BadSection(f"checksum of {len(notes)} bytes of notes is wrong")
+    return notes
 
 
 def count_at(buffer: bytes | memoryview, position: int) -> int:

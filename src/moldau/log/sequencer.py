@@ -1,29 +1,49 @@
-"""The port behind the embedded broker's appender: who stores a flush's bytes and makes its order final (`moldau.log.journal`)."""
+"""The port behind what is written by an embedded broker: who stores bytes and makes their order final (`moldau.log.journal`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
-from moldau.metadata.rows import AppendResult
-
-from . import sections
-from .flush import Flush
-
-Done = Callable[[Flush, list[AppendResult] | None, Exception | None], None]
-"""Called once, on the loop's thread: results in the order of the parts, or the error."""
+from moldau.blobs.ports import Buffer
+from moldau.metadata.rows import AppendCommit, AppendResult
 
 
-class Sequencer(Protocol):
-    """Flushes take effect, and are told, in the order in which they were given."""
+class Write(Protocol):
+    """What becomes one section: a `Flush` of batches, or notes."""
 
-    def commit(self, flush: Flush, done: Done) -> None:
-        """Store the bytes, then fix their order. `done` may be called before this returns."""
+    durable: bool
+
+    @property
+    def length(self) -> int:
+        """Bytes behind the header."""
+        ...
+
+    def header(self, synced_to: int) -> bytes:
+        """What comes first; the blob is known to be synced up to there."""
+        ...
+
+    def batches(self) -> Sequence[Buffer]:
+        """What follows the header."""
+        ...
+
+    def place(self, blob_id: int, position: int) -> AppendCommit:
+        """What follows the header is there: the rows that are to be."""
+        ...
+
+    def results(self, commit: AppendCommit) -> list[AppendResult]:
+        """The answer, now that it is stored."""
         ...
 
 
-def section_header(flush: Flush, synced_to: int = 0) -> bytes:
-    """What precedes the flush's batches in a write-ahead blob."""
-    return sections.pack_header(
-        flush.now, synced_to, [(part.view.partition_id, part.base, part.length) for part in flush.parts]
-    )
+W = TypeVar("W", bound=Write)
+Done = Callable[[W, "list[AppendResult] | None", "Exception | None"], None]
+"""Called once, on the loop's thread: the results, or the error."""
+
+
+class Sequencer(Protocol):
+    """Writes take effect, and are told, in the order in which they were given."""
+
+    def commit(self, write: W, done: Done[W]) -> None:
+        """Store the bytes, then fix their order. `done` may be called before this returns."""
+        ...

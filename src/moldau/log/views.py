@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from moldau.metadata.errors import StoreCorrupt, StoreError, StoreUnavailable
@@ -16,7 +16,7 @@ Then = Callable[[PartitionView | None, Exception | None], None]
 
 
 class Views:
-    """Partition id to view, the least recently loaded first. Views with waiters or flushes in flight are never evicted."""
+    """Partition id to view, the least recently loaded first. Views with waiters or flushes in flight are never evicted, nor those that somebody keeps."""
 
     def __init__(self, store: LogStore, cache: TailCache, entries_max: int) -> None:
         self.store = store
@@ -25,6 +25,7 @@ class Views:
         self._views: OrderedDict[int, PartitionView] = OrderedDict()
         self._loading: dict[int, asyncio.Task[PartitionView | None]] = {}
         self._waiting: dict[int, list[Then]] = {}
+        self._kept: Counter[int] = Counter()
 
     def get(self, partition_id: int) -> PartitionView | None:
         """The view if it is in memory."""
@@ -95,9 +96,17 @@ class Views:
         for then in self._waiting.pop(partition_id, ()):
             then(view, error)
 
+    def keep(self, partition_ids: list[int]) -> None:
+        """Somebody needs these in memory, whether they are already or will be, until they are released."""
+        self._kept.update(partition_ids)
+
+    def release(self, partition_ids: list[int]) -> None:
+        """They may be evicted again."""
+        self._kept -= Counter(partition_ids)
+
     def _evict(self) -> None:
         for partition_id, view in self._views.items():
-            if not view.waiters and view.next_offset == view.high_watermark:
+            if not view.waiters and view.next_offset == view.high_watermark and partition_id not in self._kept:
                 self.drop(partition_id)
                 return
 

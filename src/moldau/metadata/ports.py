@@ -83,7 +83,7 @@ class JournalStore(Protocol):
     """Rows that follow what a journal has made final (`moldau.log.journal`)."""
 
     def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
-        """Write the rows of all commits, and that each blob is applied up to the last byte they name, in one transaction.
+        """Write the rows of all commits and of their notes, and that each blob is applied up to where they end, in one transaction.
 
         Their bytes are in blobs (`inline` is None). It waits for no sync: a later durable commit, or a checkpoint, makes it durable.
         Partitions that are gone are left out, and entries that are there already (after a lost reply all is given again). The error is

@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .notes import Note
     from .rows_txn import TxnGuard
 
 KIND_WAL = 0
@@ -255,10 +258,11 @@ class AppendCommit(_Row):
     `records` of an entry is the number of *offsets* it takes. `durable` False (acks=1 only) lets an embedded store skip
     the sync of this commit; a later durable commit makes it durable too. `new_blob_bytes` is for a blob that was put whole and that no row
     knows yet: the commit makes it known, sealed at that size. `guards` are of entries that open a transaction (any number of one
-    partition): each must hold, or nothing of that partition is written.
+    partition): each must hold, or nothing of that partition is written. Of a journal's section `notes` are what else stands in it, and
+    `applied_to` is where it ends (-1: with the last entry).
     """
 
-    __slots__ = ("blob_id", "durable", "entries", "guards", "inline", "new_blob_bytes", "now")
+    __slots__ = ("applied_to", "blob_id", "durable", "entries", "guards", "inline", "new_blob_bytes", "notes", "now")
 
     def __init__(
         self,
@@ -269,6 +273,8 @@ class AppendCommit(_Row):
         now: int,
         new_blob_bytes: int = -1,
         guards: tuple[TxnGuard, ...] = (),
+        notes: Sequence[Note] = (),
+        applied_to: int = -1,
     ) -> None:
         self.blob_id = blob_id
         self.entries = entries
@@ -277,14 +283,31 @@ class AppendCommit(_Row):
         self.durable = durable
         self.now = now
         self.new_blob_bytes = new_blob_bytes
+        self.notes = notes
+        self.applied_to = applied_to
+
+    @property
+    def weight(self) -> int:
+        """What it costs to have it wait for its rows, in extents."""
+        weight = len(self.entries)
+        for note in self.notes:
+            weight += note.weight
+        return weight
+
+    @property
+    def end(self) -> int:
+        """Where its bytes end in the blob."""
+        if self.applied_to >= 0:
+            return self.applied_to
+        last = self.entries[-1]
+        return last.position + last.length
 
 
 def applied_ends(commits: list[AppendCommit]) -> dict[int, int]:
     """Blob id to the end of the last byte that the commits name in it."""
     ends: dict[int, int] = {}
     for commit in commits:
-        last = commit.entries[-1]
-        ends[commit.blob_id] = max(last.position + last.length, ends.get(commit.blob_id, 0))
+        ends[commit.blob_id] = max(commit.end, ends.get(commit.blob_id, 0))
     return ends
 
 

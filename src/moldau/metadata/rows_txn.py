@@ -58,10 +58,11 @@ class TxnChange:
     """What is to be done in one transaction of the store. `row` (of the same transactional id) None deletes it, with whatever took part.
 
     `partition_ids` and `offsets` (with their group inside) take part from now on; of an offset that is given twice the last one counts. `guard`
-    is the lease of the group's shard. `end` comes after them, and concerns them, too.
+    is the lease of the group's shard. `end` comes after them, and concerns them, too. Not `durable` is what loses its sense without something that
+    is written later and synced; a store may sync it nevertheless.
     """
 
-    __slots__ = ("end", "guard", "offsets", "partition_ids", "row")
+    __slots__ = ("durable", "end", "guard", "offsets", "partition_ids", "row")
 
     def __init__(
         self,
@@ -70,12 +71,14 @@ class TxnChange:
         offsets: list[OffsetRow] | None = None,
         guard: Guard | None = None,
         end: End | None = None,
+        durable: bool = True,
     ) -> None:
         self.row = row
         self.partition_ids = partition_ids or []
         self.offsets = offsets or []
         self.guard = guard
         self.end = end
+        self.durable = durable
 
 
 Decide = Callable[[TxnRow | None, frozenset[int], int], TxnChange | None]

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from moldau.broker.embedded import EmbeddedNode
 from moldau.broker.lag import GroupLag, Lag
-from moldau.log.appender import Appender
 from moldau.protocol import api_keys, error_codes
 from moldau.version import VERSION
 
@@ -47,9 +46,9 @@ METRICS: dict[str, tuple[str, str]] = {
     "moldau_commit_failures_total": (C, "Metadata transactions that the disk or the file refused."),
     "moldau_sync_seconds": (H, "Writes to stable storage: the sync of blobs, the synced COMMIT of metadata."),
     "moldau_flushes_total": (C, "Flushes of the appender: each is one commit of all partitions."),
-    "moldau_append_pause_seconds": (
-        H,
-        "How long appends stood still for the end of a transaction; of a broker that is alone with its stores.",
+    "moldau_note_sections_total": (
+        C,
+        "Writes to the journal of offsets, groups and transactions; of a broker that is alone with its stores.",
     ),
     "moldau_pending_batches": (G, "Record batches that wait for a flush."),
     "moldau_pending_bytes": (G, "Bytes of record batches that wait for a flush."),
@@ -133,9 +132,9 @@ class Scrape:
             self._disk(out, engine)
         show_blobs(out, getattr(self._node, "blobs", None), self._node.broker.reader.inline)
         self._one(out, "moldau_flushes_total", appender.flushes)
-        if isinstance(appender, Appender):
-            out.family("moldau_append_pause_seconds", *METRICS["moldau_append_pause_seconds"])
-            out.histogram("moldau_append_pause_seconds", appender.pauses)
+        notes = getattr(self._node, "notes", None)
+        if notes is not None:
+            self._one(out, "moldau_note_sections_total", notes.sections)
         self._one(out, "moldau_pending_batches", appender.pending_batches)
         self._one(out, "moldau_pending_bytes", appender.pending_bytes)
 

@@ -22,15 +22,17 @@ def enlist(
     partition_ids: list[int],
     version: int,
 ) -> TxnChange | None:
-    """These take part from now on; the transaction begins if there is none. Without partitions it just begins (AddOffsetsToTxn).
+    """These take part from now on; the transaction begins if there is none. Without partitions it just begins (AddOffsetsToTxn). In version 2 it is a
+    batch that brings its partition in, and what syncs the batch syncs this.
 
     Raises TxnRefused: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, INVALID_TXN_STATE.
     """
     row = checked(row, producer)
     new = [partition_id for partition_id in partition_ids if partition_id not in partitions]
+    durable = version < 2
     if row.state == ONGOING:
-        return TxnChange(row._replace(updated_ms=now), new) if new else None
-    return TxnChange(_begun(row, now, version), new)
+        return TxnChange(row._replace(updated_ms=now), new, durable=durable) if new else None
+    return TxnChange(_begun(row, now, version), new, durable=durable)
 
 
 def enlist_offsets(

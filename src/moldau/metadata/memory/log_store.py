@@ -76,6 +76,8 @@ class MemoryLogStore:
         return results
 
     def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
+        if any(commit.notes for commit in commits):
+            raise NotImplementedError("a journal in memory has no notes")
         ends: dict[int, int] = {}
         for entry in [entry for commit in commits for entry in commit.entries]:
             row = self._alive(entry.partition_id)

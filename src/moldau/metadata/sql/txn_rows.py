@@ -49,6 +49,15 @@ class SqlTxnStore:
 
         return await self._engine.write(body)
 
+    async def taking_part(self, transactional_id: str) -> tuple[TxnRow | None, frozenset[int]]:
+        """The row, and the ids of the partitions that take part."""
+
+        async def body(tx: Tx) -> tuple[TxnRow | None, frozenset[int]]:
+            rows = await tx.run("txn_get", transactional_id=transactional_id)
+            return TxnRow(*rows[0]) if rows else None, (await self._taking_part(tx, transactional_id))[0]
+
+        return await self._engine.read(body)
+
     async def _taking_part(self, tx: Tx, transactional_id: str) -> tuple[frozenset[int], int]:
         """Partition ids, and the store's time, after the wait for the row."""
         rows = await tx.run("txn_partitions", transactional_id=transactional_id)

@@ -14,6 +14,7 @@ from ..errors import StoreCorrupt, StoreUnavailable
 from ..ports import AppendDone
 from ..rows import KIND_WAL, AppendCommit, AppendEntry, AppendResult, applied_ends
 from .engine import SqliteEngine
+from .note_rows import NoteRows
 from .tx import SqliteTx
 
 _COLUMNS = (
@@ -33,8 +34,12 @@ _APPLIED = (
 )
 
 
-def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendResult]:
+_APPLIED_TO = "SELECT blob_id, applied_to FROM journal"
+
+
+def apply(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendCommit]) -> list[AppendResult]:
     """Inside the caller's transaction. Raises StoreCorrupt."""
+    _apply_notes(cursor, queries, commits)
     by_partition: dict[int, list[tuple[AppendCommit, AppendEntry]]] = {}
     for commit in commits:
         for entry in commit.entries:
@@ -80,6 +85,20 @@ def apply(cursor: sqlite3.Cursor, commits: list[AppendCommit]) -> list[AppendRes
     return []
 
 
+def _apply_notes(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendCommit]) -> None:
+    """All but those whose rows are there (an apply before whose reply was lost)."""
+    noted = [commit for commit in commits if commit.notes]
+    if not noted:
+        return
+    applied_to: dict[int, int] = dict(cursor.execute(_APPLIED_TO).fetchall())
+    rows = NoteRows(cursor, queries)
+    for commit in noted:
+        if commit.end > applied_to.get(commit.blob_id, 0):
+            for note in commit.notes:
+                rows.add(note)
+    rows.flush()
+
+
 def _insert(cursor: sqlite3.Cursor, values: list[Any]) -> None:
     width = 13
     step = width * _ROWS
@@ -103,7 +122,7 @@ class SqliteJournalStore:
                 self._engine.before_sync()
             except Exception as error:
                 raise StoreUnavailable(f"the journal cannot be synced: {error}") from error
-            return apply(cursor, commits)
+            return apply(cursor, self._engine.queries, commits)
 
         self._engine.submit(operation, done, durable=False, measured=False)
 

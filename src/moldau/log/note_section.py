@@ -1,0 +1,95 @@
+"""A section of notes (`moldau.metadata.notes`): how it is made, and the commit it stands for."""
+
+from __future__ import annotations
+
+from moldau.metadata.markers import Markers
+from moldau.metadata.notes import BadNote, Note, TxnNote, unpack
+from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult
+
+from . import sections
+
+
+class NoteSection:
+    """Some notes as one write of a journal (`moldau.log.sequencer.Write`). `add` all of them, then give it to the journal."""
+
+    def __init__(self, now: int) -> None:
+        self.durable = False
+        self.now = now
+        self.blob_id = self.position = -1
+        self._notes: list[Note] = []
+        self._ends: list[tuple[int, TxnNote, Markers]] = []
+        self._packed: list[bytes] = []
+        self._length = 0
+        self._body = b""
+
+    def add(self, note: Note, durable: bool) -> None:
+        """One that ends no transaction."""
+        self._put(note, note.pack(), durable)
+
+    def add_end(self, note: TxnNote, markers: Markers, batches: list[bytes]) -> int:
+        """One that does. Returns where the first of its markers will be, counted from the begin of the notes."""
+        self._put(note, note.pack(batches), True)
+        self._ends.append((self._length, note, markers))
+        return self._length - len(batches) * markers.length
+
+    def _put(self, note: Note, packed: bytes, durable: bool) -> None:
+        self._notes.append(note)
+        self._packed.append(packed)
+        self._length += len(packed)
+        self.durable = self.durable or durable
+
+    def __len__(self) -> int:
+        return len(self._notes)
+
+    @property
+    def length(self) -> int:
+        """Bytes of all notes."""
+        return self._length
+
+    def header(self, synced_to: int) -> bytes:
+        """See `Write`."""
+        self._body = b"".join(self._packed)
+        return sections.pack_notes_header(self.now, synced_to, self._body)
+
+    def batches(self) -> list[bytes]:
+        """See `Write`."""
+        return [self._body]
+
+    def place(self, blob_id: int, position: int) -> AppendCommit:
+        """See `Write`."""
+        self.blob_id, self.position = blob_id, position
+        entries: list[AppendEntry] = []
+        for end, note, markers in self._ends:
+            entries += _entries(note, markers, position + end)
+        return _commit(blob_id, entries, self._notes, self.now, position + self._length)
+
+    def results(self, commit: AppendCommit) -> list[AppendResult]:
+        """See `Write`: who wrote them knows."""
+        return []
+
+
+def commit_of(data: bytes, blob_id: int, position: int, now: int) -> AppendCommit:
+    """The commit that the notes of a section stand for, which begin at `position` of the blob. Raises BadSection."""
+    notes: list[Note] = []
+    entries: list[AppendEntry] = []
+    try:
+        for note, end in unpack(data):
+            notes.append(note)
+            if isinstance(note, TxnNote) and note.end is not None:
+                entries += _entries(note, note.markers(), position + end)
+    except BadNote as error:
+        raise sections.BadSection(f"notes at {position}: {error}") from error
+    return _commit(blob_id, entries, notes, now, position + len(data))
+
+
+def _commit(blob_id: int, entries: list[AppendEntry], notes: list[Note], now: int, end: int) -> AppendCommit:
+    return AppendCommit(blob_id, entries, None, False, now, notes=notes, applied_to=end)
+
+
+def _entries(note: TxnNote, markers: Markers, end: int) -> list[AppendEntry]:
+    """The rows of its markers, the last of which ends at `end`."""
+    position = end - len(note.ends) * markers.length
+    return [
+        AppendEntry(partition_id, base, 1, position + nth * markers.length, markers.length, note.now, markers.fold)
+        for nth, (partition_id, base, _) in enumerate(note.ends)
+    ]

@@ -1,0 +1,157 @@
+"""Rows of a journal's notes, many notes in one transaction: what is written over by a later note never becomes a row.
+
+Of group records and committed offsets the last one counts. A transaction that begins and ends within one apply leaves its own row and the offsets that it
+committed. What reaches back to rows that are there (an end of an older transaction, deleted offsets) is done in its turn by a statement of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..notes import GroupNote, Note, TxnNote
+from ..rows_groups import OffsetKey, OffsetRow
+from ..rows_txn import TxnRow
+
+_MANY = 32
+"""Rows in one statement: each step of one gives Python's lock away and has to win it back."""
+
+
+def _put(table: str, columns: str, key: str) -> tuple[str, str]:
+    """The statements that put one row and `_MANY`."""
+    names = columns.split(", ")
+    values = f"({', '.join('?' * len(names))})"
+    others = [f"{name} = excluded.{name}" for name in names if name not in key.split(", ")]
+    then = f"DO UPDATE SET {', '.join(others)}" if others else "DO NOTHING"
+    text = f"INSERT INTO {table} ({columns}) VALUES {{}} ON CONFLICT ({key}) {then}"
+    return text.format(values), text.format(", ".join([values] * _MANY))
+
+
+_OFFSET_COLUMNS = (
+    "group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp"
+)
+_OFFSETS = _put("group_offset", _OFFSET_COLUMNS, "group_id, topic_id, partition_index")
+_PENDING = _put(
+    "txn_offset", f"transactional_id, {_OFFSET_COLUMNS}", "transactional_id, group_id, topic_id, partition_index"
+)
+_RECORDS = _put("coordinator_record", "kind, group_id, record_key, value", "kind, group_id, record_key")
+_TXNS = _put("txn", ", ".join(TxnRow._fields), "transactional_id")
+_PARTITIONS = _put("txn_partition", "transactional_id, partition_id", "transactional_id, partition_id")
+_RECORD_DELETE = "DELETE FROM coordinator_record WHERE kind = ? AND group_id = ? AND record_key = ?"
+_TOPIC = "SELECT 1 FROM topic WHERE topic_id = ? AND deleted_ms IS NULL"
+
+
+def put_rows(cursor: sqlite3.Cursor, statements: tuple[str, str], rows: Iterable[Sequence[Any]]) -> None:
+    """All rows, by the statement for many as far as it goes."""
+    one, many = statements
+    waiting = list(rows)
+    whole = len(waiting) - len(waiting) % _MANY
+    for start in range(0, whole, _MANY):
+        cursor.execute(many, [value for row in waiting[start : start + _MANY] for value in row])
+    if whole < len(waiting):
+        cursor.executemany(one, waiting[whole:])
+
+
+class _Txn:
+    """A transactional id of which this apply knows everything that takes part: none of it is in rows."""
+
+    __slots__ = ("offsets", "partition_ids", "row")
+
+    def __init__(self, row: TxnRow) -> None:
+        self.row = row
+        self.partition_ids: set[int] = set()
+        self.offsets: dict[OffsetKey, OffsetRow] = {}
+
+
+class NoteRows:
+    """`add` the notes in their order, then `flush`. Inside the caller's transaction."""
+
+    def __init__(self, cursor: sqlite3.Cursor, queries: dict[str, str]) -> None:
+        self._cursor = cursor
+        self._queries = queries
+        self._records: dict[tuple[int, str, str], bytes | None] = {}
+        self._offsets: dict[tuple[str, bytes, int], OffsetRow] = {}
+        self._txns: dict[str, _Txn] = {}
+        self._alive: dict[bytes, bool] = {}
+
+    def add(self, note: Note) -> None:
+        """The next note."""
+        if isinstance(note, GroupNote):
+            self._group(note)
+        else:
+            self._txn(note)
+
+    def flush(self) -> None:
+        """Everything that was added is in rows."""
+        gone = [key for key, value in self._records.items() if value is None]
+        self._cursor.executemany(_RECORD_DELETE, gone)
+        put_rows(self._cursor, _RECORDS, ((*key, value) for key, value in self._records.items() if value is not None))
+        put_rows(self._cursor, _OFFSETS, self._offsets.values())
+        txns = self._txns
+        put_rows(self._cursor, _TXNS, (txn.row for txn in txns.values()))
+        put_rows(self._cursor, _PARTITIONS, ((name, each) for name, txn in txns.items() for each in txn.partition_ids))
+        put_rows(self._cursor, _PENDING, ((name, *row) for name, txn in txns.items() for row in txn.offsets.values()))
+        self._records.clear()
+        self._offsets.clear()
+        txns.clear()
+
+    def _group(self, note: GroupNote) -> None:
+        for kind, group, key, value in note.records:
+            self._records[kind, group, key] = value
+        if note.deleted_offsets:
+            self.flush()
+            for group, topic_id, partition in note.deleted_offsets:
+                key_of = {"group_id": group, "topic_id": topic_id, "partition_index": partition}
+                self._run("group_offset_delete", **key_of)
+                self._run("pending_offset_delete", **key_of)
+        offsets = self._offsets
+        for row in note.offsets:
+            offsets[row[:3]] = row
+
+    def _txn(self, note: TxnNote) -> None:
+        name, row = note.transactional_id, note.row
+        if row is None:
+            self.flush()
+            for query in ("txn_partitions_delete", "txn_offsets_delete", "txn_delete"):
+                self._run(query, transactional_id=name)
+            return
+        txn = self._txns.get(name)
+        if txn is None:
+            if not note.begins:
+                self._of_rows(note, row)
+                return
+            txn = self._txns[name] = _Txn(row)
+        txn.row = row
+        txn.partition_ids.update(note.partition_ids)
+        for offset in note.offsets:
+            txn.offsets[offset.key] = offset
+        if note.end is not None:
+            if note.end.commit:
+                for key, offset in txn.offsets.items():
+                    if self._is_alive(key.topic_id):
+                        self._offsets[key] = offset
+            txn.partition_ids.clear()
+            txn.offsets.clear()
+
+    def _of_rows(self, note: TxnNote, row: TxnRow) -> None:
+        """Of what takes part some is in rows."""
+        self.flush()
+        name = note.transactional_id
+        put_rows(self._cursor, _TXNS, [row])
+        put_rows(self._cursor, _PARTITIONS, ((name, each) for each in note.partition_ids))
+        put_rows(self._cursor, _PENDING, ((name, *offset) for offset in note.offsets))
+        if note.end is not None:
+            if note.end.commit:
+                self._run("txn_offsets_commit", transactional_id=name)
+            self._run("txn_partitions_delete", transactional_id=name)
+            self._run("txn_offsets_delete", transactional_id=name)
+
+    def _is_alive(self, topic_id: bytes) -> bool:
+        alive = self._alive.get(topic_id)
+        if alive is None:
+            alive = self._alive[topic_id] = self._cursor.execute(_TOPIC, (topic_id,)).fetchone() is not None
+        return alive
+
+    def _run(self, query: str, **parameters: Any) -> None:
+        self._cursor.execute(self._queries[query], parameters)
