@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from group_store import *  # noqa: F403
+from share_store import ShareStoreContract
 from support.aio import opened
 from support.journaled import embedded, journaled_opener
 from support.stores import Stores, topic_id
@@ -33,6 +34,10 @@ def store(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[JournaledG
             yield log.groups
 
     return opened
+
+
+class TestShareStore(ShareStoreContract):
+    """Its rows go their own way, but it asks for records of groups, which do not."""
 
 
 class TestTxnStore(TxnStoreContract):

@@ -26,6 +26,7 @@ from moldau.log.wal import WriteAhead
 from moldau.metadata.ports import AppendDone
 from moldau.metadata.rows import AppendCommit
 from moldau.metadata.rows_txn import Changed, Decide, TxnGuard
+from moldau.metadata.sql.share_rows import SqlShareStore
 from moldau.metadata.sql.txn_rows import SqlTxnStore
 from moldau.metadata.sqlite.engine import SqliteEngine
 from moldau.metadata.sqlite.journal_store import SqliteJournalStore
@@ -163,6 +164,8 @@ def journaled_opener(folder: Path) -> Any:
             log.txns.__class__ = _Txns
             inner = it.log
             it.groups, it.txns = log.groups, log.txns
+            assert isinstance(it.engine, SqliteEngine)
+            it.shares = SqlShareStore(it.engine, log.journal.drained)
             it.log = _Log(log)  # type: ignore[assignment]
             log.it = Stores(
                 inner,

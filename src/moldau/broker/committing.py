@@ -23,9 +23,10 @@ T = TypeVar("T")
 class Sorted(Generic[T, P]):
     """`topics` is the response, in which the unknown have their errors; `known` the answers to `offsets`, in the same order."""
 
-    __slots__ = ("known", "offsets", "topics")
+    __slots__ = ("has_unknown", "known", "offsets", "topics")
 
     def __init__(self) -> None:
+        self.has_unknown = False
         self.topics: list[T] = []
         self.known: list[P] = []
         self.offsets: list[tuple[bytes, int, int, int, str | None]] = []
@@ -46,9 +47,10 @@ async def sort_out(
     Unknown topics and partitions fail alone: UNKNOWN_TOPIC_OR_PARTITION, an unknown id UNKNOWN_TOPIC_ID; where it cannot be found out
     whether another broker made them, COORDINATOR_NOT_AVAILABLE.
     """
-    found: Sorted[T, P] = Sorted()
-    unknown = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
-    unknown_partition = error_codes.UNKNOWN_TOPIC_OR_PARTITION
+    codes = (
+        error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION,
+        error_codes.UNKNOWN_TOPIC_OR_PARTITION,
+    )
     try:
         await broker.catalog.look_for(
             (
@@ -58,7 +60,32 @@ async def sort_out(
             for asked in asked_topics
         )
     except StoreError:
-        unknown = unknown_partition = error_codes.COORDINATOR_NOT_AVAILABLE
+        codes = (error_codes.COORDINATOR_NOT_AVAILABLE, error_codes.COORDINATOR_NOT_AVAILABLE)
+    return _sorted(broker, asked_topics, by_id, of_topic, of_partition, codes)
+
+
+def sort_out_now(
+    broker: Broker, asked_topics: list[Any], by_id: bool, of_topic: Callable[..., T], of_partition: Callable[..., P]
+) -> Sorted[T, P] | None:
+    """As `sort_out`; None where others may have made topics that are not known here."""
+    if broker.catalog.shared:
+        return None
+    unknown = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
+    codes = (unknown, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+    return _sorted(broker, asked_topics, by_id, of_topic, of_partition, codes)
+
+
+def _sorted(
+    broker: Broker,
+    asked_topics: list[Any],
+    by_id: bool,
+    of_topic: Callable[..., T],
+    of_partition: Callable[..., P],
+    codes: tuple[int, int],
+) -> Sorted[T, P]:
+    """`codes`: of unknown topics, and of unknown partitions."""
+    found: Sorted[T, P] = Sorted()
+    unknown, unknown_partition = codes
     for asked in asked_topics:
         topic = broker.catalog.by_id.get(asked.topic_id) if by_id else broker.catalog.by_name.get(asked.name)
         partitions: list[P] = []
@@ -68,8 +95,10 @@ async def sort_out(
             partitions.append(answer)
             if topic is None:
                 answer.error_code = unknown
+                found.has_unknown = True
             elif not 0 <= each.partition_index < len(topic.partition_ids):
                 answer.error_code = unknown_partition
+                found.has_unknown = True
             else:
                 found.offsets.append(
                     (

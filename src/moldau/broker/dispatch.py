@@ -4,7 +4,8 @@ Handlers live in `moldau.broker.api`, one module for each API, imported when fir
 (what ApiVersions advertises) and either
 
 - `async def handle(broker, request) -> Message`: the ordinary kind, run as a task. It runs to its end although the connection goes, so
-  that what it has stored and what is in memory stay the same; `WAITS = True` says that it only waits and may be cancelled; or
+  that what it has stored and what is in memory stay the same; `WAITS = True` says that it only waits and may be cancelled. With
+  `def at_once(broker, request, reply) -> bool` beside it, which completes `reply` without a task, or has done nothing when it says False; or
 - `def begin(broker, request, reply)`: the hot kind, which completes `reply` itself, at once or later.
 
 Bytes that do not decode, and keys or versions that are not advertised, close the connection, as in Kafka; ApiVersions above its
@@ -176,6 +177,9 @@ class Dispatcher:
         if begin is not None:
             begin(self.broker, request, reply)
             return
+        at_once = getattr(module, "at_once", None)
+        if at_once is not None and at_once(self.broker, request, reply):
+            return
         task = self.loop.create_task(self._run(module, request, reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -184,8 +188,7 @@ class Dispatcher:
 
     async def _run(self, module: ModuleType, request: Request, reply: Reply) -> None:
         try:
-            response = await module.handle(self.broker, request)
-            buffers = frame_reply(request, response.encode(request.version))
+            complete(self.broker, request, reply, await module.handle(self.broker, request))
         except asyncio.CancelledError:
             reply.hang_up()
             raise
@@ -197,10 +200,6 @@ class Dispatcher:
                 request.version,
             )
             reply.hang_up()
-            return
-        self.broker.metrics.request(request.api_key, request.started)
-        self.broker.metrics.response(request.api_key, response)
-        reply.send(buffers)
 
     def _note(self, frame: bytearray, correlation_id: int, client_length: int, reply: Reply) -> None:
         """What another broker tells (`moldau.cluster.notes`). Raises ProtocolError."""
@@ -222,6 +221,15 @@ class Dispatcher:
         )
         body = response.encode(0)
         reply.send([_LENGTH_AND_ID.pack(4 + len(body), correlation_id) + body])
+
+
+def complete(broker: Broker, request: Request, reply: Reply, response: Any, *, clean: bool = False) -> None:
+    """Answer with that message; `clean`: there is no error code in it that would have to be counted."""
+    buffers = frame_reply(request, response.encode(request.version))
+    broker.metrics.request(request.api_key, request.started)
+    if not clean:
+        broker.metrics.response(request.api_key, response)
+    reply.send(buffers)
 
 
 def frame_reply(request: Request, body: Buffer) -> list[Buffer]:

@@ -116,7 +116,7 @@ class EmbeddedNode(Node):
         broker.txn_store = JournaledTxnStore(stored, journal, notes, broker.views, broker.cache, loop)
         self._serve()
         broker.transactions = self._transactions(sole=True)
-        broker.shares = self._shares(SqlShareStore(engine))
+        broker.shares = self._shares(SqlShareStore(engine, journal.drained))
         jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:

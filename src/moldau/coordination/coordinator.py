@@ -105,6 +105,10 @@ class GroupCoordinator:
         """One error code for each of `event.offsets`, in their order. One write of the store."""
         return await self._runtime.commit(event)
 
+    def commit_offsets_now(self, event: OffsetCommit, done: Callable[[list[int]], None]) -> bool:
+        """As `commit_offsets` without a task, and `done` gets the answer; False, where that cannot be: then ask that way."""
+        return self._runtime.commit_now(event, done)
+
     async def commit_transactional(
         self, event: OffsetCommit, write: Callable[[list[OffsetRow], Guard | None], Awaitable[None]]
     ) -> list[int]:

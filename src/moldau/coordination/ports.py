@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from moldau.metadata.errors import StoreError
 from moldau.metadata.rows import Guard
 from moldau.metadata.rows_groups import GroupRecord, OffsetKey, OffsetRow
 
@@ -67,4 +68,12 @@ class GroupStore(Protocol):
 
     async def offsets_of_topics(self, topic_ids: list[bytes], limit: int) -> list[OffsetKey]:
         """At most `limit` committed offsets of these topics, of whatever group."""
+        ...
+
+
+class OffsetWriter(Protocol):
+    """What a `GroupStore` may have beside its methods, for commits that need no task."""
+
+    def write_offsets(self, offsets: list[OffsetRow], done: Callable[[StoreError | None], None]) -> None:
+        """As `write` of nothing but these; `done` is called once, on the loop's thread, perhaps before this returns."""
         ...

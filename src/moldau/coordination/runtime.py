@@ -13,7 +13,8 @@ import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from moldau.metadata.errors import StoreError
 from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, UNKNOWN_SERVER_ERROR
@@ -27,7 +28,7 @@ from .timers import Deadlines
 if TYPE_CHECKING:
     from moldau.metadata.rows_groups import OffsetRow
 
-    from .ports import GroupStore
+    from .ports import GroupStore, OffsetWriter
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class GroupRuntime:
     def __init__(self, groups: Groups, store: GroupStore, now: Callable[[], int]) -> None:
         self._groups = groups
         self._store = store
+        self._offset_writer = cast("OffsetWriter | None", store if hasattr(store, "write_offsets") else None)
         self._now = now
         self._lanes: dict[str, _Lane] = {}
         self._deadlines = Deadlines()
@@ -157,6 +159,41 @@ class GroupRuntime:
                 lane.writes -= 1
                 self._drain(event.group_id, lane)
         return list(reply)
+
+    def commit_now(self, event: OffsetCommit, done: Callable[[list[int]], None]) -> bool:
+        """As `commit`, and `done` gets the reply, perhaps before this returns. False: nothing was done, because the store wants a task for it or the group is busy."""
+        group_id = event.group_id
+        lane = self._lanes.get(group_id)
+        writer = self._offset_writer
+        if writer is None or not self._open or (lane is not None and (lane.busy or lane.waiting)):
+            return False
+        decision = self._groups.handle(event, self._now())
+        if decision.records:  # the first commit of a group makes the group
+            event.ticket = future = asyncio.get_running_loop().create_future()
+            decision.replies = [(future, reply) for _, reply in decision.replies]
+            future.add_done_callback(lambda told: done(list(told.result())))
+            self._carry_out(group_id, decision)
+            return True
+        self._watch(group_id, decision.deadline)
+        reply = decision.replies[0][1]
+        if not decision.offsets:
+            done(list(reply))
+            return True
+        if lane is None:
+            lane = self._lanes[group_id] = _Lane()
+        lane.writes += 1
+        writer.write_offsets(decision.offsets, partial(self._committed, group_id, lane, reply, done))
+        return True
+
+    def _committed(
+        self, group_id: str, lane: _Lane, reply: Any, done: Callable[[list[int]], None], error: StoreError | None
+    ) -> None:
+        lane.writes -= 1
+        self._drain(group_id, lane)
+        if error is not None:
+            log.warning("group=%s offsets not committed error=%s", group_id, error)
+            reply = failed(reply, WRITE_FAILED)
+        done(list(reply))
 
     async def commit_transactional(self, event: OffsetCommit, write: WriteOffsets) -> list[int]:
         """As `commit`, but `write` puts the offsets where they wait for the end of their transaction; what it raises comes out.

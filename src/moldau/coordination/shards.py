@@ -150,6 +150,10 @@ class GroupShards:
         coordinator = self._of(event.group_id)
         return await coordinator.leave(event) if coordinator else self._refusal(event)  # type: ignore[return-value]
 
+    def commit_offsets_now(self, event: OffsetCommit, done: Callable[[list[int]], None]) -> bool:
+        """Not where a lease guards what is written."""
+        return False
+
     async def commit_offsets(self, event: OffsetCommit) -> list[int]:
         coordinator = self._of(event.group_id)
         return await coordinator.commit_offsets(event) if coordinator else self._refusal(event)  # type: ignore[return-value]

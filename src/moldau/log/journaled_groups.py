@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from moldau.metadata.errors import StoreUnavailable
+from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.metadata.notes import GroupNote
 
 from .journal import Journal
@@ -28,24 +28,22 @@ if TYPE_CHECKING:
 
 
 class _Write:
-    """One call of `write`."""
+    """What somebody wants written."""
 
-    __slots__ = ("note", "told")
+    __slots__ = ("done", "note")
 
-    def __init__(self, note: GroupNote, told: asyncio.Future[None]) -> None:
+    def __init__(self, note: GroupNote, done: Callable[[StoreError | None], None]) -> None:
         self.note = note
-        self.told = told
+        self.done = done
 
     def decide(self, section: NoteSection) -> None:
         section.add(self.note, durable=True)
 
     def written(self, blob_id: int, position: int) -> None:
-        if not self.told.done():
-            self.told.set_result(None)
+        self.done(None)
 
     def failed(self, error: Exception) -> None:
-        if not self.told.done():
-            self.told.set_exception(StoreUnavailable(f"the journal refused it: {error}"))
+        self.done(StoreUnavailable(f"the journal refused it: {error}"))
 
 
 class JournaledGroupStore:
@@ -66,9 +64,22 @@ class JournaledGroupStore:
     ) -> None:
         if guard is not None:
             raise ValueError(f"there are no leases beside a journal, {guard.name} came")
-        write = _Write(GroupNote(records, offsets, deleted_offsets), self._loop.create_future())
-        self._notes.submit(write)
-        await write.told
+        told: asyncio.Future[None] = self._loop.create_future()
+
+        def done(error: StoreError | None) -> None:
+            if told.done():
+                return
+            if error is not None:
+                told.set_exception(error)
+            else:
+                told.set_result(None)
+
+        self._notes.submit(_Write(GroupNote(records, offsets, deleted_offsets), done))
+        await told
+
+    def write_offsets(self, offsets: list[OffsetRow], done: Callable[[StoreError | None], None]) -> None:
+        """See `moldau.coordination.ports.OffsetWriter`."""
+        self._notes.submit(_Write(GroupNote([], offsets, []), done))
 
     async def load_groups(self, wanted: Callable[[str], bool] | None = None) -> list[GroupRecord]:
         await self._journal.drained()

@@ -19,7 +19,7 @@ class NoteSection:
         self._notes: list[Note] = []
         self._ends: list[tuple[int, TxnNote, Markers]] = []
         self._packed: list[bytes] = []
-        self._length = 0
+        self._length = self._weight = 0
         self._body = b""
 
     def add(self, note: Note, durable: bool) -> None:
@@ -36,6 +36,7 @@ class NoteSection:
         self._notes.append(note)
         self._packed.append(packed)
         self._length += len(packed)
+        self._weight += note.weight
         self.durable = self.durable or durable
 
     def __len__(self) -> int:
@@ -61,7 +62,7 @@ class NoteSection:
         entries: list[AppendEntry] = []
         for end, note, markers in self._ends:
             entries += _entries(note, markers, position + end)
-        return _commit(blob_id, entries, self._notes, self.now, position + self._length)
+        return _commit(blob_id, entries, self._notes, self.now, position + self._length, self._weight)
 
     def results(self, commit: AppendCommit) -> list[AppendResult]:
         """See `Write`: who wrote them knows."""
@@ -79,11 +80,13 @@ def commit_of(data: bytes, blob_id: int, position: int, now: int) -> AppendCommi
                 entries += _entries(note, note.markers(), position + end)
     except BadNote as error:
         raise sections.BadSection(f"notes at {position}: {error}") from error
-    return _commit(blob_id, entries, notes, now, position + len(data))
+    return _commit(blob_id, entries, notes, now, position + len(data), sum([note.weight for note in notes]))
 
 
-def _commit(blob_id: int, entries: list[AppendEntry], notes: list[Note], now: int, end: int) -> AppendCommit:
-    return AppendCommit(blob_id, entries, None, False, now, notes=notes, applied_to=end)
+def _commit(
+    blob_id: int, entries: list[AppendEntry], notes: list[Note], now: int, end: int, weight: int
+) -> AppendCommit:
+    return AppendCommit(blob_id, entries, None, False, now, notes=notes, applied_to=end, notes_weight=weight)
 
 
 def _entries(note: TxnNote, markers: Markers, end: int) -> list[AppendEntry]:

@@ -262,7 +262,18 @@ class AppendCommit(_Row):
     `applied_to` is where it ends (-1: with the last entry).
     """
 
-    __slots__ = ("applied_to", "blob_id", "durable", "entries", "guards", "inline", "new_blob_bytes", "notes", "now")
+    __slots__ = (
+        "applied_to",
+        "blob_id",
+        "durable",
+        "entries",
+        "guards",
+        "inline",
+        "new_blob_bytes",
+        "notes",
+        "notes_weight",
+        "now",
+    )
 
     def __init__(
         self,
@@ -275,6 +286,7 @@ class AppendCommit(_Row):
         guards: tuple[TxnGuard, ...] = (),
         notes: Sequence[Note] = (),
         applied_to: int = -1,
+        notes_weight: int = 0,
     ) -> None:
         self.blob_id = blob_id
         self.entries = entries
@@ -285,14 +297,12 @@ class AppendCommit(_Row):
         self.new_blob_bytes = new_blob_bytes
         self.notes = notes
         self.applied_to = applied_to
+        self.notes_weight = notes_weight
 
     @property
     def weight(self) -> int:
         """What it costs to have it wait for its rows, in extents."""
-        weight = len(self.entries)
-        for note in self.notes:
-            weight += note.weight
-        return weight
+        return len(self.entries) + self.notes_weight
 
     @property
     def end(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ..rows_share import ShareKey, ShareRow
@@ -12,8 +12,10 @@ from .tx import Engine, Tx
 class SqlShareStore:
     """See `moldau.coordination.share.ports.ShareStore`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, records_follow: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`records_follow` returns when the groups' records are rows, where those are written to a journal first."""
         self._engine = engine
+        self._records_follow = records_follow
 
     async def load(self, keys: Sequence[ShareKey]) -> list[ShareRow]:
         async def body(tx: Tx) -> list[ShareRow]:
@@ -33,6 +35,9 @@ class SqlShareStore:
     async def claim(
         self, key: ShareKey, kind: int, start_offset: int, leader_epoch: int, state: bytes
     ) -> ShareRow | None:
+        if self._records_follow is not None:
+            await self._records_follow()
+
         async def body(tx: Tx) -> ShareRow | None:
             rows = await tx.run(
                 "share_claim",
@@ -97,6 +102,9 @@ class SqlShareStore:
         await self._engine.write(body)
 
     async def drop_orphans(self, kind: int) -> None:
+        if self._records_follow is not None:
+            await self._records_follow()
+
         async def body(tx: Tx) -> None:
             await tx.run_many("shares_without_group", [{"kind": kind}])
 
