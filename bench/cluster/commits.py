@@ -32,7 +32,7 @@ class Writer:
         self._ids = partition_ids
         self._each = each_bytes
         self._blob_id = first_blob
-        self._statement = appends._statement()
+        self._statement = appends._statement(guarded=False)
         self.ends = 0
         self.commits = 0
 

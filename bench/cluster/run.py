@@ -57,7 +57,8 @@ def open_seats(stack: contextlib.ExitStack, wanted: set[str], s3: str) -> dict[s
         seats[KAFKA] = stack.enter_context(KafkaCluster())
     for name, engine in ((OURS, s3), (FILES, "files")):
         if name in wanted:
-            blobs = stack.enter_context(blob_engine(engine))
+            blobs = blob_engine(engine)
+            stack.enter_context(blobs)
             seats[name] = stack.enter_context(MoldauCluster(stack.enter_context(Database()), blobs))
     return seats
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from support.postgres import Servers
+from support.share import ShareMember, joined, set_group
 from support.talker import LATEST, Talker, batch_of
 
 from moldau.protocol import api_keys, error_codes
@@ -27,7 +29,7 @@ TOPIC, SET, APPEND = 2, 0, 2
 
 
 @pytest.fixture
-def wires(postgres_servers: Servers, tmp_path: Path) -> Iterator[tuple[Talker, Talker]]:
+def brokers(postgres_servers: Servers, tmp_path: Path) -> Iterator[tuple[BrokerThread, BrokerThread]]:
     server = postgres_servers[16]
     url = server.url(server.database())
     blobs = tmp_path / "blobs"
@@ -36,9 +38,13 @@ def wires(postgres_servers: Servers, tmp_path: Path) -> Iterator[tuple[Talker, T
     with (
         BrokerThread(settings={**settings, "node.id": "1"}) as one,
         BrokerThread(settings={**settings, "node.id": "2"}) as two,
-        Talker(one.bootstrap) as a,
-        Talker(two.bootstrap) as b,
     ):
+        yield one, two
+
+
+@pytest.fixture
+def wires(brokers: tuple[BrokerThread, BrokerThread]) -> Iterator[tuple[Talker, Talker]]:
+    with Talker(brokers[0].bootstrap) as a, Talker(brokers[1].bootstrap) as b:
         until(lambda: len(metadata(a).brokers) == len(metadata(b).brokers) == 2)
         yield a, b
 
@@ -123,3 +129,26 @@ def test_both_alter_one_topic(wires: tuple[Talker, Talker]) -> None:
         found = config(wire, "t", "follower.replication.throttled.replicas")
         assert found is not None
         assert found.split(",") == [f"0:{n}" for n in range(10)]
+
+
+def test_a_share_partition_goes_by_the_newest_settings_of_its_group(
+    brokers: tuple[BrokerThread, BrokerThread], wires: tuple[Talker, Talker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert create(wires[0], "t", 1, 1) == 0
+    producer = Producer({"bootstrap.servers": brokers[0].bootstrap, "transactional.id": "t"})
+    producer.init_transactions(20)
+    for end in (producer.abort_transaction, producer.commit_transaction):
+        producer.begin_transaction()
+        producer.produce("t", b"x", partition=0)
+        producer.flush(20)
+        end(20)
+    home = metadata(wires[0], "t").topics[0].partitions[0].leader_id - 1
+    until(lambda: wires[0].coordinator("g") > 0)
+    coordinator = wires[0].coordinator("g") - 1
+    member_id = joined(wires[coordinator], "g", "t").member_id
+    # the home hears nothing of what the other one is told
+    monkeypatch.setattr(brokers[home].lifecycle.node.broker.catalog, "hint", lambda _: None)
+    set_to = {"share_auto_offset_reset": "earliest", "share_isolation_level": "read_committed"}
+    assert set_group(wires[1 - home], "g", **set_to) == 0
+    member = ShareMember(wires[home], "g", "t", member_id=member_id)
+    assert member.take() == [(2, 2, 1)], "only what is committed"

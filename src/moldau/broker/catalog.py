@@ -9,12 +9,14 @@ what is here, but when the store itself went back: then everything is taken anew
 
 Rule: nothing is refused as unknown, or as taken, on a catalog that may be stale. `look_for` and `fresh` answer after a query that began later than the
 call. All who ask meanwhile share one, and two of them begin `PAUSE_SECONDS` apart: a client that asks for nonsense in a loop waits, and costs 20 small
-queries a second. A broker that is alone with its stores (`shared` False) never asks.
+queries a second. What another broker says that it changed is read sooner, `NEWS_PAUSE_SECONDS` after the query before: a client that sets something at one
+broker and goes on at another finds it in force. A broker that is alone with its stores (`shared` False) never asks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.05
 """Between the beginnings of two queries at least."""
+NEWS_PAUSE_SECONDS = 0.005
+"""The same when a version is told that is newer than what is here: 200 changes a second at others cost one query each, more of them share some."""
 
 
 class Topic:
@@ -114,6 +118,7 @@ class Catalog:
         self._asked: asyncio.Future[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._asked_at = -PAUSE_SECONDS
+        self._news = asyncio.Event()
 
     def name_of(self, topic_id: bytes) -> str | None:
         """The name of a topic that is alive."""
@@ -129,6 +134,8 @@ class Catalog:
     def hint(self, version: int) -> None:
         """Somebody says that this is the metadata version: if that is news, follow it beside everything else."""
         if self.shared and version != self.version:
+            if version > self.version:
+                self._news.set()
             self._ask()
 
     def suspect(self) -> None:
@@ -170,9 +177,10 @@ class Catalog:
         loop = asyncio.get_running_loop()
         try:
             while self._asked is not None:
-                await asyncio.sleep(max(0.0, self._asked_at + PAUSE_SECONDS - loop.time()))
+                await self._pause()
                 async with self.changing:
                     asked, self._asked = self._asked, None
+                    self._news.clear()
                     self._asked_at = loop.time()
                     try:
                         await self.look()
@@ -188,6 +196,14 @@ class Catalog:
                         asked.set_result(None)
         finally:
             self._asking = None
+
+    async def _pause(self) -> None:
+        """Until the next query may begin."""
+        loop = asyncio.get_running_loop()
+        if (left := self._asked_at + PAUSE_SECONDS - loop.time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), left)
+        await asyncio.sleep(max(0.0, self._asked_at + min(NEWS_PAUSE_SECONDS, PAUSE_SECONDS) - loop.time()))
 
     async def close(self) -> None:
         """Ask no more; who waits is refused."""

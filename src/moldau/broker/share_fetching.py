@@ -67,7 +67,7 @@ class ShareFetching:
         self.member = session.member
         self.given: dict[Place, Given] = {}
         self.errors: dict[Place, int] = {}
-        self._committed = broker.configs.of_group(session.group)["share.isolation.level"] == "read_committed"
+        self._committed = False
         self._records = message.max_records if message.max_bytes > 0 else 0
         self._bytes = 0
         self._seen: list[tuple[int, int]] = []
@@ -80,6 +80,8 @@ class ShareFetching:
         places = self.session.in_turn()
         while True:
             located = await self._located(places)
+            # only now: a claim has asked for the group's newest settings
+            self._committed = broker.configs.of_group(self.group)["share.isolation.level"] == "read_committed"
             patient = broker.loop.time() < deadline and broker.members.me.draining is False
             if (
                 not patient

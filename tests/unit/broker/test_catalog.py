@@ -323,6 +323,40 @@ def test_nonsense_in_a_loop_costs_some_queries_a_second(monkeypatch: pytest.Monk
     run(main())
 
 
+def test_what_another_broker_changed_is_read_before_the_pause_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(catalog_module, "PAUSE_SECONDS", 30.0)
+        monkeypatch.setattr(catalog_module, "NEWS_PAUSE_SECONDS", 0.03)
+        store = SlowStore()
+        catalog = lone_catalog(store)
+        await catalog.load()
+        loop = asyncio.get_running_loop()
+        await catalog.fresh()
+        began, waiting = loop.time(), asyncio.ensure_future(catalog.look_for([("none", 0)]))
+        await asyncio.sleep(0)
+        catalog.hint(0)  # nothing new
+        for version in (5, 6, 7):
+            store.at = version
+            catalog.hint(version)
+        async with asyncio.timeout(10):
+            await waiting
+        assert catalog.version == 7
+        assert loop.time() - began >= 0.02
+        assert store.asked == 2
+        store.at = 8
+        catalog.hint(8)
+        async with asyncio.timeout(10):
+            await catalog.fresh()
+        assert (catalog.version, store.asked) == (8, 3)
+        asked = asyncio.ensure_future(catalog.fresh())
+        await asyncio.sleep(0.1)
+        assert store.asked == 3, "who asks without news waits"
+        await catalog.close()
+        await asyncio.gather(asked, return_exceptions=True)
+
+    run(main())
+
+
 def test_an_error_reaches_all_who_asked_and_the_next_ask_tries_again() -> None:
     async def main() -> None:
         store = SlowStore()
