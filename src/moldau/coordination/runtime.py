@@ -13,12 +13,13 @@ import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from moldau.metadata.errors import StoreError
 from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, UNKNOWN_SERVER_ERROR
 
-from .decision import NEVER, Computation, Decision
+from .decision import NEVER, Computation, Decision, Standing
 from .events import Event, Heartbeat, OffsetCommit, Tick
 from .groups import WRITE_FAILED, Groups
 from .replies import failed, refusal
@@ -256,8 +257,26 @@ class GroupRuntime:
         else:
             _release(decision)
             self._watch(event.group_id, decision.deadline)
+            if decision.standing is not None:
+                event.repeat = partial(self._repeat, decision.standing)
             if decision.computation is not None:
                 self._compute(event.group_id, decision.computation)
+
+    def _repeat(self, standing: Standing) -> bool:
+        """The very event of that standing came again: do what `ask` would do, if that were the same; else nothing, and False."""
+        group = standing.group
+        group_id: str = group.group_id
+        lane = self._lanes.get(group_id)
+        if (
+            not self._open
+            or (lane is not None and (lane.busy or lane.waiting))
+            or self._groups.get(group_id) is not group
+        ):
+            return False
+        if not standing.repeat(self._now()):
+            return False
+        self._watch(group_id, group.wake_at)
+        return True
 
     def _carry_out(self, group_id: str, decision: Decision) -> None:
         lane = self._lanes.setdefault(group_id, _Lane())

@@ -31,6 +31,7 @@ from .member import STABLE, UNRELEASED, Assigned, ConsumerMember, partitions
 from .patterns import BadPattern
 from .plan import Plan
 from .reconcile import reconcile
+from .standing import MemberStanding
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +40,12 @@ HURRY_MS = 1_000
 KIND = "consumer group"
 
 
-def quick(group: ConsumerGroup, event: ConsumerHeartbeat, now: int) -> ConsumerHeartbeatReply | None:
-    """The answer to a heartbeat that says nothing new to a group in which nothing is new; else None."""
+def quick(group: ConsumerGroup, event: ConsumerHeartbeat, now: int, out: Decision) -> bool:
+    """Answer a heartbeat that says nothing new to a group in which nothing is new; False for any other."""
     member = group.members.get(event.member_id)
     if (
         member is None
         or event.member_epoch != member.member_epoch
-        or member.member_epoch != group.assignment_epoch
-        or group.group_epoch != group.assignment_epoch
-        or member.state is not STABLE
-        or group.topics_version != group.around.topics.version
         or event.rebalance_timeout_ms != -1
         or event.owned is not None
         or (event.topics is not None and tuple(sorted(set(event.topics))) != member.topics)
@@ -60,13 +57,14 @@ def quick(group: ConsumerGroup, event: ConsumerHeartbeat, now: int) -> ConsumerH
         or event.client_host != member.client_host
         or member.classic is not None
     ):
-        return None
-    settings = group.around.settings(group.group_id)
-    member.session_deadline = deadline = now + settings["consumer.session.timeout.ms"]
-    group.arm(deadline)
-    return ConsumerHeartbeatReply(
-        NONE, member.member_id, member.member_epoch, settings["consumer.heartbeat.interval.ms"]
-    )
+        return False
+    interval: int = group.around.settings(group.group_id)["consumer.heartbeat.interval.ms"]
+    standing = MemberStanding(group, member, interval)
+    if not standing.repeat(now):
+        return False
+    out.reply(event.ticket, ConsumerHeartbeatReply(NONE, member.member_id, member.member_epoch, interval))
+    out.standing = standing
+    return True
 
 
 def validate(event: ConsumerHeartbeat, assignors: Iterable[str]) -> None:

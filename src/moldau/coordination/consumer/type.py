@@ -84,9 +84,7 @@ class ConsumerType:
 
     def handle(self, group: ConsumerGroup, event: Event, now: int, out: Decision) -> None:
         if isinstance(event, ConsumerHeartbeat):
-            reply = quick(group, event, now)
-            if reply is not None:
-                out.reply(event.ticket, reply)
+            if quick(group, event, now, out):
                 return
             group.tell(now, "Heartbeat", f"{event.member_id} epoch {event.member_epoch}")
             try:
