@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from moldau.metadata.rows import ClusterRow
+
     from .dispatch import Buffer
     from .metrics import Metrics
 
@@ -61,3 +64,12 @@ class Routine:
             return None
         self._metrics.request(self._api_key, started)
         return self._before + frame[4:8] + self._after
+
+
+def while_levels_last(cluster: ClusterRow, repeat: Callable[[], bool]) -> Callable[[], bool]:
+    """`repeat` as long as the levels of features are those of now, by which the API is served; a change brings another dict of them."""
+    return partial(_while, cluster, cluster.features, repeat)
+
+
+def _while(cluster: ClusterRow, levels: dict[str, int], repeat: Callable[[], bool]) -> bool:
+    return cluster.features is levels and repeat()

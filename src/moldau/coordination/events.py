@@ -29,6 +29,7 @@ class Event(Value):
     def __init__(self, group_id: str, ticket: Any = None) -> None:
         self.group_id = group_id
         self.ticket = ticket
+        self.repeat = None
 
     def refused(self, error_code: int) -> Any:
         """The reply when nobody looked at the event. Those of `moldau.coordination.replies.refusal` need none."""

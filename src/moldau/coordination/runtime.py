@@ -76,9 +76,13 @@ class GroupRuntime:
         self._set_alarm()
         log.log(logging.INFO if len(self._groups) else logging.DEBUG, "event=groups_loaded count=%d", len(self._groups))
 
+    def stop(self) -> None:
+        """Refuse what comes from now on. `close` is to follow."""
+        self._open = False
+
     async def close(self) -> None:
         """Answer whoever is parked, and let writes that are under way end."""
-        self._open = False
+        self.stop()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -264,16 +268,12 @@ class GroupRuntime:
 
     def _repeat(self, standing: Standing) -> bool:
         """The very event of that standing came again: do what `ask` would do, if that were the same; else nothing, and False."""
-        group = standing.group
-        group_id: str = group.group_id
+        group_id: str = standing.group.group_id
         lane = self._lanes.get(group_id)
-        if (
-            not self._open
-            or (lane is not None and (lane.busy or lane.waiting))
-            or self._groups.get(group_id) is not group
-        ):
+        if not self._open or (lane is not None and (lane.busy or lane.waiting)):
             return False
-        if not standing.repeat(self._now()):
+        group = self._groups.get(group_id)
+        if group is None or group is not standing.group or not standing.repeat(self._now()):
             return False
         self._watch(group_id, group.wake_at)
         return True

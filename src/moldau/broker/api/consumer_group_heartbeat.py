@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from moldau.broker import features
 from moldau.broker.dispatch import frame_reply
+from moldau.broker.routine import while_levels_last
 from moldau.coordination.consumer.events import ConsumerHeartbeat, ConsumerHeartbeatReply
 from moldau.protocol import api_keys, error_codes, uuid
 from moldau.protocol.messages.consumer_group_heartbeat import (
@@ -22,16 +23,12 @@ from moldau.protocol.messages.consumer_group_heartbeat import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from moldau.broker.broker import Broker
     from moldau.broker.dispatch import Reply, Request
-    from moldau.metadata.rows import ClusterRow
 
 
 def begin(broker: Broker, request: Request, reply: Reply) -> None:
-    levels = broker.cluster.features
-    if not features.group_version(levels):
+    if not features.group_version(broker.cluster.features):
         future = broker.loop.create_future()
         future.set_result(ConsumerHeartbeatReply(error_codes.UNSUPPORTED_VERSION))
         _answer(broker, request, reply, future)
@@ -43,12 +40,7 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
         return
     _answer(broker, request, reply, future)
     if event.repeat is not None:
-        reply.repeat = partial(_repeat, broker.cluster, levels, event.repeat)
-
-
-def _repeat(cluster: ClusterRow, levels: dict[str, int], repeat: Callable[[], bool]) -> bool:
-    """A change of levels brings another dict."""
-    return cluster.features is levels and repeat()
+        reply.repeat = while_levels_last(broker.cluster, event.repeat)
 
 
 def _event(request: Request) -> ConsumerHeartbeat:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from moldau.coordination.decision import Decision
 from moldau.coordination.modern.fencing import check_epoch, check_instance, check_released
 from moldau.coordination.modern.member import JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH
+from moldau.coordination.modern.standing import MemberStanding
 from moldau.coordination.refusal import Refused
 from moldau.protocol.error_codes import (
     GROUP_MAX_SIZE_REACHED,
@@ -31,7 +32,6 @@ from .member import STABLE, UNRELEASED, Assigned, ConsumerMember, partitions
 from .patterns import BadPattern
 from .plan import Plan
 from .reconcile import reconcile
-from .standing import MemberStanding
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ def quick(group: ConsumerGroup, event: ConsumerHeartbeat, now: int, out: Decisio
     if (
         member is None
         or event.member_epoch != member.member_epoch
+        or member.state is not STABLE
         or event.rebalance_timeout_ms != -1
         or event.owned is not None
         or (event.topics is not None and tuple(sorted(set(event.topics))) != member.topics)
@@ -58,11 +59,10 @@ def quick(group: ConsumerGroup, event: ConsumerHeartbeat, now: int, out: Decisio
         or member.classic is not None
     ):
         return False
-    interval: int = group.around.settings(group.group_id)["consumer.heartbeat.interval.ms"]
-    standing = MemberStanding(group, member, interval)
+    standing = MemberStanding(group, member, "consumer")
     if not standing.repeat(now):
         return False
-    out.reply(event.ticket, ConsumerHeartbeatReply(NONE, member.member_id, member.member_epoch, interval))
+    out.reply(event.ticket, ConsumerHeartbeatReply(NONE, member.member_id, member.member_epoch, standing.interval_ms))
     out.standing = standing
     return True
 
