@@ -237,6 +237,8 @@ class World:
 async def history(loop: JumpLoop, kind: type[Client], seed: int) -> World:
     dice = random.Random(seed)
     world = World(loop)
+    interval = dice.choice([0, 2_000])
+    world.play.settings |= {f"{protocol}.assignment.interval.ms": interval for protocol in ("consumer", "share")}
     it = await world.open()
     clients = [kind(world.dispatcher, name) for name in ("a", "b", "c", "d")]
     classic: list[str] = []
