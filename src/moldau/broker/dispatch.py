@@ -6,7 +6,8 @@ Handlers live in `moldau.broker.api`, one module for each API, imported when fir
 - `async def handle(broker, request) -> Message`: the ordinary kind, run as a task. It runs to its end although the connection goes, so
   that what it has stored and what is in memory stay the same; `WAITS = True` says that it only waits and may be cancelled. With
   `def at_once(broker, request, reply) -> bool` beside it, which completes `reply` without a task, or has done nothing when it says False; or
-- `def begin(broker, request, reply)`: the hot kind, which completes `reply` itself, at once or later.
+- `def begin(broker, request, reply)`: the hot kind, which completes `reply` itself, at once or later. It may give it a `repeat`: then the same
+  request of that connection is not even decoded again (`moldau.broker.routine`).
 
 Bytes that do not decode, and keys or versions that are not advertised, close the connection, as in Kafka; ApiVersions above its
 maximum is answered in version 0 form.
@@ -29,6 +30,7 @@ from moldau.protocol.errors import ProtocolError
 from moldau.protocol.registry import request_class
 
 from . import served
+from .routine import Routine
 
 if TYPE_CHECKING:
     from .broker import Broker, Endpoint
@@ -49,7 +51,7 @@ class Peer:
     As text it is HOST:PORT#NUMBER; the number is the connection's and stands in each of its log lines.
     """
 
-    __slots__ = ("endpoint", "host", "number", "port", "software_name", "software_version")
+    __slots__ = ("endpoint", "host", "number", "port", "routine", "software_name", "software_version")
 
     def __init__(self, host: str, port: int, number: int, endpoint: Endpoint) -> None:
         self.host = host
@@ -58,6 +60,8 @@ class Peer:
         self.endpoint = endpoint
         self.software_name = ""
         self.software_version = ""
+        self.routine: Routine | None = None
+        """The request that it makes again and again, if its last one may be answered as before."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -82,7 +86,7 @@ class Request:
 class Reply:
     """The place of one reply in its connection's order."""
 
-    __slots__ = ("_ready", "buffers", "close", "complete", "held_bytes", "on_abandon", "overlaps")
+    __slots__ = ("_ready", "buffers", "close", "complete", "held_bytes", "on_abandon", "overlaps", "repeat")
 
     def __init__(self, ready: Callable[[Reply], None]) -> None:
         self._ready = ready
@@ -94,6 +98,8 @@ class Reply:
         self.overlaps = False
         """Whether a Produce behind this one may begin."""
         self.on_abandon: Callable[[], None] | None = None
+        self.repeat: Callable[[], bool] | None = None
+        """Set by a handler that has completed this at once (`moldau.broker.routine`)."""
 
     def send(self, buffers: Sequence[Buffer]) -> None:
         """Complete with these bytes (none: a request without reply)."""
@@ -176,6 +182,8 @@ class Dispatcher:
         begin = getattr(module, "begin", None)
         if begin is not None:
             begin(self.broker, request, reply)
+            if reply.repeat is not None:
+                peer.routine = Routine.of(frame, reply.buffers, reply.repeat, api_key, self.broker.metrics)
             return
         at_once = getattr(module, "at_once", None)
         if at_once is not None and at_once(self.broker, request, reply):

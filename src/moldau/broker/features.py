@@ -110,9 +110,9 @@ def too_new(stored: Mapping[str, int]) -> str | None:
 
 def group_version(stored: Mapping[str, int]) -> int:
     """0 or 1: whether there are consumer groups."""
-    return finalized(stored).get(GROUP, 0)
+    return max(stored.get(GROUP, 0), 0)
 
 
 def share_version(stored: Mapping[str, int]) -> int:
     """0 to 2: whether there are share groups, and whether they may have dead-letter topics."""
-    return finalized(stored).get(SHARE, 0)
+    return max(stored.get(SHARE, 0), 0)

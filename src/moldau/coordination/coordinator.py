@@ -65,6 +65,10 @@ class GroupCoordinator:
         await self._runtime.start()
         self._runtime.every(lambda: self.config.offsets_retention_check_interval_ms, self._cleanup.run)
 
+    def stop(self) -> None:
+        """From now on groups are COORDINATOR_NOT_AVAILABLE; `close` is to follow."""
+        self._runtime.stop()
+
     async def close(self) -> None:
         """Parked members are told to look for the coordinator again; writes under way end."""
         await self._runtime.close()

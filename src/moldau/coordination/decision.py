@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from moldau.metadata.rows_groups import GroupRecord, OffsetKey, OffsetRow
 
@@ -30,6 +30,19 @@ class Computation(Value):
         self.then = then
 
 
+class Standing(Protocol):
+    """How things stood when an event changed nothing but a deadline."""
+
+    @property
+    def group(self) -> Any:
+        """The group that it was decided in."""
+        ...
+
+    def repeat(self, now: int) -> bool:
+        """Do what deciding the very same event does, if it would do and answer the same again; else do nothing, and say False."""
+        ...
+
+
 class Decision(Value):
     """What to write, whom to answer, and when to ask again (Kafka's CoordinatorResult).
 
@@ -38,10 +51,10 @@ class Decision(Value):
     event of the group may be decided. A decision that writes nothing is answered at once.
 
     `again` is an event to be decided anew as soon as the records are applied, before any other of the group: what was written has only
-    cleared its way. `computation` is begun then, too.
+    cleared its way. `computation` is begun then, too. `standing` is there when nothing changed, and the same may be said again.
     """
 
-    __slots__ = ("again", "computation", "deadline", "deleted_offsets", "offsets", "records", "replies")
+    __slots__ = ("again", "computation", "deadline", "deleted_offsets", "offsets", "records", "replies", "standing")
 
     def __init__(self) -> None:
         self.records: list[GroupRecord] = []
@@ -51,6 +64,7 @@ class Decision(Value):
         self.deadline = NEVER
         self.again: Event | None = None
         self.computation: Computation | None = None
+        self.standing: Standing | None = None
 
     def reply(self, ticket: Any, reply: Any) -> None:
         """Answer `ticket`, which may be of this event or of an earlier one that was parked."""

@@ -7,6 +7,7 @@ ticket is answered once: at once, or later when the event is parked, as JoinGrou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from moldau.metadata.rows_groups import OffsetKey
@@ -15,7 +16,12 @@ from .value import Value
 
 
 class Event(Value):
-    __slots__ = ("group_id", "ticket")
+    """`repeat`, of those that have it, is set by the runtime when the event has changed nothing: a call takes the very same event once more, or says
+    False, and then it has to be asked.
+    """
+
+    __slots__ = ("group_id", "repeat", "ticket")
+    repeat: Callable[[], bool] | None
 
     owner: ClassVar[str] = ""
     """The type of group that alone understands it, as `moldau.coordination.types` names it."""
@@ -23,6 +29,7 @@ class Event(Value):
     def __init__(self, group_id: str, ticket: Any = None) -> None:
         self.group_id = group_id
         self.ticket = ticket
+        self.repeat = None
 
     def refused(self, error_code: int) -> Any:
         """The reply when nobody looked at the event. Those of `moldau.coordination.replies.refusal` need none."""

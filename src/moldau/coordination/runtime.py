@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from moldau.metadata.errors import StoreError
 from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, UNKNOWN_SERVER_ERROR
 
-from .decision import NEVER, Computation, Decision
+from .decision import NEVER, Computation, Decision, Standing
 from .events import Event, Heartbeat, OffsetCommit, Tick
 from .groups import WRITE_FAILED, Groups
 from .replies import failed, refusal
@@ -77,9 +77,13 @@ class GroupRuntime:
         self._set_alarm()
         log.log(logging.INFO if len(self._groups) else logging.DEBUG, "event=groups_loaded count=%d", len(self._groups))
 
+    def stop(self) -> None:
+        """Refuse what comes from now on. `close` is to follow."""
+        self._open = False
+
     async def close(self) -> None:
         """Answer whoever is parked, and let writes that are under way end."""
-        self._open = False
+        self.stop()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -293,8 +297,22 @@ class GroupRuntime:
         else:
             _release(decision)
             self._watch(event.group_id, decision.deadline)
+            if decision.standing is not None:
+                event.repeat = partial(self._repeat, decision.standing)
             if decision.computation is not None:
                 self._compute(event.group_id, decision.computation)
+
+    def _repeat(self, standing: Standing) -> bool:
+        """The very event of that standing came again: do what `ask` would do, if that were the same; else nothing, and False."""
+        group_id: str = standing.group.group_id
+        lane = self._lanes.get(group_id)
+        if not self._open or (lane is not None and (lane.busy or lane.waiting)):
+            return False
+        group = self._groups.get(group_id)
+        if group is None or group is not standing.group or not standing.repeat(self._now()):
+            return False
+        self._watch(group_id, group.wake_at)
+        return True
 
     def _carry_out(self, group_id: str, decision: Decision) -> None:
         lane = self._lanes.setdefault(group_id, _Lane())

@@ -90,6 +90,7 @@ class GroupShards:
         coordinator = self._shards.pop(shard, None)
         if coordinator is None:
             return
+        coordinator.stop()
         log.warning("event=groups_lost shard=%d why='another broker holds the lease'", shard)
         task = asyncio.get_running_loop().create_task(coordinator.close())
         self._closing.add(task)

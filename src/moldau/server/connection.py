@@ -241,6 +241,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._begin(self._waiting.popleft())
         finally:
             self._pumping = False
+        if self._outgoing and not self._sending:
+            self._send()
         backlog = len(self._waiting) + len(self._replies)
         if self._paused_reading:
             calm = not backlog or (backlog < _PIPELINE_MAX // 2 and not self._dispatcher.overloaded)
@@ -260,6 +262,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _begin(self, frame: bytearray) -> None:
         self.last_active = self._dispatcher.loop.time()
+        routine = self.peer.routine
+        if routine is not None and not self._replies and routine.is_of(frame):
+            answer = routine.answer(frame)
+            if answer is not None:
+                self._outgoing.append(answer)
+                return
+            self.peer.routine = None
         reply = Reply(self._ready)
         if len(frame) + 4 > _SCRATCH_BYTES:
             reply.held_bytes = len(frame)
@@ -282,6 +291,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._outgoing += head.buffers
             if head.held_bytes:
                 self._budget.give(head.held_bytes)
+        if self._pumping:
+            return  # it sends when it has begun all that may begin
         if self._outgoing and not self._sending:
             if replies or self._waiting:
                 self._sending = True

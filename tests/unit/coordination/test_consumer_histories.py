@@ -22,8 +22,8 @@ from playbook import GROUP
 
 from moldau.coordination.consumer.events import ConsumerHeartbeat, ConsumerHeartbeatReply
 from moldau.coordination.consumer.group import ConsumerGroup
-from moldau.coordination.consumer.type import RETRY_MS
 from moldau.coordination.events import Heartbeat, JoinGroup, LeaveGroup, LeavingMember, SyncGroup, Tick
+from moldau.coordination.modern.group import RETRY_MS
 from moldau.coordination.replies import JoinReply, SyncReply
 from moldau.coordination.subscription import pack_assignment, read_assignment, read_subscription
 from moldau.protocol import error_codes as e

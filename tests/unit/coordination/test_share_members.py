@@ -31,3 +31,13 @@ def test_who_is_silent_for_its_session_is_out() -> None:
     play.after(30_000).share("a", 2).forget().after(15_000)
     assert list(play.group.members) == ["a"]
     play.share("b", 3).said("b: UNKNOWN_MEMBER_ID")
+
+
+def test_who_is_silent_while_the_store_fails_goes_once_it_does_not() -> None:
+    play = Sharing(t=1).share("a", 0, "t").forget()
+    play.store_fails = True
+    play.after(60_000)  # it is tried once a second, not all the time
+    assert list(play.group.members) == ["a"]
+    play.store_fails = False
+    play.after(1_000)
+    assert play.state == "Empty 3/2"

@@ -42,6 +42,15 @@ def test_tasks_of_a_silent_member_go_to_the_others() -> None:
     play.beat("b").said("b: epoch 4 active=0_0,0_1,0_2,0_3")
 
 
+def test_who_is_silent_while_the_store_fails_goes_once_it_does_not() -> None:
+    play = StreamsPlay().join("a").settle("a")
+    play.store_fails = True
+    play.after(60_000)  # it is tried once a second, not all the time
+    assert list(play.group.members) == ["a"]
+    play.store_fails = False
+    assert play.after(1_000).group.state == "Empty"
+
+
 def test_a_member_that_leaves_hands_over_at_once() -> None:
     play = StreamsPlay().join("a", "b").settle("a", "b").leave("a").said("a: epoch -1")
     play.beat("b").said("b: epoch 4 active=0_0,0_1,0_2,0_3")

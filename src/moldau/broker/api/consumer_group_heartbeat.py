@@ -1,7 +1,7 @@
 """ConsumerGroupHeartbeat 0-1 (KIP-848): members of consumer groups join, are alive, tell what they own, are told what is theirs, leave.
 
 0 is given its member id by the broker when it has none; 1 makes it itself, and may subscribe by regular expression. The most frequent request of
-such groups, so one that changes nothing makes no task. Where `group.version` is 0 it is UNSUPPORTED_VERSION.
+such groups, so one that changes nothing makes no task, and the next one like it is not even decoded. Where `group.version` is 0 it is UNSUPPORTED_VERSION.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from moldau.broker import features
 from moldau.broker.dispatch import frame_reply
+from moldau.broker.routine import while_levels_last
 from moldau.coordination.consumer.events import ConsumerHeartbeat, ConsumerHeartbeatReply
 from moldau.protocol import api_keys, error_codes, uuid
 from moldau.protocol.messages.consumer_group_heartbeat import (
@@ -30,12 +31,16 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
     if not features.group_version(broker.cluster.features):
         future = broker.loop.create_future()
         future.set_result(ConsumerHeartbeatReply(error_codes.UNSUPPORTED_VERSION))
-    else:
-        future = broker.groups.ask(_event(request))
-    if future.done():
         _answer(broker, request, reply, future)
-    else:
+        return
+    event = _event(request)
+    future = broker.groups.ask(event)
+    if not future.done():
         future.add_done_callback(partial(_answer, broker, request, reply))
+        return
+    _answer(broker, request, reply, future)
+    if event.repeat is not None:
+        reply.repeat = while_levels_last(broker.cluster, event.repeat)
 
 
 def _event(request: Request) -> ConsumerHeartbeat:

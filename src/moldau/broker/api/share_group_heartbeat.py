@@ -2,7 +2,7 @@
 
 Epoch 0 joins, with an id that the member has made itself; -1 leaves. The assignment comes with the first answer and whenever it is another.
 FENCED_MEMBER_EPOCH and UNKNOWN_MEMBER_ID say: join again. GROUP_ID_NOT_FOUND where the id is another type's group, GROUP_MAX_SIZE_REACHED,
-INVALID_REQUEST. A heartbeat that changes nothing makes no task.
+INVALID_REQUEST. A heartbeat that changes nothing makes no task, and the next one like it is not even decoded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from asyncio import Future
 from typing import TYPE_CHECKING
 
 from moldau.broker.dispatch import frame_reply
+from moldau.broker.routine import while_levels_last
 from moldau.coordination.share.events import ShareHeartbeat, ShareReply
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages.share_group_heartbeat import (
@@ -32,19 +33,20 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
         reply.send(frame_reply(request, refused.encode(request.version)))
         return
     topics = message.subscribed_topic_names
-    future = broker.groups.ask(
-        ShareHeartbeat(
-            message.group_id,
-            message.member_id,
-            message.member_epoch,
-            message.rack_id,
-            None if topics is None else tuple(topics),
-            request.client_id or "",
-            f"/{request.peer.host}",
-        )
+    event = ShareHeartbeat(
+        message.group_id,
+        message.member_id,
+        message.member_epoch,
+        message.rack_id,
+        None if topics is None else tuple(topics),
+        request.client_id or "",
+        f"/{request.peer.host}",
     )
+    future = broker.groups.ask(event)
     if future.done():
         _answer(broker, request, reply, future)
+        if event.repeat is not None:
+            reply.repeat = while_levels_last(broker.cluster, event.repeat)
     else:
         future.add_done_callback(lambda done: _answer(broker, request, reply, done))
 

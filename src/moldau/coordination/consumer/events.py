@@ -70,6 +70,7 @@ class ConsumerHeartbeat(Event):
         self.new_member_id = new_member_id
         self.version = version
         self.ticket = ticket
+        self.repeat = None
 
     def refused(self, error_code: int) -> ConsumerHeartbeatReply:
         return ConsumerHeartbeatReply(error_code)

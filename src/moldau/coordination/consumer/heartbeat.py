@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from moldau.coordination.decision import Decision
 from moldau.coordination.modern.fencing import check_epoch, check_instance, check_released
 from moldau.coordination.modern.member import JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH
+from moldau.coordination.modern.standing import MemberStanding
 from moldau.coordination.refusal import Refused
 from moldau.protocol.error_codes import (
     GROUP_MAX_SIZE_REACHED,
@@ -39,16 +40,13 @@ HURRY_MS = 1_000
 KIND = "consumer group"
 
 
-def quick(group: ConsumerGroup, event: ConsumerHeartbeat, now: int) -> ConsumerHeartbeatReply | None:
-    """The answer to a heartbeat that says nothing new to a group in which nothing is new; else None."""
+def quick(group: ConsumerGroup, event: ConsumerHeartbeat, now: int, out: Decision) -> bool:
+    """Answer a heartbeat that says nothing new to a group in which nothing is new; False for any other."""
     member = group.members.get(event.member_id)
     if (
         member is None
         or event.member_epoch != member.member_epoch
-        or member.member_epoch != group.assignment_epoch
-        or group.group_epoch != group.assignment_epoch
         or member.state is not STABLE
-        or group.topics_version != group.around.topics.version
         or event.rebalance_timeout_ms != -1
         or event.owned is not None
         or (event.topics is not None and tuple(sorted(set(event.topics))) != member.topics)
@@ -60,13 +58,13 @@ def quick(group: ConsumerGroup, event: ConsumerHeartbeat, now: int) -> ConsumerH
         or event.client_host != member.client_host
         or member.classic is not None
     ):
-        return None
-    settings = group.around.settings(group.group_id)
-    member.session_deadline = deadline = now + settings["consumer.session.timeout.ms"]
-    group.arm(deadline)
-    return ConsumerHeartbeatReply(
-        NONE, member.member_id, member.member_epoch, settings["consumer.heartbeat.interval.ms"]
-    )
+        return False
+    standing = MemberStanding(group, member, "consumer")
+    if not standing.repeat(now):
+        return False
+    out.reply(event.ticket, ConsumerHeartbeatReply(NONE, member.member_id, member.member_epoch, standing.interval_ms))
+    out.standing = standing
+    return True
 
 
 def validate(event: ConsumerHeartbeat, assignors: Iterable[str]) -> None:

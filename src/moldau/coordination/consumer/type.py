@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from moldau.coordination.decision import NEVER, Decision
 from moldau.coordination.events import Event, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, SyncGroup, Tick
 from moldau.coordination.listing import DescribedGroup, ListedGroup, not_classic
+from moldau.coordination.modern.group import RETRY_MS
 from moldau.coordination.offsets import FROM_COMMIT
 from moldau.coordination.refusal import Refused
 from moldau.coordination.surroundings import Surroundings
@@ -34,9 +35,6 @@ _CLASSIC: dict[type[Event], Callable[[ConsumerGroup, Any, int, Decision], None]]
     SyncGroup: classic_members.sync,
     LeaveGroup: classic_members.leave,
 }
-
-RETRY_MS = 1_000
-"""How soon what could not be written because of a tick is tried again."""
 
 
 class ConsumerType:
@@ -84,9 +82,7 @@ class ConsumerType:
 
     def handle(self, group: ConsumerGroup, event: Event, now: int, out: Decision) -> None:
         if isinstance(event, ConsumerHeartbeat):
-            reply = quick(group, event, now)
-            if reply is not None:
-                out.reply(event.ticket, reply)
+            if quick(group, event, now, out):
                 return
             group.tell(now, "Heartbeat", f"{event.member_id} epoch {event.member_epoch}")
             try:

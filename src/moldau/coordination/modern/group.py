@@ -30,6 +30,8 @@ STABLE = "Stable"
 DEAD = "Dead"
 
 STORY_LENGTH = 32
+RETRY_MS = 1_000
+"""How soon what could not be written because of a tick is tried again."""
 FIRST_EPOCH = 1
 """The group epoch and the assignment epoch before anybody has joined, as in Kafka: the first member comes to epoch 2."""
 

@@ -8,6 +8,7 @@ from moldau.coordination.assignors import assignor
 from moldau.coordination.decision import NEVER, Computation, Decision
 from moldau.coordination.modern.fencing import check_epoch
 from moldau.coordination.modern.member import JOIN_EPOCH, LEAVE_EPOCH
+from moldau.coordination.modern.standing import MemberStanding
 from moldau.coordination.modern.subscribed import metadata_hash
 from moldau.coordination.refusal import Refused
 from moldau.protocol.error_codes import GROUP_MAX_SIZE_REACHED, INVALID_REQUEST, NONE, UNKNOWN_MEMBER_ID
@@ -73,6 +74,8 @@ def heartbeat(group: ShareGroup, event: ShareHeartbeat, now: int, out: Decision)
             member.assigned if tells else None,
         ),
     )
+    if before is not None and not tells and not out.records and out.computation is None:
+        out.standing = MemberStanding(group, before, "share")
 
 
 def _known(group: ShareGroup, member_id: str) -> ShareMember:

@@ -7,6 +7,7 @@ from typing import Any
 from moldau.coordination.decision import Decision
 from moldau.coordination.events import Event, Heartbeat, OffsetCommit, Tick
 from moldau.coordination.listing import DescribedGroup, ListedGroup, not_classic
+from moldau.coordination.modern.group import RETRY_MS
 from moldau.coordination.modern.member import JOIN_EPOCH
 from moldau.coordination.refusal import Refused
 from moldau.coordination.surroundings import Surroundings
@@ -91,8 +92,10 @@ class ShareType:
         group.rearm()
 
     def write_failed(self, group: ShareGroup, now: int, out: Decision) -> None:
+        """Nothing has changed; what time had asked for is tried again a little later."""
         group.topics_version = -1
         group.computing = -1
+        group.wake_at = max(group.wake_at, now + RETRY_MS)
 
     def validate_commit(self, group: ShareGroup, event: OffsetCommit) -> int:
         """Share groups commit no offsets."""

@@ -8,6 +8,7 @@ from moldau.coordination.decision import NEVER, Decision
 from moldau.coordination.events import Event, Heartbeat, OffsetCommit, Tick
 from moldau.coordination.group_type import GroupType
 from moldau.coordination.listing import DescribedGroup, ListedGroup, not_classic
+from moldau.coordination.modern.group import RETRY_MS
 from moldau.coordination.offsets import FROM_COMMIT
 from moldau.coordination.surroundings import Surroundings
 from moldau.metadata.rows_groups import GroupRecord
@@ -82,6 +83,7 @@ class StreamsType:
     def write_failed(self, group: StreamsGroup, now: int, out: Decision) -> None:
         """What was not written was not applied. A tick tries again a little later."""
         group.rearm()
+        group.wake_at = max(group.wake_at, now + RETRY_MS)
 
     def validate_commit(self, group: StreamsGroup, event: OffsetCommit) -> int:
         return commits.validate_commit(group, event)
