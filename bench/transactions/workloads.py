@@ -6,14 +6,14 @@ Seats: ``ours`` (an fsync before every answer), ``kafka`` (Apache Kafka 4.3.1 as
 The sketches, for two shared cores where an fdatasync of a small append takes 220-350 us:
 
 ``process-1000``  four threads of one Java program, each with a transactional id and an input partition of its own. A transaction of 1,000 records of 100 B:
-    seven batches of 16 KB to append, two flushes of 0.5 ms; it begins with one change of its row, takes the group's offset with another one, and ends
-    with a third, 0.6 ms each while the appender pauses. So 3-4 ms of waiting, beside 2 ms of the client's own work: 400-600 transactions/s of all four,
+    seven batches of 16 KB to append, two flushes of 0.5 ms; it begins with a note in the journal that waits for no sync, takes the group's offset with another one,
+    and ends with a third, 0.3 ms each. So 2-3 ms of waiting, beside 2 ms of the client's own work: 600-800 transactions/s of all four,
     bound by the two cores. Kafka answers each request in half of that, but a producer that goes on at once after an end meets its own markers (CONCURRENT_TRANSACTIONS),
     and comes again 20 ms later: 40 transactions/s of each thread.
-``process-10``  the same but for the records: 0.1 ms of appending. Three changes of a row and one flush: 2.5 ms; ends share a pause and a sync: 1,000 transactions/s.
+``process-10``  the same but for the records: 0.1 ms of appending. Three notes and one flush: 1.2 ms; ends share a write and a sync: 2,000 transactions/s.
     Kafka: the same 20 ms.
-``end-1``, ``end-10``, ``end-100``  EndTxn on an idle broker, from the request to its answer: a transaction of the metadata store with its sync, 0.7 ms, and 40 us
-    for each further partition: its row is locked, its marker is a row, its view learns it. Kafka answers when the decision is in its page cache, 0.3-0.5 ms, however
+``end-1``, ``end-10``, ``end-100``  EndTxn on an idle broker, from the request to its answer: one write of the journal and its sync, 0.3 ms, and 5 us
+    for each further partition: its marker is made and its view learns it; the rows follow, 5 us each on another thread. Kafka answers when the decision is in its page cache, 0.3-0.5 ms, however
     many partitions there are, and writes the markers afterwards; *complete* is when the next transaction of the same producer may begin: with us the answer,
     with Kafka a few ms more.
 ``compaction``  3 million records of 100 B, 300,000 keys, 16 KB batches, one partition, nothing else to do. We look at each record once, 1 us: 90-100 MB/s if the cleaner
