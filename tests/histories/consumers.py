@@ -10,7 +10,6 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from .history import OK, UNKNOWN, Assign, Commit, Poll, Seen
-from .producers import _silent
 from .recorder import Recorder
 
 _TOGETHER = 50
@@ -46,7 +45,7 @@ class ConsumerThread(threading.Thread):
                 "socket.timeout.ms": 8_000,
                 "topic.metadata.refresh.interval.ms": 5_000,
                 "error_cb": lambda error: self.recorder.note(self.name, error.str()),
-                "logger": _silent(),
+                "log_level": 0,  # as in `transactional`
                 **config,
             }
         )

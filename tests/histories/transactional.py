@@ -215,7 +215,7 @@ class Processor(Worker):
                 "reconnect.backoff.max.ms": 500,
                 "socket.timeout.ms": 8_000,
                 "error_cb": lambda error: self.recorder.note(self.process, error.str()),
-                "logger": _silent(),
+                "log_level": 0,  # no logger: librdkafka's own thread would wait for the GIL, which `assign` holds while it waits for that thread
             }
         )
         try:

@@ -12,6 +12,8 @@ from moldau.protocol.error_codes import GROUP_SUBSCRIBED_TO_TOPIC, NONE, OFFSET_
 
 from .events import OffsetCommit, OffsetDelete
 
+NEVER_MS = (1 << 63) - 1
+"""The last moment there is."""
 FROM_COMMIT = -1
 """Offsets age from their own commit, not from something that happened to the group."""
 
@@ -23,7 +25,7 @@ def commit_rows(event: OffsetCommit, metadata_max: int) -> tuple[list[OffsetRow]
     `metadata_max` counts UTF-16 units, as `offset.metadata.max.bytes` does in Kafka in spite of its name.
     """
     group, committed = event.group_id, event.commit_timestamp
-    expires = committed + event.retention_ms if event.retention_ms >= 0 else -1
+    expires = min(committed + event.retention_ms, NEVER_MS) if event.retention_ms >= 0 else -1
     rows, errors = [], []
     for topic_id, partition, offset, leader_epoch, metadata in event.offsets:
         if metadata and 2 * len(metadata) > metadata_max and _utf16_units(metadata) > metadata_max:

@@ -43,6 +43,8 @@ APPLY_ENTRIES = 1024
 """... or when this many wait."""
 ENTRIES_MAX = 100_000
 """Beyond it, with a metadata store that takes no rows, appends are refused."""
+NOTES_MAX = 20_000
+"""The same of notes, by weight: some tens of megabytes in memory."""
 _RETRY_SECONDS = 0.5
 
 
@@ -62,23 +64,18 @@ class Journal:
         self._placed = 0  # commits that ever waited in _rows, and how many of them are in the store
         self._applied = 0
         self._rows: list[AppendCommit] = []
-        self._entries = 0
+        self._entries = self._notes = 0
         self._synced = (-1, 0)
         self._applying = False
         self._timer: asyncio.TimerHandle | None = None
         self._drains: list[_Drain] = []
         wal.drained = self.drained
 
-    @property
-    def waiting_entries(self) -> int:
-        """Rows that are not yet in the metadata store."""
-        return self._entries
-
     # -- write --------------------------------------------------------------------------------------------------------
 
     def commit(self, write: W, done: Done[W]) -> None:
-        if self._entries > ENTRIES_MAX:
-            done(write, None, BlobError(f"{self._entries} rows wait for the metadata store"))
+        if self._entries > ENTRIES_MAX or self._notes > NOTES_MAX:
+            done(write, None, BlobError(f"{self._entries + self._notes} rows wait for the metadata store"))
             return
         blob_id, synced_to = self._synced
         header = write.header(synced_to if blob_id == self._wal.active() else 0)
@@ -116,9 +113,10 @@ class Journal:
             self._placed += 1
             if write.durable:
                 self._synced = (blob_id, position + write.length)
-            self._entries += commit.weight
+            self._entries += len(commit.entries)
+            self._notes += commit.notes_weight
             done(write, write.results(commit), None)
-            if self._entries >= APPLY_ENTRIES:
+            if self._entries + self._notes >= APPLY_ENTRIES:
                 self._apply()
             elif self._timer is None and not self._applying:
                 self._timer = self._loop.call_later(APPLY_SECONDS, self._apply)
@@ -146,7 +144,8 @@ class Journal:
                 self._fail_drains(error)
                 return
             self._applied += len(rows)
-            self._entries -= sum([commit.weight for commit in rows])
+            self._entries -= sum([len(commit.entries) for commit in rows])
+            self._notes -= sum([commit.notes_weight for commit in rows])
             if self._drains:
                 self._tell_drained()
             if self._rows and self._timer is None and not self._applying:

@@ -147,16 +147,18 @@ class _Change:
         row, note, end = self._noted(known, change), self.note, change.end
         assert end is not None
         note.end = end
-        markers = self.of_all = note.markers()
-        for view in views:
+        note.ends = [(view.partition_id, view.next_offset, view.leader_epoch) for view in views]
+        markers = note.markers()
+        batches = [markers.batch(base, epoch) for _, base, epoch in note.ends]
+        self.at = section.add_end(note, markers, batches)  # what raises, raises up to here
+        self.of_all = markers
+        for view, batch in zip(views, batches, strict=True):
             base = view.next_offset
-            note.ends.append((view.partition_id, base, view.leader_epoch))
-            self.markers.append(_Marker(view, base, markers.batch(base, view.leader_epoch)))
+            self.markers.append(_Marker(view, base, batch))
             view.next_offset = base + 1
             view.producers.mark(end.producer_id, end.epoch, base, end.commit, note.now, note.now)
         known.row, known.partition_ids = row, _NOTHING
         self.result = Changed(row, [])
-        self.at = section.add_end(note, markers, [each.batch for each in self.markers])
 
     def _views(self, known: _Known, change: TxnChange) -> list[PartitionView] | None:
         """Those of what takes part and is alive, in the order of ids; None, and `missing`, when they are not all in memory."""

@@ -24,7 +24,7 @@ _LONE_SECTIONS = 16
 
 
 class Change(Protocol):
-    """What wants to be written. Everything is called on the loop's thread, and nothing may raise."""
+    """What wants to be written. Everything is called on the loop's thread. A `decide` that raises has changed nothing, and has `failed`."""
 
     def decide(self, section: NoteSection) -> None:
         """Add a note to the section, or none, and change what is in memory accordingly."""
@@ -83,11 +83,14 @@ class NoteQueue:
             changes: list[Change] = []
             while pending and section.length < _SECTION_BYTES:
                 change = pending.popleft()
-                change.decide(section)
-                changes.append(change)
+                try:
+                    change.decide(section)
+                except Exception as error:
+                    change.failed(error)
+                else:
+                    changes.append(change)
             if not len(section):
-                for change in changes:
-                    change.written(-1, -1)
+                self._tell(changes, -1, -1, None)
                 continue
             self._in_flight = changes
             self.sections += 1
@@ -96,12 +99,17 @@ class NoteQueue:
     def _written(self, section: NoteSection, _: object, error: Exception | None) -> None:
         changes, self._in_flight = self._in_flight, None
         assert changes is not None
-        position = section.position
-        for change in changes:
-            if error is None:
-                change.written(section.blob_id, position)
-            else:
-                change.failed(error)
+        self._tell(changes, section.blob_id, section.position, error)
         if self._pending and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._begin)
+
+    def _tell(self, changes: list[Change], blob_id: int, position: int, error: Exception | None) -> None:
+        for change in changes:
+            try:
+                if error is None:
+                    change.written(blob_id, position)
+                else:
+                    change.failed(error)
+            except Exception as fault:  # ours; but the others must still be told
+                self._loop.call_exception_handler({"message": "telling of a note failed", "exception": fault})

@@ -8,6 +8,9 @@ from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult
 
 from . import sections
 
+_BYTES_A_WEIGHT = 1024
+"""So many bytes of notes weigh as much as one extent: a dozen offsets, most of which are written over before they become rows."""
+
 
 class NoteSection:
     """Some notes as one write of a journal (`moldau.log.sequencer.Write`). `add` all of them, then give it to the journal."""
@@ -19,7 +22,7 @@ class NoteSection:
         self._notes: list[Note] = []
         self._ends: list[tuple[int, TxnNote, Markers]] = []
         self._packed: list[bytes] = []
-        self._length = self._weight = 0
+        self._length = 0
         self._body = b""
 
     def add(self, note: Note, durable: bool) -> None:
@@ -36,7 +39,6 @@ class NoteSection:
         self._notes.append(note)
         self._packed.append(packed)
         self._length += len(packed)
-        self._weight += note.weight
         self.durable = self.durable or durable
 
     def __len__(self) -> int:
@@ -62,7 +64,7 @@ class NoteSection:
         entries: list[AppendEntry] = []
         for end, note, markers in self._ends:
             entries += _entries(note, markers, position + end)
-        return _commit(blob_id, entries, self._notes, self.now, position + self._length, self._weight)
+        return _commit(blob_id, entries, self._notes, self.now, position + self._length, self._length)
 
     def results(self, commit: AppendCommit) -> list[AppendResult]:
         """See `Write`: who wrote them knows."""
@@ -80,12 +82,13 @@ def commit_of(data: bytes, blob_id: int, position: int, now: int) -> AppendCommi
                 entries += _entries(note, note.markers(), position + end)
     except BadNote as error:
         raise sections.BadSection(f"notes at {position}: {error}") from error
-    return _commit(blob_id, entries, notes, now, position + len(data), sum([note.weight for note in notes]))
+    return _commit(blob_id, entries, notes, now, position + len(data), len(data))
 
 
 def _commit(
-    blob_id: int, entries: list[AppendEntry], notes: list[Note], now: int, end: int, weight: int
+    blob_id: int, entries: list[AppendEntry], notes: list[Note], now: int, end: int, length: int
 ) -> AppendCommit:
+    weight = 1 + length // _BYTES_A_WEIGHT
     return AppendCommit(blob_id, entries, None, False, now, notes=notes, applied_to=end, notes_weight=weight)
 
 

@@ -38,9 +38,6 @@ MARKER_AT = Struct(">iqi")
 _GROUP, _TXN = 1, 2
 _BEGINS, _GONE, _ENDS, _COMMITS = 1, 2, 4, 8
 
-ROWS_A_WEIGHT = 16
-"""So many offsets weigh as much as one extent: most of them are written over before they become rows."""
-
 
 class BadNote(Exception):
     """The bytes are no note."""
@@ -55,11 +52,6 @@ class GroupNote(_Row):
         self.records = records
         self.offsets = offsets
         self.deleted_offsets = deleted_offsets
-
-    @property
-    def weight(self) -> int:
-        """What it costs to have it wait for its rows, in extents."""
-        return 1 + len(self.records) + len(self.deleted_offsets) + len(self.offsets) // ROWS_A_WEIGHT
 
     def pack(self) -> bytes:
         """Its bytes."""
@@ -100,11 +92,6 @@ class TxnNote(_Row):
         self.end = end
         self.now = now
         self.ends = ends or []
-
-    @property
-    def weight(self) -> int:
-        """See `GroupNote.weight`; its markers are extents, and count as such."""
-        return 1 + (len(self.partition_ids) + len(self.offsets)) // ROWS_A_WEIGHT
 
     def markers(self, blob_id: int = -1) -> Markers:
         """What the markers have in common. Only of one that ends."""

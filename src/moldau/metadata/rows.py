@@ -258,8 +258,8 @@ class AppendCommit(_Row):
     `records` of an entry is the number of *offsets* it takes. `durable` False (acks=1 only) lets an embedded store skip
     the sync of this commit; a later durable commit makes it durable too. `new_blob_bytes` is for a blob that was put whole and that no row
     knows yet: the commit makes it known, sealed at that size. `guards` are of entries that open a transaction (any number of one
-    partition): each must hold, or nothing of that partition is written. Of a journal's section `notes` are what else stands in it, and
-    `applied_to` is where it ends (-1: with the last entry).
+    partition): each must hold, or nothing of that partition is written. Of a journal's section `notes` are what else stands in it,
+    `applied_to` is where it ends (-1: with the last entry), and `notes_weight` what it costs to have the notes wait for their rows, in extents.
     """
 
     __slots__ = (
@@ -298,11 +298,6 @@ class AppendCommit(_Row):
         self.notes = notes
         self.applied_to = applied_to
         self.notes_weight = notes_weight
-
-    @property
-    def weight(self) -> int:
-        """What it costs to have it wait for its rows, in extents."""
-        return len(self.entries) + self.notes_weight
 
     @property
     def end(self) -> int:

@@ -203,6 +203,48 @@ async def until_done(work: Callable[[], Any]) -> Any:
             await asyncio.sleep(0.01)
 
 
+def test_a_metadata_store_that_takes_nothing_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moldau.log.journal.NOTES_MAX", 20)
+    monkeypatch.setattr("moldau.log.journal._RETRY_SECONDS", 0.01)
+
+    async def body(log: Embedded, p: int) -> None:
+        faults.arm("metadata.sqlite.begin=fail")
+        taken = 0
+        with pytest.raises(StoreUnavailable, match="rows wait for the metadata store"):  # noqa: PT012  one of many
+            while taken < 100:
+                await log.groups.write([], [offset(taken)], [])
+                taken += 1
+        assert taken == 21
+        with pytest.raises(StoreUnavailable):
+            await log.groups.fetch_offsets("g", None)
+        faults.arm("")
+        await until_done(lambda: log.groups.write([], [offset(500)], []))
+        assert await log.groups.fetch_offsets("g", None) == [offset(500)]
+
+    alone(tmp_path, body)
+
+
+def test_what_cannot_be_written_down_harms_nobody_else(tmp_path: Path) -> None:
+    async def body(log: Embedded, p: int) -> None:
+        await begins(log, "t", [p])
+        await log.view(p)
+        odd = offset(1)._replace(leader_epoch=1 << 40)
+        works = [
+            log.groups.write([], [odd], []),
+            log.txns.change("t", do(on("t", state=COMMITTED), offsets=[odd], end=End(True, 5, 0))),
+            log.groups.write([], [offset(2)], []),
+        ]
+        one, two, three = await asyncio.gather(*works, return_exceptions=True)
+        assert (isinstance(one, Exception), isinstance(two, Exception), three) == (True, True, None)
+        assert (await log.view(p)).next_offset == 0
+        assert [marker.base_offset for marker in (await ends(log)).markers] == [0]
+        assert await log.groups.fetch_offsets("g", None) == [offset(2)]
+
+    alone(tmp_path, body)
+
+
 def test_more_transactional_ids_than_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moldau.log.journaled_txns.KNOWN_MAX", 3)
 
