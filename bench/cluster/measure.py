@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from statistics import median
 
 from bench import programs
@@ -148,43 +149,55 @@ def rows(seat: Cluster, w: Work, records: int, round_number: int) -> Figures:
 
 
 def cold(seat: Cluster, w: Work, records: int, round_number: int) -> Figures:
-    """Producers of small requests, without and with somebody who reads what was appended an hour ago."""
+    """Producers of small requests: alone, with somebody who reads what was appended an hour ago, and with the same reader at other brokers
+    of the same machine, which share the stores' servers and the cores with them and nothing else."""
     assert isinstance(seat, MoldauCluster)
-    with MoldauCluster(seat.database, seat.blobs) as own:
-        old = own.topics.make("old", w.partitions, own.mode("standard"))
-        _load(own, "produce", old, w._replace(load=("--batch-bytes", "1000000")), records, w.partitions)
-        stores = own.stores
-    seat.database.sql("UPDATE extent SET appended_at = appended_at - 3600000", stores[0])
-    with MoldauCluster(seat.database, seat.blobs, stores=stores) as own, ThreadPoolExecutor(1) as pool:
-        topic = own.topics.make("new", w.partitions)
+    with ExitStack() as stack:
+        own, far = (_with_old(seat, w, records, stack) for _ in range(2))
+        topic = own[0].topics.make("new", w.partitions)
         rate = 100.0
         paced = w._replace(load=("--batch-bytes", "1000", "--rate", str(rate)))
-        requests = int(COLD_SECONDS * rate * len(own.nodes)) * 8
+        requests = int(COLD_SECONDS * rate * len(own[0].nodes)) * 8
+        pool = stack.enter_context(ThreadPoolExecutor(1))
 
         def producers() -> Figures:
-            return _load(own, "produce", topic, paced, requests, w.partitions)
+            return _load(own[0], "produce", topic, paced, requests, w.partitions)
+
+        def beside(reader: tuple[MoldauCluster, str] | None) -> tuple[Figures, float]:
+            if reader is None:
+                return producers(), 0.0
+            options = ["--partitions", str(w.partitions), "--seconds", str(COLD_SECONDS + 2), "--mb-s", str(COLD_MB_S)]
+            scanning = pool.submit(programs.rawload, "scan", reader[0].bootstrap, reader[1], options, 120.0)
+            time.sleep(1.0)
+            figures = producers()
+            scanned = scanning.result()
+            return figures, scanned["bytes"] / scanned["seconds"] / 1e6
 
         producers()
-        found: dict[bool, list[Figures]] = {False: [], True: []}
-        read: list[float] = []
-        for turn in range(4):
-            if turn in (0, 3):
-                found[False].append(producers())
-                continue
-            options = ["--partitions", str(w.partitions), "--seconds", str(COLD_SECONDS + 2), "--mb-s", str(COLD_MB_S)]
-            scanning = pool.submit(programs.rawload, "scan", own.bootstrap, old, options, 120.0)
-            time.sleep(1.0)
-            found[True].append(producers())
-            scanned = scanning.result()
-            read.append(scanned["bytes"] / scanned["seconds"] / 1e6)
-        with_it = {name: median([f[name] for f in found[True]]) for name in ("p50_ms", "p99_ms")}
-        without = median([f["p99_ms"] for f in found[False]])
+        turns = (None, own, far, far, own, None)
+        found = [(reader, *beside(reader)) for reader in turns]
+
+        def middle(reader: tuple[MoldauCluster, str] | None, metric: str) -> float:
+            return median([figures[metric] for who, figures, _ in found if who is reader])
+
         return {
-            **with_it,
-            "p99_without_ms": without,
-            "p99_of_without": with_it["p99_ms"] / without,
-            "cold_mb_s": median(read),
+            "p50_ms": middle(own, "p50_ms"),
+            "p99_ms": middle(own, "p99_ms"),
+            "p99_without_ms": middle(None, "p99_ms"),
+            "p99_elsewhere_ms": middle(far, "p99_ms"),
+            "p99_of_without": middle(own, "p99_ms") / middle(None, "p99_ms"),
+            "cold_mb_s": median([read for who, _, read in found if who is own]),
         }
+
+
+def _with_old(seat: MoldauCluster, w: Work, records: int, stack: ExitStack) -> tuple[MoldauCluster, str]:
+    """Brokers with a topic of that many records, which are an hour old."""
+    with MoldauCluster(seat.database, seat.blobs) as before:
+        old = before.topics.make("old", w.partitions, before.mode("standard"))
+        _load(before, "produce", old, w._replace(load=("--batch-bytes", "1000000")), records, w.partitions)
+        stores = before.stores
+    seat.database.sql("UPDATE extent SET appended_at = appended_at - 3600000", stores[0])
+    return stack.enter_context(MoldauCluster(seat.database, seat.blobs, stores=stores)), old
 
 
 KINDS: dict[str, Callable[[Cluster, Work, int, int], Figures]] = {

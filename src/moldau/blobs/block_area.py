@@ -8,7 +8,7 @@ reaches all who wait, and nothing of it is kept. A reader that gives up leaves t
 
 Bounds: `capacity_bytes` is what blocks and flights hold together: a flight starts when there is room for all it may bring, which is made by
 those blocks that were not read for longest; and `requests_max` flights run at a time. Who waits gets in as he came. While a run is cut into
-blocks it is there twice, for one step of the loop.
+blocks it is there twice, for as many turns of the loop as there are blocks: fresh memory for 4 MiB costs 2 ms, in which nobody else would get on.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class BlockArea:
         try:
             length = flight.count * self.block_bytes
             data = await self._fetch(flight.blob_id, flight.first * self.block_bytes, length)
-            blocks = self._cut(data, flight.count)
+            blocks = await self._cut(data, flight.count)
         except BlobMissing:
             if (flight.blob_id, flight.first - 1) not in self._blocks:
                 raise
@@ -186,10 +186,15 @@ class BlockArea:
             self._admit()
         return blocks
 
-    def _cut(self, data: Buffer, count: int) -> list[Buffer]:
-        """As many blocks as there are, with the short or empty one that ends the blob, if it is among them."""
+    async def _cut(self, data: Buffer, count: int) -> list[Buffer]:
+        """As many blocks as there are, with the short or empty one that ends the blob, if it is among them; others have their turn between."""
         view, step = memoryview(data), self.block_bytes
-        return [bytes(view[at : at + step]) for at in range(0, min(len(view) + 1, count * step), step)]
+        blocks: list[Buffer] = []
+        for at in range(0, min(len(view) + 1, count * step), step):
+            if at:
+                await asyncio.sleep(0)
+            blocks.append(bytes(view[at : at + step]))
+        return blocks
 
     def _over(self, task: asyncio.Task[list[Buffer]], flight: Flight) -> None:
         self._tasks.discard(task)

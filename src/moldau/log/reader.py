@@ -116,20 +116,24 @@ class Reader:
         self._blobs = blobs
         self._cache = cache
         self._windows: OrderedDict[int, _Window] = OrderedDict()
+        self.copied_bytes = 0
+        """Given to readers from the stores, by copying and checking them here."""
 
     def read_now(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = NO_END
     ) -> tuple[list[Buffer], int] | None:
         """(buffers, their bytes) from the batch that holds `offset` to those below `end`, or None: use `read`. Raises DamagedLog."""
-        found = self._read_now(view, offset, max_bytes, first_whole)
-        return found if found is None or end >= view.high_watermark else below(found, end)
+        found: tuple[list[Buffer], int] | None = self._cache.read(view, offset, max_bytes, first_whole)  # type: ignore[assignment]
+        if found is None:
+            found = self._read_now(view, offset, max_bytes, first_whole)
+            if found is None:
+                return None
+            self.copied_bytes += found[1]
+        return found if end >= view.high_watermark else below(found, end)
 
     def _read_now(
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool
     ) -> tuple[list[Buffer], int] | None:
-        cached = self._cache.read(view, offset, max_bytes, first_whole)
-        if cached is not None:
-            return cached  # type: ignore[return-value]
         if offset >= view.high_watermark:
             return [], 0
         extents, at = self._known(view, offset)
@@ -192,6 +196,7 @@ class Reader:
     ) -> tuple[list[Buffer], int]:
         """As `read_now`, waiting for what it takes. Raises DamagedLog, and BlobError or StoreError when a store does not answer."""
         found = await self._read(view, offset, max_bytes, first_whole)
+        self.copied_bytes += found[1]
         return found if end >= view.high_watermark else below(found, end)
 
     async def _read(

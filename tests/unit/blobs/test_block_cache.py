@@ -99,6 +99,32 @@ def test_missing_neighbours_come_in_one_request_and_those_that_are_here_are_left
     run(main())
 
 
+def test_others_have_their_turn_while_a_run_is_cut() -> None:
+    async def main() -> None:
+        store = await store_with({1: 1000})
+        cache = cache_of(store)
+        loop, turns, done = asyncio.get_running_loop(), 0, False
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+            if not done:
+                loop.call_soon(count)
+
+        read = asyncio.ensure_future(cache.read(1, 0, 600))
+        store.gate.clear()
+        await settle()
+        store.gate.set()
+        await asyncio.sleep(0)
+        count()
+        assert await read == content(1, 1000)[:600]
+        done = True
+        assert [position for _, position, _ in store.seen] == [0]
+        assert turns > 600 // B, "one for each block"
+
+    run(main())
+
+
 def test_what_the_last_block_says_of_the_end() -> None:
     async def main() -> None:
         store = await store_with({1: 250, 2: 200})

@@ -2,12 +2,14 @@
 
 A fetch is answered at once when min_bytes are there, or an error, or nothing to wait for; else it waits on its partitions until enough
 arrived or max_wait_ms passed. The first batch of a reply is whole even when it is larger than the limits (KIP-74). Hot path: no
-task unless bytes must be waited for.
+task unless bytes must be waited for, or many are to be copied: a MiB of old records costs the loop a millisecond (to copy,
+to check, to send), so after each `STEP_BYTES` of them others have their turn.
 """
 
 from __future__ import annotations
 
 import logging
+from asyncio import sleep
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NO_RECORDS = b""
+STEP_BYTES = 512 << 10
+"""So much is copied out of the stores in one turn of the loop; what the tail cache has is given without a copy, and does not count."""
 
 
 def begin(broker: Broker, request: Request, reply: Reply) -> None:
@@ -131,6 +135,7 @@ class _Fetch:
         "_blind",
         "_bucket",
         "_deadline",
+        "_early",
         "_near",
         "_over",
         "_taken",
@@ -166,13 +171,16 @@ class _Fetch:
         self._deadline = False
         self._taken = 0
         self._aborted: dict[Key, list[AbortedRange]] = {}
+        # what was read before it became too much for one turn
+        self._early: dict[Key, tuple[PartitionView, list[Buffer], int]] = {}
         self._near: dict[Key, tuple[int, PartitionView]] = {}  # consumers that are sent to a broker of their rack
         self._blind = False
 
     # -- answer or wait -----------------------------------------------------------------------------------------------
 
     def attempt(self) -> None:
-        """Answer now if it can be, wait if it must be, go on in a task if bytes are to be fetched first."""
+        """Answer now if it can be, wait if it must be, go on in a task if bytes are to be fetched first, or are many."""
+        self._early.clear()
         views = self._resolve()
         if views is None:
             self._in_task()
@@ -208,7 +216,8 @@ class _Fetch:
             self.reply.on_abandon = None
             self._wait(views, message.max_wait_ms)
             return
-        outbox, room = self.broker.outbox, self._room()
+        outbox = self.broker.outbox
+        room = max(0, min(self._room(), sum(each.max_bytes for each in self.partitions)))
         outbox.begin(room)
         try:
             self._answer(views, await self._read(views, room))
@@ -408,7 +417,9 @@ class _Fetch:
         return self.broker.outbox.room(min(self.request.message.max_bytes, self.broker.options.fetch_max_bytes))
 
     def _read_now(self, views: list[PartitionView | int]) -> dict[Key, list[Buffer]] | None:
-        """The bytes of all partitions that have some, or None when some must be waited for."""
+        """The bytes of all partitions that have some, or None when some must be waited for, or there are many."""
+        reader = self.broker.reader
+        until = reader.copied_bytes + STEP_BYTES
         whole = room = self._room()
         data: dict[Key, list[Buffer]] = {}
         first = True
@@ -417,15 +428,18 @@ class _Fetch:
                 continue
             if self._committed and partition.fetch_offset < view.producers.transactions.complete_from:
                 return None
+            if reader.copied_bytes >= until:
+                return None
             limit = min(room, partition.max_bytes)
             try:
-                found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, self._cut(view))
+                found = reader.read_now(view, partition.fetch_offset, limit, first, self._cut(view))
             except DamagedLog:
                 return None
             if found is None:
                 return None
             if found[1]:
-                data[partition.key] = self._told(partition, view, found[0])
+                told = data[partition.key] = self._told(partition, view, found[0])
+                self._early[partition.key] = view, told, found[1]
                 room -= found[1]
                 first = False
         self._taken = whole - room
@@ -434,14 +448,25 @@ class _Fetch:
     async def _read(self, views: list[PartitionView | int], room: int) -> dict[Key, list[Buffer]]:
         data: dict[Key, list[Buffer]] = {}
         first = True
+        reader = self.broker.reader
+        until = reader.copied_bytes + STEP_BYTES
         for index, (partition, view) in enumerate(zip(self.partitions, views, strict=True)):
             if isinstance(view, int) or partition.fetch_offset >= self._end(view) or (room <= 0 and not first):
                 continue
+            early = self._early.pop(partition.key, None)
+            if early is not None and early[0] is view:
+                data[partition.key] = early[1]
+                room -= early[2]
+                first = False
+                continue
+            if reader.copied_bytes >= until:
+                await sleep(0)
+                until = reader.copied_bytes + STEP_BYTES
             limit, end = min(room, partition.max_bytes), self._cut(view)
             try:
-                found = self.broker.reader.read_now(view, partition.fetch_offset, limit, first, end)
+                found = reader.read_now(view, partition.fetch_offset, limit, first, end)
                 if found is None:
-                    found = await self.broker.reader.read(view, partition.fetch_offset, limit, first, end)
+                    found = await reader.read(view, partition.fetch_offset, limit, first, end)
                 older = await older_in(self.broker.log_store, view, found[0]) if self._committed else []
             except (BlobError, StoreUnavailable) as error:
                 self.broker.report_unavailable(view, partition.fetch_offset, error)

@@ -1,0 +1,79 @@
+"""A fetch that copies a lot out of the stores lets others have their turn, and gives what it gave without."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from support.talker import Talker, batch_of
+
+from moldau.broker.api import fetch
+from moldau.broker.broker import Broker
+from moldau.broker.options import Options
+from moldau.protocol import api_keys
+from moldau.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from moldau.testing import BrokerThread
+
+PARTITIONS = 6
+VALUE = b"x" * 20_000
+
+
+def asked(isolation_level: int, max_bytes: int = 1 << 20) -> FetchRequest:
+    partitions = [
+        FetchPartition(partition=n, current_leader_epoch=-1, fetch_offset=0, partition_max_bytes=1 << 20)
+        for n in range(PARTITIONS)
+    ]
+    return FetchRequest(
+        max_wait_ms=0,
+        min_bytes=1,
+        max_bytes=max_bytes,
+        isolation_level=isolation_level,
+        session_epoch=-1,
+        topics=[FetchTopic(topic="old", partitions=partitions)],
+    )
+
+
+def records(answer: Any) -> list[bytes]:
+    (topic,) = answer.responses
+    assert {each.error_code for each in topic.partitions} == {0}
+    return [bytes(each.records) for each in topic.partitions]
+
+
+@pytest.mark.parametrize("isolation_level", [0, 1])
+def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch, isolation_level: int) -> None:
+    options = Options()
+    options.tail_cache_bytes = 1000
+    with BrokerThread(options) as running, Talker(running.bootstrap) as wire:
+        wire.create_topic("old", PARTITIONS)
+        for partition in range(PARTITIONS):
+            for _ in range(3):
+                wire.produce("old", partition, batch_of([VALUE]))
+        broker: Broker = running.lifecycle.node.broker
+        turns = 0
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+            asyncio.get_running_loop().call_soon(count)
+
+        read_at: list[int] = []
+        read_now = broker.reader.read_now
+
+        def noted(*args: Any) -> Any:
+            read_at.append(turns)
+            return read_now(*args)
+
+        monkeypatch.setattr(broker.reader, "read_now", noted)
+        whole = records(wire.call(api_keys.FETCH, 11, asked(isolation_level)))
+        assert [len(each) > 3 * len(VALUE) for each in whole] == [True] * PARTITIONS
+        assert len(set(read_at)) == 1, "little enough for one turn"
+        running._loop.call_soon_threadsafe(count)
+        read_at.clear()
+        monkeypatch.setattr(fetch, "STEP_BYTES", 100_000)
+        assert records(wire.call(api_keys.FETCH, 11, asked(isolation_level))) == whole
+        assert len(read_at) == PARTITIONS, "nothing is read twice"
+        assert len(set(read_at)) == PARTITIONS // 2
+        monkeypatch.setattr(fetch, "STEP_BYTES", 1)
+        part = records(wire.call(api_keys.FETCH, 11, asked(isolation_level, max_bytes=2 * len(whole[0]))))
+        assert part == [*whole[:2], *[b""] * (PARTITIONS - 2)]
