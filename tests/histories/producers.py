@@ -100,7 +100,8 @@ class ProducerThread(threading.Thread):
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         value = (message.value() or b"").decode()
         if error is None:
-            self._tell(value, OK, message.offset() or 0)
+            offset = message.offset()
+            self._tell(value, OK, -1 if offset is None else offset)
         else:
             self._tell(value, UNKNOWN, error=error.name())
 

@@ -313,6 +313,17 @@ def test_a_history_is_kept_as_lines(tmp_path: Path) -> None:
         h.read(tmp_path / "bad.jsonl")
 
 
+def test_a_record_whose_place_was_not_told_is_looked_for() -> None:
+    history, rng = Model(5).history, random.Random(5)
+    told = _acknowledged(history, rng)
+
+    def untold(history: History) -> History:
+        return [replace(op, offset=-1) if op is told else op for op in history]
+
+    assert check(untold(history)) == []
+    assert "lost write" in {anomaly.kind for anomaly in check(untold(_without(history, told)))}
+
+
 def test_what_may_repeat_is_no_duplicate() -> None:
     sends = [Send("p", n, n + 1, 0, f"v{n}", n, OK, n, repeats=True) for n in range(2)]
     there = [Seen(0, 0, "v0"), Seen(0, 1, "v1"), Seen(0, 2, "v0")]

@@ -122,7 +122,7 @@ def test_the_rows_follow(tmp_path: Path) -> None:
                 assert (answer.status, answer.offset) == (APPENDED, view.next_offset - 1)
             assert [(each.base_offset, each.last_offset) for each in await log.extents(p)] == [(0, 0), (1, 1), (2, 2)]
             assert (await log.it.row(q)).end_offset == 1
-            assert log.journal.waiting_entries == 0
+            assert log.journal._entries == 0
 
     run(main())
 
