@@ -38,17 +38,12 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def histories(runs: list[dict[str, Any]]) -> str:
-    """A row for each kind of cluster, and one for all; then which faults there were, and how often."""
-    lines = [
-        "| stores | brokers | runs | minutes | faults | records acknowledged | records read | operations checked | anomalies | seeds |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|---|---|",
-    ]
-    kinds = [kind for kind in STORES if any(run["cluster"] == kind for run in runs)]
-    for kind in kinds:
-        of_kind = [run for run in runs if run["cluster"] == kind]
-        brokers = "-".join(map(str, sorted({run["brokers"] for run in of_kind})))
-        lines.append(f"| {STORES[kind]} | {brokers} | {_row(of_kind)} | {_ranges(run['seed'] for run in of_kind)} |")
-    lines.append(f"| **all** | | {_row(runs)} | |")
+    """A table of those without transactions, and one of those with; then which faults there were, and how often."""
+    plain = [run for run in runs if "transactions" not in run]
+    transactional = [run for run in runs if "transactions" in run]
+    lines = _table(plain, [])
+    if transactional:
+        lines += ["", "With `--transactions`:", "", *_table(transactional, ["transactions", "committed"])]
     faults: Counter[str] = Counter()
     for run in runs:
         faults.update(run["faults"])
@@ -58,12 +53,30 @@ def histories(runs: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "", f"Run on {when}. Faults: {told or 'none'}."])
 
 
-def _row(runs: list[dict[str, Any]]) -> str:
+def _table(runs: list[dict[str, Any]], more: list[str]) -> list[str]:
+    """A row for each kind of cluster, and one for all; `more` are further sums."""
+    columns = [*more, "records acknowledged", "records read", "operations checked"]
+    lines = [
+        f"| stores | brokers | runs | minutes | faults | {' | '.join(columns)} | anomalies | seeds |",
+        f"|---|--:|--:|--:|--:|{'--:|' * len(columns)}---|---|",
+    ]
+    sums = [*more, "records", "read", "operations"]
+    for kind in STORES:
+        of_kind = [run for run in runs if run["cluster"] == kind]
+        if of_kind:
+            brokers = "-".join(map(str, sorted({run["brokers"] for run in of_kind})))
+            seeds = _ranges(run["seed"] for run in of_kind)
+            lines.append(f"| {STORES[kind]} | {brokers} | {_row(of_kind, sums)} | {seeds} |")
+    lines.append(f"| **all** | | {_row(runs, sums)} | |")
+    return lines
+
+
+def _row(runs: list[dict[str, Any]], names: list[str]) -> str:
     wrong: Counter[str] = Counter()
     for run in runs:
         wrong.update(run["wrong"])
     sums = [sum(sum(run["faults"].values()) for run in runs)]
-    sums += [sum(run[name] for run in runs) for name in ("records", "read", "operations")]
+    sums += [sum(run[name] for run in runs) for name in names]
     minutes = sum(run["seconds"] for run in runs) / 60
     anomalies = ", ".join(f"{count} {name}" for name, count in sorted(wrong.items())) or "none"
     return f"{len(runs)} | {minutes:.1f} | {' | '.join(f'{each:,}' for each in sums)} | {anomalies}"
