@@ -1,0 +1,132 @@
+"""Apache Kafka's TransactionalMessageCopier as a process that can be killed, and who starts it again when it ended with an error.
+
+A copier consumes as a member of a group, writes what it was given to another topic, and commits both in one transaction; of three transactions it aborts one.
+It ends by itself when nothing is left of the partitions that it has.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from moldau.protocol import api_keys, error_codes
+from moldau.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
+
+from .clients.java import Java
+from .cluster import Brokers
+from .talker import Gone, Talker
+
+GROUP, SOURCE, SINK = "copiers", "source", "sink"
+LOGGING = Path(__file__).parent / "java" / "copier.log4j2.properties"
+_MEMBER = re.compile(r"Successfully joined group with generation Generation\{.*?memberId='([^']+)'")
+_PROGRESS = re.compile(r'"totalProcessed":(\d+)')
+GONE = {error_codes.NONE, error_codes.UNKNOWN_MEMBER_ID}
+
+
+class Copier:
+    """One transactional id. Raises nothing when the program ends: `status` tells how."""
+
+    def __init__(self, java: Java, bootstrap: str, number: int, size: int, folder: Path) -> None:
+        """`size`: records of a transaction, at most. All that it says goes to files in `folder`."""
+        self._command = [
+            *java.command()[:-2],
+            f"-Dlog4j2.configurationFile={LOGGING}",
+            *java.command()[-2:],
+            "org.apache.kafka.tools.TransactionalMessageCopier",
+            *("--broker-list", bootstrap),
+            *("--input-topic", SOURCE, "--input-partition", "-1", "--output-topic", SINK, "--consumer-group", GROUP),
+            *("--transactional-id", f"copier-{number}", "--transaction-size", str(size)),
+            *("--enable-random-aborts", "--group-mode", "--use-group-metadata"),
+        ]
+        self.number = number
+        self.folder = folder
+        self.starts = 0
+        self.start()
+
+    def start(self) -> None:
+        self.starts += 1
+        with self._told.open("w") as out, self.log.open("w") as log:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
+
+    @property
+    def _told(self) -> Path:
+        return self.folder / f"copier-{self.number}-{self.starts}.out"
+
+    @property
+    def log(self) -> Path:
+        """Of the process that was started last."""
+        return self.folder / f"copier-{self.number}-{self.starts}.log"
+
+    @property
+    def status(self) -> int | None:
+        """Exit status; None while it runs."""
+        return self._process.poll()
+
+    @property
+    def copied(self) -> int:
+        """Records of transactions that this process committed."""
+        return max(map(int, _PROGRESS.findall(self._told.read_text())), default=0)
+
+    def kill(self) -> str | None:
+        """kill -9. The last member id that this process had in the group, which still is there; None: none is known."""
+        self._process.kill()
+        self._process.wait()
+        return self.member
+
+    @property
+    def member(self) -> str | None:
+        found = _MEMBER.findall(self.log.read_text())
+        return found[-1] if found else None
+
+
+class Copiers:
+    """Some that share a topic. Whoever uses them calls `look` every few moments."""
+
+    def __init__(self, java: Java, cluster: Brokers, count: int, size: int, folder: Path) -> None:
+        self._cluster = cluster
+        self.all = [Copier(java, cluster.bootstrap, number, size, folder) for number in range(count)]
+        self.failed: list[str] = []
+        """What copiers that ended with an error said last."""
+        self._dead: list[str] = []
+
+    def kill(self, number: int) -> bool:
+        """kill -9, and a start. False: it had ended before, by itself."""
+        copier = self.all[number]
+        if copier.status is not None:
+            return False
+        self._begin_again(copier)
+        return True
+
+    def look(self) -> bool:
+        """Start those again that ended with an error; True once all have ended without one."""
+        for copier in self.all:
+            if copier.status:
+                self.failed.append(f"{copier.log.name}: exit {copier.status}\n{copier.log.read_text()[-1500:]}")
+                self._begin_again(copier)
+        self._dead = [member for member in self._dead if not self._left(member)]
+        return all(copier.status == 0 for copier in self.all)
+
+    def end(self) -> None:
+        for copier in self.all:
+            copier.kill()
+
+    def _begin_again(self, copier: Copier) -> None:
+        if member := copier.kill():
+            self._dead.append(member)
+        copier.start()
+
+    def _left(self, member: str) -> bool:
+        """The group lets a dead member go. It would by itself, after the ten seconds of a session, in which nothing is copied."""
+        request = LeaveGroupRequest(group_id=GROUP, members=[MemberIdentity(member_id=member)])
+        for node in self._cluster.nodes.values():
+            try:
+                if node.running:
+                    with Talker(node.address, 2.0) as wire:
+                        answer = wire.call(api_keys.LEAVE_GROUP, 4, request)
+                        codes = {answer.error_code, *(each.error_code for each in answer.members)}
+                        if codes <= GONE:
+                            return True
+            except (Gone, OSError):
+                continue
+        return False
