@@ -19,36 +19,41 @@ from support.direct import Direct
 
 pytestmark = [pytest.mark.slow, pytest.mark.java, pytest.mark.timeout(240)]
 
-PARTITIONS = 3
+PARTITIONS, COPIERS = 3, 3
 SECONDS = 90.0
 """How long the copiers may take at most, on a machine that has much else to do."""
+COMMITTED, UNCOMMITTED = IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED
 QUICK = {"group.initial.rebalance.delay.ms": "200"}
 
 
+PATIENCE = 3.0
+"""Seconds after which the next kill comes although nothing is copied, as while a lease runs out."""
+
+
 @dataclass(frozen=True)
-class Kills:
-    """How many, how far apart, and how long a broker is away; in seconds. What happens when follows from a seed."""
+class Kill:
+    """What dies once so many more records are copied: a broker (1, 2, ...), which is away for some seconds; or a copier (0, 1, ...), which is started again at once."""
 
-    brokers: int
-    copiers: int
-    apart: tuple[float, float]
-    away: tuple[float, float]
+    records: int
+    broker: int | None
+    copier: int | None
+    away: float = 0.0
 
-    def schedule(self, rng: random.Random, brokers: int, copiers: int) -> list[tuple[float, str, int]]:
-        """(when, what, which): `kill` and `start` a broker (1, 2, ...), `copier`: kill that one (0, 1, ...)."""
-        whats = ["kill"] * self.brokers + ["copier"] * self.copiers
-        rng.shuffle(whats)
-        order = rng.sample(range(copiers), copiers)
-        now, found = 0.0, []
-        for what in whats:
-            now += rng.uniform(*self.apart)
-            if what == "copier":
-                order.append(order.pop(0))
-                found.append((now, what, order[-1]))
-            else:
-                broker = rng.randint(1, brokers)
-                found += [(now, what, broker), (now + rng.uniform(*self.away), "start", broker)]
-        return sorted(found)
+
+def kills(rng: random.Random, cluster: Brokers, brokers: int, copiers: int, records: int, away: float) -> list[Kill]:
+    """So many kills of brokers and of copiers, in any order, within some `records`."""
+    victims = rng.sample(range(COPIERS), copiers)
+    order = ["broker"] * brokers + ["copier"] * copiers
+    rng.shuffle(order)
+    each = records // len(order)
+    found = []
+    for what in order:
+        after = rng.randint(each // 4, each * 7 // 4)
+        if what == "copier":
+            found.append(Kill(after, None, victims.pop()))
+        else:
+            found.append(Kill(after, rng.choice(list(cluster.nodes)), None, rng.uniform(0, away)))
+    return found
 
 
 def fill(bootstrap: str, count: int) -> list[list[str]]:
@@ -65,9 +70,9 @@ def fill(bootstrap: str, count: int) -> list[list[str]]:
     return values
 
 
-def committed(bootstrap: str) -> list[list[str]]:
-    """The copy, by partition."""
-    settings = {"bootstrap.servers": bootstrap, "group.id": "look", "isolation.level": "read_committed"}
+def read(bootstrap: str, level: str) -> list[list[str]]:
+    """The copy, by partition, as a reader of this isolation level sees it."""
+    settings = {"bootstrap.servers": bootstrap, "group.id": "look", "isolation.level": level}
     consumer = Consumer({**settings, "enable.partition.eof": True})
     consumer.assign([TopicPartition(SINK, partition, 0) for partition in range(PARTITIONS)])
     found: list[list[str]] = [[] for _ in range(PARTITIONS)]
@@ -93,70 +98,90 @@ def ends(admin: AdminClient, topic: str, level: IsolationLevel) -> list[int]:
     return [futures[each].result(20).offset for each in asked]
 
 
-def break_and_heal(cluster: Brokers, copiers: Copiers, plan: list[tuple[float, str, int]]) -> None:
-    """Do what the plan says, as long as there is something to copy; then wait until all is copied."""
-    began = time.monotonic()
-    killed = {"kill": 0, "copier": 0}
-    last = 0.0
-    for when, what, which in plan:
-        while (now := time.monotonic() - began) < when:
-            time.sleep(min(0.1, when - now))
-            if copiers.look():
-                break
-        if what == "copier":
-            killed[what] += copiers.kill(which)
-        elif what == "kill" and cluster.nodes[which].running:
-            cluster.kill(which)
-            killed[what] += 1
-        elif what == "start" and not cluster.nodes[which].running:
-            cluster.nodes[which].launch()
-        last = now
-    cluster.heal()
-    while not copiers.look():
-        assert time.monotonic() - began < SECONDS, "the copiers do not come to an end"
-        time.sleep(0.1)
-    took = time.monotonic() - began
-    print(f"{killed['kill']} brokers and {killed['copier']} copiers killed within {last:.1f} s, all copied after {took:.1f} s")
-    for said in copiers.failed:
-        print(said)
-    assert killed["kill"] >= 3
-    assert killed["copier"], "no copier was killed while it copied"
+class Work:
+    """Copiers copy, and things are killed meanwhile."""
+
+    def __init__(self, cluster: Brokers, copiers: Copiers) -> None:
+        self.cluster = cluster
+        self.copiers = copiers
+        self.killed = {"brokers": 0, "copiers": 0}
+        self._began = time.monotonic()
+        self._away: dict[int, float] = {}
+        """Brokers, and when they are started."""
+
+    def look(self) -> bool:
+        """True when all is copied."""
+        time.sleep(0.02)
+        now = time.monotonic()
+        assert now < self._began + SECONDS, "the copiers do not come to an end"
+        for broker in [broker for broker, when in self._away.items() if when <= now]:
+            del self._away[broker]
+            self.cluster.nodes[broker].launch()
+        dead = [n for n, node in self.cluster.nodes.items() if not node.running and n not in self._away]
+        assert not dead, "a broker ended by itself"
+        return self.copiers.look()
+
+    def kill(self, kill: Kill) -> None:
+        """Wait for its time first."""
+        wanted, end = self.copiers.copied + kill.records, time.monotonic() + PATIENCE
+        while self.copiers.copied < wanted and time.monotonic() < end:
+            if self.look():
+                return
+        if kill.copier is not None:
+            self.killed["copiers"] += self.copiers.kill(kill.copier)
+        elif kill.broker is not None and kill.broker not in self._away:
+            self.cluster.kill(kill.broker)
+            self.killed["brokers"] += 1
+            self._away[kill.broker] = time.monotonic() + kill.away
+
+    def finish(self) -> None:
+        """Nothing dies any more."""
+        while not self.look():
+            pass
+
+    def __str__(self) -> str:
+        took = time.monotonic() - self._began
+        return f"{self.killed} killed, {self.copiers.copied} records copied after {took:.1f} s"
 
 
-def copy(cluster: Brokers, kills: Kills, count: int, size: int, folder: Path) -> None:
-    """`count` records of each partition, `size` of them in a transaction."""
+def copy(cluster: Brokers, folder: Path, *, brokers: int, copiers: int, records: int, size: int, away: float) -> None:
+    """Kills of `brokers` and `copiers`; `records` of each partition, `size` of them in a transaction."""
     seed = random.SystemRandom().getrandbits(32)
-    rng = random.Random(seed)
     java = Java()
-    original = fill(cluster.bootstrap, count)
-    copiers = Copiers(java, cluster, 3, size, folder)
-    plan = kills.schedule(rng, len(cluster.nodes), len(copiers.all))
+    original = fill(cluster.bootstrap, records)
+    plan = kills(random.Random(seed), cluster, brokers, copiers, records * PARTITIONS * 3 // 4, away)
     print(f"seed {seed}: {plan}")
+    work = Work(cluster, Copiers(java, cluster, COPIERS, size, folder))
     try:
-        end = time.monotonic() + SECONDS
-        while sum(copier.copied > 0 for copier in copiers.all) < 2:
-            assert time.monotonic() < end, "nothing is copied"
-            copiers.look()
-            time.sleep(0.05)
-        break_and_heal(cluster, copiers, plan)
+        while work.copiers.copied == 0:
+            work.look()
+        for kill in plan:
+            work.kill(kill)
+            print(f"{work}: {kill}")
+        work.finish()
     finally:
-        copiers.end()
+        print(work, *work.copiers.failed, sep="\n")
+        work.copiers.end()
+    assert work.killed["brokers"] * 2 > brokers, "hardly anything was killed"
+    assert work.killed["copiers"], "no copier was killed while it copied"
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
-    assert ends(admin, SINK, IsolationLevel.READ_COMMITTED) == ends(admin, SINK, IsolationLevel.READ_UNCOMMITTED)
-    copied = committed(cluster.bootstrap)
+    stable, all_of_it = (ends(admin, SINK, level) for level in (COMMITTED, UNCOMMITTED))
+    assert stable == all_of_it, "a transaction is open for ever"
+    copied = read(cluster.bootstrap, "read_committed")
     for before, after in zip(original, copied, strict=True):
-        lost, twice = set(before) - set(after), len(after) - len(set(after))
-        assert (sorted(lost), twice) == ([], 0)
+        lost, twice = sorted(set(before) - set(after)), len(after) - len(set(after))
+        assert (lost, twice) == ([], 0)
         assert after == before
+    assert sum(map(len, read(cluster.bootstrap, "read_uncommitted"))) > records * PARTITIONS, "nothing was aborted"
     (offsets,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(GROUP)]).values()
-    assert [each.offset for each in sorted(offsets.result(20).topic_partitions)] == [count] * PARTITIONS
+    assert [each.offset for each in sorted(offsets.result(20).topic_partitions)] == [records] * PARTITIONS
 
 
 def test_one_broker_and_copiers_are_killed(tmp_path: Path) -> None:
     with Single(**QUICK) as cluster:
-        copy(cluster, Kills(10, 3, (0.3, 0.9), (0.0, 0.3)), 1500, 5, tmp_path)
+        copy(cluster, tmp_path, brokers=8, copiers=3, records=1_000, size=5, away=0.3)
 
 
 def test_three_brokers_and_copiers_are_killed(tmp_path: Path) -> None:
     with Direct(3, **QUICK) as cluster:
-        copy(cluster, Kills(6, 2, (0.5, 2.0), (0.0, 2.0)), 1000, 5, tmp_path)
+        copy(cluster, tmp_path, brokers=6, copiers=2, records=1_000, size=5, away=2.0)

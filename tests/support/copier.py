@@ -19,9 +19,11 @@ from .talker import Gone, Talker
 
 GROUP, SOURCE, SINK = "copiers", "source", "sink"
 LOGGING = Path(__file__).parent / "java" / "copier.log4j2.properties"
-_MEMBER = re.compile(r"Successfully joined group with generation Generation\{.*?memberId='([^']+)'")
-_PROGRESS = re.compile(r'"totalProcessed":(\d+)')
-GONE = {error_codes.NONE, error_codes.UNKNOWN_MEMBER_ID}
+_MEMBER = re.compile(r"(?:joined group with .*?memberId='|with the given member-id: )([^ ']+)")
+_PROGRESS = re.compile(rb'"totalProcessed":(\d+)')
+_LINE = 400
+"""Bytes of more than one line of progress."""
+_GONE = {error_codes.NONE, error_codes.UNKNOWN_MEMBER_ID}
 
 
 class Copier:
@@ -65,19 +67,17 @@ class Copier:
 
     @property
     def copied(self) -> int:
-        """Records of transactions that this process committed."""
-        return max(map(int, _PROGRESS.findall(self._told.read_text())), default=0)
+        """Records of transactions that this process committed, as it said last."""
+        with self._told.open("rb") as told:
+            told.seek(max(0, self._told.stat().st_size - _LINE))
+            found = _PROGRESS.findall(told.read())
+        return int(found[-1]) if found else 0
 
-    def kill(self) -> str | None:
-        """kill -9. The last member id that this process had in the group, which still is there; None: none is known."""
+    def kill(self) -> set[str]:
+        """kill -9. The ids that this process had as a member of the group, which may still be there."""
         self._process.kill()
         self._process.wait()
-        return self.member
-
-    @property
-    def member(self) -> str | None:
-        found = _MEMBER.findall(self.log.read_text())
-        return found[-1] if found else None
+        return set(_MEMBER.findall(self.log.read_text()))
 
 
 class Copiers:
@@ -88,7 +88,13 @@ class Copiers:
         self.all = [Copier(java, cluster.bootstrap, number, size, folder) for number in range(count)]
         self.failed: list[str] = []
         """What copiers that ended with an error said last."""
-        self._dead: list[str] = []
+        self._dead: set[str] = set()
+        self._before = 0
+
+    @property
+    def copied(self) -> int:
+        """Records, by all processes that there were."""
+        return self._before + sum(copier.copied for copier in self.all)
 
     def kill(self, number: int) -> bool:
         """kill -9, and a start. False: it had ended before, by itself."""
@@ -104,7 +110,7 @@ class Copiers:
             if copier.status:
                 self.failed.append(f"{copier.log.name}: exit {copier.status}\n{copier.log.read_text()[-1500:]}")
                 self._begin_again(copier)
-        self._dead = [member for member in self._dead if not self._left(member)]
+        self._dead = {member for member in self._dead if not self._left(member)}
         return all(copier.status == 0 for copier in self.all)
 
     def end(self) -> None:
@@ -112,8 +118,8 @@ class Copiers:
             copier.kill()
 
     def _begin_again(self, copier: Copier) -> None:
-        if member := copier.kill():
-            self._dead.append(member)
+        self._dead |= copier.kill()
+        self._before += copier.copied
         copier.start()
 
     def _left(self, member: str) -> bool:
@@ -125,7 +131,7 @@ class Copiers:
                     with Talker(node.address, 2.0) as wire:
                         answer = wire.call(api_keys.LEAVE_GROUP, 4, request)
                         codes = {answer.error_code, *(each.error_code for each in answer.members)}
-                        if codes <= GONE:
+                        if codes <= _GONE:
                             return True
             except (Gone, OSError):
                 continue
