@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from pathlib import Path
 
 from moldau.protocol import api_keys, error_codes
@@ -23,7 +24,8 @@ _MEMBER = re.compile(r"(?:joined group with .*?memberId='|with the given member-
 _PROGRESS = re.compile(rb'"totalProcessed":(\d+)')
 _LINE = 400
 """Bytes of more than one line of progress."""
-_GONE = {error_codes.NONE, error_codes.UNKNOWN_MEMBER_ID}
+_PARTING = 0.5
+"""Seconds between two attempts to take dead members out of the group."""
 
 
 class Copier:
@@ -73,11 +75,15 @@ class Copier:
             found = _PROGRESS.findall(told.read())
         return int(found[-1]) if found else 0
 
-    def kill(self) -> set[str]:
-        """kill -9. The ids that this process had as a member of the group, which may still be there."""
+    @property
+    def members(self) -> set[str]:
+        """The ids that this process had in the group."""
+        return set(_MEMBER.findall(self.log.read_text()))
+
+    def kill(self) -> None:
+        """kill -9"""
         self._process.kill()
         self._process.wait()
-        return set(_MEMBER.findall(self.log.read_text()))
 
 
 class Copiers:
@@ -89,6 +95,7 @@ class Copiers:
         self.failed: list[str] = []
         """What copiers that ended with an error said last."""
         self._dead: set[str] = set()
+        self._parting = 0.0
         self._before = 0
 
     @property
@@ -110,7 +117,11 @@ class Copiers:
             if copier.status:
                 self.failed.append(f"{copier.log.name}: exit {copier.status}\n{copier.log.read_text()[-1500:]}")
                 self._begin_again(copier)
-        self._dead = {member for member in self._dead if not self._left(member)}
+        if time.monotonic() >= self._parting:
+            ended = [copier.members for copier in self.all if copier.status is not None]
+            if members := self._dead.union(*ended):
+                self._part(members)
+            self._parting = time.monotonic() + _PARTING
         return all(copier.status == 0 for copier in self.all)
 
     def end(self) -> None:
@@ -118,21 +129,20 @@ class Copiers:
             copier.kill()
 
     def _begin_again(self, copier: Copier) -> None:
-        self._dead |= copier.kill()
+        copier.kill()
+        self._dead |= copier.members
         self._before += copier.copied
         copier.start()
 
-    def _left(self, member: str) -> bool:
-        """The group lets a dead member go. It would by itself, after the ten seconds of a session, in which nothing is copied."""
-        request = LeaveGroupRequest(group_id=GROUP, members=[MemberIdentity(member_id=member)])
+    def _part(self, members: set[str]) -> None:
+        """They leave the group. The killed would by themselves, after the ten seconds of a session, in which nothing is copied. Again and again: a coordinator that begins
+        in the midst of a rebalance has the members of the generation before it, even those that had left."""
+        request = LeaveGroupRequest(group_id=GROUP, members=[MemberIdentity(member_id=each) for each in members])
         for node in self._cluster.nodes.values():
             try:
                 if node.running:
                     with Talker(node.address, 2.0) as wire:
-                        answer = wire.call(api_keys.LEAVE_GROUP, 4, request)
-                        codes = {answer.error_code, *(each.error_code for each in answer.members)}
-                        if codes <= _GONE:
-                            return True
+                        if wire.call(api_keys.LEAVE_GROUP, 4, request).error_code == error_codes.NONE:
+                            return
             except (Gone, OSError):
                 continue
-        return False
