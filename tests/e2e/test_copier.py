@@ -135,9 +135,10 @@ class Work:
             self._away[kill.broker] = time.monotonic() + kill.away
 
     def finish(self) -> None:
-        """Nothing dies any more."""
+        """Nothing dies any more, and what is away comes back."""
         while not self.look():
             pass
+        self.cluster.heal()
 
     def __str__(self) -> str:
         took = time.monotonic() - self._began
