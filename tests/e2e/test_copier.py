@@ -20,7 +20,7 @@ from support.direct import Direct
 pytestmark = [pytest.mark.slow, pytest.mark.java, pytest.mark.timeout(240)]
 
 PARTITIONS, COPIERS = 3, 3
-SECONDS = 90.0
+SECONDS = 150.0
 """How long the copiers may take at most, on a machine that has much else to do."""
 COMMITTED, UNCOMMITTED = IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED
 QUICK = {"group.initial.rebalance.delay.ms": "200"}
