@@ -19,6 +19,7 @@ LONG = (
     "tests/e2e/test_transactions.py",
     "tests/e2e/test_maintained_broker.py",
     "tests/e2e/test_histories.py",
+    "tests/e2e/test_copier.py",
     "tests/e2e/test_backup.py",
     "tests/e2e/test_docs.py",
     "tests/e2e/test_damage.py",
