@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -160,27 +161,12 @@ def journaled_opener(folder: Path) -> Any:
     @asynccontextmanager
     async def opener() -> AsyncIterator[Stores]:
         async with embedded(folder) as log:
-            it = log.it
+            it, log.it = log.it, copy(log.it)  # the log itself goes on with the stores behind its journal
             log.txns.__class__ = _Txns
-            inner = it.log
             it.groups, it.txns = log.groups, log.txns
             assert isinstance(it.engine, SqliteEngine)
             it.shares = SqlShareStore(it.engine, log.journal.drained)
             it.log = _Log(log)  # type: ignore[assignment]
-            log.it = Stores(
-                inner,
-                it.maintenance,
-                it.topics,
-                it.cluster,
-                it.catalog,
-                it.recovery,
-                it.leases,
-                it.groups,
-                it.txns,
-                it.shares,
-                it.clock,
-                it.engine,
-            )
             yield it
 
     return opener

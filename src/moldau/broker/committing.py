@@ -47,10 +47,7 @@ async def sort_out(
     Unknown topics and partitions fail alone: UNKNOWN_TOPIC_OR_PARTITION, an unknown id UNKNOWN_TOPIC_ID; where it cannot be found out
     whether another broker made them, COORDINATOR_NOT_AVAILABLE.
     """
-    codes = (
-        error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION,
-        error_codes.UNKNOWN_TOPIC_OR_PARTITION,
-    )
+    refused = None
     try:
         await broker.catalog.look_for(
             (
@@ -60,8 +57,8 @@ async def sort_out(
             for asked in asked_topics
         )
     except StoreError:
-        codes = (error_codes.COORDINATOR_NOT_AVAILABLE, error_codes.COORDINATOR_NOT_AVAILABLE)
-    return _sorted(broker, asked_topics, by_id, of_topic, of_partition, codes)
+        refused = error_codes.COORDINATOR_NOT_AVAILABLE
+    return _sorted(broker, asked_topics, by_id, of_topic, of_partition, refused)
 
 
 def sort_out_now(
@@ -70,9 +67,7 @@ def sort_out_now(
     """As `sort_out`; None where others may have made topics that are not known here."""
     if broker.catalog.shared:
         return None
-    unknown = error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION
-    codes = (unknown, error_codes.UNKNOWN_TOPIC_OR_PARTITION)
-    return _sorted(broker, asked_topics, by_id, of_topic, of_partition, codes)
+    return _sorted(broker, asked_topics, by_id, of_topic, of_partition, None)
 
 
 def _sorted(
@@ -81,11 +76,12 @@ def _sorted(
     by_id: bool,
     of_topic: Callable[..., T],
     of_partition: Callable[..., P],
-    codes: tuple[int, int],
+    refused: int | None,
 ) -> Sorted[T, P]:
-    """`codes`: of unknown topics, and of unknown partitions."""
+    """`refused`: what is said of the unknown where nobody could be asked about it."""
     found: Sorted[T, P] = Sorted()
-    unknown, unknown_partition = codes
+    unknown = refused or (error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION)
+    unknown_partition = refused or error_codes.UNKNOWN_TOPIC_OR_PARTITION
     for asked in asked_topics:
         topic = broker.catalog.by_id.get(asked.topic_id) if by_id else broker.catalog.by_name.get(asked.name)
         partitions: list[P] = []

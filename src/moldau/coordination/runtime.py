@@ -131,8 +131,7 @@ class GroupRuntime:
 
     def heartbeat_now(self, event: Heartbeat, now: int) -> int | None:
         """The error code, or None when the group is busy and the event has to be asked."""
-        lane = self._lanes.get(event.group_id)
-        if not self._open or (lane is not None and (lane.busy or lane.waiting)):
+        if not self._is_free(event.group_id):
             return None
         error = self._groups.heartbeat(event, now)
         self._watch(event.group_id, self._groups.deadline(event.group_id))
@@ -140,15 +139,11 @@ class GroupRuntime:
 
     async def commit(self, event: OffsetCommit) -> list[int]:
         """As `ask`, but an ordinary commit is written by the caller itself, without a task."""
-        lane = self._lanes.get(event.group_id)
-        if not self._open or (lane is not None and (lane.busy or lane.waiting)):
+        if not self._is_free(event.group_id):
             return list(await self.ask(event))
         decision = self._groups.handle(event, self._now())
-        if decision.records:  # the first commit of a group makes the group
-            event.ticket = future = asyncio.get_running_loop().create_future()
-            decision.replies = [(future, reply) for _, reply in decision.replies]
-            self._carry_out(event.group_id, decision)
-            return list(await future)
+        if decision.records:
+            return list(await self._carry_out_first(event, decision))
         self._watch(event.group_id, decision.deadline)
         reply = decision.replies[0][1]
         if decision.offsets:
@@ -164,27 +159,36 @@ class GroupRuntime:
                 self._drain(event.group_id, lane)
         return list(reply)
 
+    def _is_free(self, group_id: str) -> bool:
+        """An event of the group may be decided at once."""
+        lane = self._lanes.get(group_id)
+        return self._open and (lane is None or not (lane.busy or lane.waiting))
+
+    def _carry_out_first(self, event: OffsetCommit, decision: Decision) -> asyncio.Future[Any]:
+        """The first commit of a group makes the group; the future is the reply."""
+        future = asyncio.get_running_loop().create_future()
+        event.ticket = future
+        decision.replies = [(future, reply) for _, reply in decision.replies]
+        self._carry_out(event.group_id, decision)
+        return future
+
     def commit_now(self, event: OffsetCommit, done: Callable[[list[int]], None]) -> bool:
         """As `commit`, and `done` gets the reply, perhaps before this returns. False: nothing was done, because the store wants a task for it or the group is busy."""
         group_id = event.group_id
-        lane = self._lanes.get(group_id)
         writer = self._offset_writer
-        if writer is None or not self._open or (lane is not None and (lane.busy or lane.waiting)):
+        if writer is None or not self._is_free(group_id):
             return False
         decision = self._groups.handle(event, self._now())
-        if decision.records:  # the first commit of a group makes the group
-            event.ticket = future = asyncio.get_running_loop().create_future()
-            decision.replies = [(future, reply) for _, reply in decision.replies]
+        if decision.records:
+            future = self._carry_out_first(event, decision)
             future.add_done_callback(lambda told: done(list(told.result())))
-            self._carry_out(group_id, decision)
             return True
         self._watch(group_id, decision.deadline)
         reply = decision.replies[0][1]
         if not decision.offsets:
             done(list(reply))
             return True
-        if lane is None:
-            lane = self._lanes[group_id] = _Lane()
+        lane = self._lanes.setdefault(group_id, _Lane())
         lane.writes += 1
         writer.write_offsets(decision.offsets, partial(self._committed, group_id, lane, reply, done))
         return True
@@ -305,8 +309,7 @@ class GroupRuntime:
     def _repeat(self, standing: Standing) -> bool:
         """The very event of that standing came again: do what `ask` would do, if that were the same; else nothing, and False."""
         group_id: str = standing.group.group_id
-        lane = self._lanes.get(group_id)
-        if not self._open or (lane is not None and (lane.busy or lane.waiting)):
+        if not self._is_free(group_id):
             return False
         group = self._groups.get(group_id)
         if group is None or group is not standing.group or not standing.repeat(self._now()):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from moldau.metadata.errors import StoreUnavailable
 from moldau.metadata.notes import TxnNote
 from moldau.metadata.ports_txn import TxnStore
-from moldau.metadata.rows import KIND_WAL, Extent
+from moldau.metadata.rows import KIND_WAL
 from moldau.metadata.rows_groups import OffsetKey
 from moldau.metadata.rows_txn import ONGOING, PREPARED, Changed, Decide, TxnChange, TxnDescription, TxnRow
 
@@ -62,22 +62,12 @@ class _Known:
         self.partition_ids = partition_ids
 
 
-class _Marker:
-    """One marker of an end, and the view that it was given its offset by."""
-
-    __slots__ = ("base", "batch", "view")
-
-    def __init__(self, view: PartitionView, base: int, batch: bytes) -> None:
-        self.view = view
-        self.base = base
-        self.batch = batch
-
-
 class _Change:
     """One call of `change`. `told` gets what it gives, or None when something has to be read before it can be decided (`missing`)."""
 
     __slots__ = (
         "at",
+        "batches",
         "decision",
         "error",
         "gone",
@@ -85,10 +75,10 @@ class _Change:
         "markers",
         "missing",
         "note",
-        "of_all",
         "result",
         "store",
         "told",
+        "views",
     )
 
     def __init__(self, store: JournaledTxnStore, transactional_id: str, decide: Decide, gone: set[int]) -> None:
@@ -101,8 +91,11 @@ class _Change:
         self.known: _Known | None = None
         self.result: Changed | None = None
         self.error: Exception | None = None
-        self.markers: list[_Marker] = []
-        self.of_all: Markers | None = None
+        self.markers: Markers | None = (
+            None  # of an end: what its markers have in common, the views that they are for, and their bytes
+        )
+        self.views: list[PartitionView] = []
+        self.batches: list[bytes] = []
         self.at = 0
 
     def decide(self, section: NoteSection) -> None:
@@ -141,7 +134,7 @@ class _Change:
 
     def _end(self, section: NoteSection, known: _Known, change: TxnChange) -> None:
         """Its markers are in the log as far as whoever decides next is concerned."""
-        views = self._views(known, change)
+        views = self._needed(known, change)
         if views is None:
             return
         row, note, end = self._noted(known, change), self.note, change.end
@@ -151,16 +144,14 @@ class _Change:
         markers = note.markers()
         batches = [markers.batch(base, epoch) for _, base, epoch in note.ends]
         self.at = section.add_end(note, markers, batches)  # what raises, raises up to here
-        self.of_all = markers
-        for view, batch in zip(views, batches, strict=True):
-            base = view.next_offset
-            self.markers.append(_Marker(view, base, batch))
-            view.next_offset = base + 1
-            view.producers.mark(end.producer_id, end.epoch, base, end.commit, note.now, note.now)
+        self.markers, self.views, self.batches = markers, views, batches
+        for view in views:
+            view.producers.mark(end.producer_id, end.epoch, view.next_offset, end.commit, note.now, note.now)
+            view.next_offset += 1
         known.row, known.partition_ids = row, _NOTHING
         self.result = Changed(row, [])
 
-    def _views(self, known: _Known, change: TxnChange) -> list[PartitionView] | None:
+    def _needed(self, known: _Known, change: TxnChange) -> list[PartitionView] | None:
         """Those of what takes part and is alive, in the order of ids; None, and `missing`, when they are not all in memory."""
         views = []
         for partition_id in sorted(known.partition_ids.union(change.partition_ids)):
@@ -174,8 +165,8 @@ class _Change:
         return None if self.missing else views
 
     def written(self, blob_id: int, position: int) -> None:
-        if self.markers:
-            self._show(blob_id, position + self.at)
+        if self.markers is not None:
+            self._show(self.markers, blob_id, position + self.at)
         if self.told.done():
             return
         if self.error is not None:
@@ -183,38 +174,22 @@ class _Change:
         else:
             self.told.set_result(self.result)
 
-    def _show(self, blob_id: int, position: int) -> None:
+    def _show(self, markers: Markers, blob_id: int, position: int) -> None:
         """Readers see the markers, the first of which lies there."""
-        markers, cache, note = self.of_all, self.store.cache, self.note
-        assert markers is not None
         assert self.result is not None
-        for marker in self.markers:
-            view = marker.view
-            extent = Extent(
-                partition_id=view.partition_id,
-                base_offset=marker.base,
-                last_offset=marker.base,
-                blob_id=blob_id,
-                position=position,
-                length=markers.length,
-                max_timestamp=note.now,
-                running_max_timestamp=max(view.max_timestamp, note.now),
-                records=1,
-                leader_epoch=view.leader_epoch,
-                kind=KIND_WAL,
-                appended_at=note.now,
-                fold=markers.fold,
-            )
-            position += markers.length
-            self.result.markers.append(extent)
+        markers.blob_id = blob_id
+        ends = [(*end, view.max_timestamp) for end, view in zip(self.note.ends, self.views, strict=True)]
+        extents = markers.extents(ends, position, KIND_WAL)
+        self.result.markers.extend(extents)
+        for view, batch, extent in zip(self.views, self.batches, extents, strict=True):
             if not view.dropped:
-                cache.add(view, marker.base, memoryview(marker.batch))
+                self.store.cache.add(view, extent.base_offset, memoryview(batch))
                 view.publish(extent)
 
     def failed(self, error: Exception) -> None:
-        for marker in self.markers:
-            if not marker.view.dropped:
-                self.store.views.drop(marker.view.partition_id)
+        for view in self.views:
+            if not view.dropped:
+                self.store.views.drop(view.partition_id)
         self.store.known.pop(self.note.transactional_id, None)
         if not self.told.done():
             self.told.set_exception(StoreUnavailable(f"the journal refused it: {error}"))

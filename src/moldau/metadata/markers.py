@@ -23,7 +23,7 @@ _COORDINATOR_EPOCH = 0
 
 
 class Markers:
-    """`now` is the timestamp of all of them, by the store's clock; their bytes are the inline blob `blob_id`, one behind the other."""
+    """`now` is the timestamp of all of them, by the store's clock; their bytes lie in the blob `blob_id` (-1: it is not known yet), one behind the other."""
 
     def __init__(self, end: End, blob_id: int, now: int) -> None:
         batch = bytes(
@@ -47,21 +47,25 @@ class Markers:
         """The marker at that offset."""
         return _BASE.pack(base) + self.size_field + _EPOCH.pack(leader_epoch) + self.rest
 
-    def extents(self, ends: list[tuple[int, int, int, int]]) -> list[Extent]:
-        """Of each partition the id, where it ended, its leader epoch, and the largest timestamp so far; in the order of ids."""
+    def extents(
+        self, ends: list[tuple[int, int, int, int]], position: int = 0, kind: int = KIND_INLINE
+    ) -> list[Extent]:
+        """Of each partition the id, where it ended, its leader epoch, and the largest timestamp so far; in the order of ids. The first marker lies
+        at `position` of a blob of that kind.
+        """
         return [
             Extent(
                 partition_id=partition_id,
                 base_offset=base,
                 last_offset=base,
                 blob_id=self.blob_id,
-                position=nth * self.length,
+                position=position + nth * self.length,
                 length=self.length,
                 max_timestamp=self.now,
                 running_max_timestamp=max(running, self.now),
                 records=1,
                 leader_epoch=leader_epoch,
-                kind=KIND_INLINE,
+                kind=kind,
                 appended_at=self.now,
                 fold=self.fold,
             )

@@ -93,10 +93,10 @@ class TxnNote(_Row):
         self.now = now
         self.ends = ends or []
 
-    def markers(self, blob_id: int = -1) -> Markers:
+    def markers(self) -> Markers:
         """What the markers have in common. Only of one that ends."""
         assert self.end is not None
-        return Markers(self.end, blob_id, self.now)
+        return Markers(self.end, -1, self.now)
 
     def pack(self, batches: list[bytes] | None = None) -> bytes:
         """Its bytes; `batches` are its markers, if somebody has made them."""
