@@ -1,7 +1,7 @@
 """`JournalStore` on SQLite: rows of many flushes in one transaction that waits for no sync.
 
 Written for a busy loop on the other thread: each step of a statement gives Python's lock away and has to win it back, so the rows of an
-apply go in as few statements as they can: one UPDATE for each partition, and INSERTs of `_ROWS` rows each.
+apply go in as few statements as they can: one UPDATE for each partition, and INSERTs of many rows each.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from ..errors import StoreCorrupt, StoreUnavailable
 from ..ports import AppendDone
 from ..rows import KIND_WAL, AppendCommit, AppendEntry, AppendResult, applied_ends
 from .engine import SqliteEngine
+from .many_rows import ManyRows
 from .note_rows import NoteRows
 from .tx import SqliteTx
 
-_COLUMNS = (
-    "partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records,"
-    " leader_epoch, kind, appended_at, fold"
+_EXTENTS = ManyRows(
+    "extent",
+    "partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records, leader_epoch, kind, appended_at,"
+    " fold",
 )
-_ROWS = 32
-_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_ONE = f"INSERT INTO extent ({_COLUMNS}) VALUES {_VALUES}"
-_INSERT_MANY = f"INSERT INTO extent ({_COLUMNS}) VALUES {', '.join([_VALUES] * _ROWS)}"
 _HEAD = "SELECT end_offset, leader_epoch, max_timestamp FROM partition WHERE partition_id = ? AND alive = 1"
 _ADVANCE = "UPDATE partition SET end_offset = ?, bytes_total = bytes_total + ?, max_timestamp = ? WHERE partition_id = ? AND alive = 1"
 _LIVE = "UPDATE blob SET live = live + ? WHERE blob_id = ?"
@@ -79,7 +77,7 @@ def apply(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendC
                 entry.fold,
             )
         cursor.execute(_ADVANCE, (end, taken, running, partition_id))
-    _insert(cursor, values)
+    _EXTENTS.put(cursor, values)
     cursor.executemany(_LIVE, [(count, blob_id) for blob_id, count in live.items()])
     cursor.executemany(_APPLIED, list(applied_ends(commits).items()))
     return []
@@ -97,16 +95,6 @@ def _apply_notes(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[
             for note in commit.notes:
                 rows.add(note)
     rows.flush()
-
-
-def _insert(cursor: sqlite3.Cursor, values: list[Any]) -> None:
-    width = 13
-    step = width * _ROWS
-    whole = len(values) - len(values) % step
-    for start in range(0, whole, step):
-        cursor.execute(_INSERT_MANY, values[start : start + step])
-    for start in range(whole, len(values), width):
-        cursor.execute(_INSERT_ONE, values[start : start + width])
 
 
 class SqliteJournalStore:

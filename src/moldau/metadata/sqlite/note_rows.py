@@ -13,44 +13,24 @@ from typing import Any
 from ..notes import GroupNote, Note, TxnNote
 from ..rows_groups import OffsetKey, OffsetRow
 from ..rows_txn import TxnRow
-
-_MANY = 32
-"""Rows in one statement: each step of one gives Python's lock away and has to win it back."""
-
-
-def _put(table: str, columns: str, key: str) -> tuple[str, str]:
-    """The statements that put one row and `_MANY`."""
-    names = columns.split(", ")
-    values = f"({', '.join('?' * len(names))})"
-    others = [f"{name} = excluded.{name}" for name in names if name not in key.split(", ")]
-    then = f"DO UPDATE SET {', '.join(others)}" if others else "DO NOTHING"
-    text = f"INSERT INTO {table} ({columns}) VALUES {{}} ON CONFLICT ({key}) {then}"
-    return text.format(values), text.format(", ".join([values] * _MANY))
-
+from .many_rows import ManyRows
 
 _OFFSET_COLUMNS = (
     "group_id, topic_id, partition_index, committed_offset, leader_epoch, metadata, commit_timestamp, expire_timestamp"
 )
-_OFFSETS = _put("group_offset", _OFFSET_COLUMNS, "group_id, topic_id, partition_index")
-_PENDING = _put(
+_OFFSETS = ManyRows("group_offset", _OFFSET_COLUMNS, "group_id, topic_id, partition_index")
+_PENDING = ManyRows(
     "txn_offset", f"transactional_id, {_OFFSET_COLUMNS}", "transactional_id, group_id, topic_id, partition_index"
 )
-_RECORDS = _put("coordinator_record", "kind, group_id, record_key, value", "kind, group_id, record_key")
-_TXNS = _put("txn", ", ".join(TxnRow._fields), "transactional_id")
-_PARTITIONS = _put("txn_partition", "transactional_id, partition_id", "transactional_id, partition_id")
+_RECORDS = ManyRows("coordinator_record", "kind, group_id, record_key, value", "kind, group_id, record_key")
+_TXNS = ManyRows("txn", ", ".join(TxnRow._fields), "transactional_id")
+_PARTITIONS = ManyRows("txn_partition", "transactional_id, partition_id", "transactional_id, partition_id")
 _RECORD_DELETE = "DELETE FROM coordinator_record WHERE kind = ? AND group_id = ? AND record_key = ?"
 _TOPIC = "SELECT 1 FROM topic WHERE topic_id = ? AND deleted_ms IS NULL"
 
 
-def put_rows(cursor: sqlite3.Cursor, statements: tuple[str, str], rows: Iterable[Sequence[Any]]) -> None:
-    """All rows, by the statement for many as far as it goes."""
-    one, many = statements
-    waiting = list(rows)
-    whole = len(waiting) - len(waiting) % _MANY
-    for start in range(0, whole, _MANY):
-        cursor.execute(many, [value for row in waiting[start : start + _MANY] for value in row])
-    if whole < len(waiting):
-        cursor.executemany(one, waiting[whole:])
+def _put(cursor: sqlite3.Cursor, into: ManyRows, rows: Iterable[Sequence[Any]]) -> None:
+    into.put(cursor, [value for row in rows for value in row])
 
 
 class _Txn:
@@ -86,12 +66,12 @@ class NoteRows:
         """Everything that was added is in rows."""
         gone = [key for key, value in self._records.items() if value is None]
         self._cursor.executemany(_RECORD_DELETE, gone)
-        put_rows(self._cursor, _RECORDS, ((*key, value) for key, value in self._records.items() if value is not None))
-        put_rows(self._cursor, _OFFSETS, self._offsets.values())
+        _put(self._cursor, _RECORDS, ((*key, value) for key, value in self._records.items() if value is not None))
+        _put(self._cursor, _OFFSETS, self._offsets.values())
         txns = self._txns
-        put_rows(self._cursor, _TXNS, (txn.row for txn in txns.values()))
-        put_rows(self._cursor, _PARTITIONS, ((name, each) for name, txn in txns.items() for each in txn.partition_ids))
-        put_rows(self._cursor, _PENDING, ((name, *row) for name, txn in txns.items() for row in txn.offsets.values()))
+        _put(self._cursor, _TXNS, (txn.row for txn in txns.values()))
+        _put(self._cursor, _PARTITIONS, ((name, each) for name, txn in txns.items() for each in txn.partition_ids))
+        _put(self._cursor, _PENDING, ((name, *row) for name, txn in txns.items() for row in txn.offsets.values()))
         self._records.clear()
         self._offsets.clear()
         txns.clear()
@@ -138,9 +118,9 @@ class NoteRows:
         """Of what takes part some is in rows."""
         self.flush()
         name = note.transactional_id
-        put_rows(self._cursor, _TXNS, [row])
-        put_rows(self._cursor, _PARTITIONS, ((name, each) for each in note.partition_ids))
-        put_rows(self._cursor, _PENDING, ((name, *offset) for offset in note.offsets))
+        _put(self._cursor, _TXNS, [row])
+        _put(self._cursor, _PARTITIONS, ((name, each) for each in note.partition_ids))
+        _put(self._cursor, _PENDING, ((name, *offset) for offset in note.offsets))
         if note.end is not None:
             if note.end.commit:
                 self._run("txn_offsets_commit", transactional_id=name)
