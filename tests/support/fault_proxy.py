@@ -43,6 +43,8 @@ PASS = Action()
 UNAVAILABLE = Action(forward=False, status=503)
 """503 Slow Down, and nothing is done."""
 BROKEN = Action(forward=False, status=500, code="InternalError")
+CONFLICT = Action(forward=False, status=409, code="OperationAborted")
+"""409: another request is in the way, and nothing is done."""
 REFUSED_BEFORE = Action(forward=False, cut_at=0)
 """The connection breaks before the server sees the request."""
 LOST_REPLY = Action(cut_at=0)

@@ -95,13 +95,26 @@ class Objects:
         data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
         what = f"cannot put blob {blob_id:016x} of {len(data)} bytes"
         started = self._now()
-        try:
-            await self._call(what, lambda: self._put(key_of(blob_id), data))
-        except _Exists:
-            await self._same(blob_id, len(data), what)
+        while not await self._made(blob_id, data, what):
+            pass
         self.put_seconds.observe(int((self._now() - started) * 1e9))
         self.bytes_put += len(data)
         return len(data)
+
+    async def _made(self, blob_id: int, data: Buffer, what: str) -> bool:
+        """Whether it is there now; if not, another request was in the way (409), and it is worth asking again. Raises BlobError."""
+        try:
+            await self._call(what, lambda: self._put(key_of(blob_id), data), creates=self._conditional)
+        except _Exists:
+            try:
+                await self._same(blob_id, len(data), what)
+            except BlobMissing:
+                if not self._budget.spend():
+                    raise
+                self.retries += 1
+                await asyncio.sleep(wait_seconds(1))
+                return False
+        return True
 
     def _put(self, key: str, data: Buffer) -> Awaitable[Any]:
         if len(data) > SINGLE_MAX:
@@ -216,8 +229,12 @@ class Objects:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def _call(self, what: str, request: Callable[[], Awaitable[T]]) -> T:
-        """The answer, after as many tries as it takes, budget and deadline allow. Raises BlobError."""
+    async def _call(self, what: str, request: Callable[[], Awaitable[T]], creates: bool = False) -> T:
+        """The answer, after as many tries as it takes, budget and deadline allow. Raises BlobError.
+
+        `creates`: a conditional put, which raises _Exists when the object is there. To another request the same answer (409) says that it met
+        another one, as where two brokers make the same folder in a store that keeps files.
+        """
         deadline = self._now() + self.url.deadline_seconds
         attempt = 0
         while not self._closed:
@@ -231,7 +248,9 @@ class Objects:
                 self._budget.earn()
                 return answer
             if fault.kind == EXISTS:
-                raise _Exists
+                if creates:
+                    raise _Exists
+                fault = Fault(TRANSIENT, "it met another request (409)")
             if fault.kind == UNSUPPORTED and self._conditional:
                 log.warning("event=conditional_put_unsupported store=%s action=overwrite", self.url)
                 self._conditional = False

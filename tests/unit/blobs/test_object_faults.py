@@ -10,6 +10,7 @@ import pytest
 from support.aio import run
 from support.fault_proxy import (
     BROKEN,
+    CONFLICT,
     FAILED_AFTER,
     LOST_REPLY,
     REFUSED_BEFORE,
@@ -85,6 +86,29 @@ def test_a_put_whose_reply_was_lost_writes_nothing_twice() -> None:
         proxy.next(LOST_REPLY, method="PUT")
         assert await it.put(1, [b"abc"]) == 3
         assert [method for method, _ in proxy.seen] == ["PUT", "PUT", "HEAD"]
+
+    through(body)
+
+
+def test_a_request_that_met_another_one_is_made_again() -> None:
+    async def body(it: Objects, proxy: FaultProxy) -> None:
+        proxy.next(CONFLICT, method="PUT")
+        await it.open()  # a 409 to what is not conditional does not say that the object is there
+        assert (it.retries, proxy.count("PUT")) == (1, 2)
+        proxy.next(CONFLICT, CONFLICT, method="PUT")
+        assert await it.put(1, [b"abc"]) == 3  # asked for each time: it was not there
+        assert [method for method, _ in proxy.seen][-5:] == ["PUT", "HEAD", "PUT", "HEAD", "PUT"]
+        assert await it.read(1, 0, 3) == b"abc"
+
+    through(body)
+
+
+def test_a_store_where_another_one_is_always_in_the_way_is_an_error() -> None:
+    async def body(it: Objects, proxy: FaultProxy) -> None:
+        proxy.next(*[CONFLICT] * 100, method="PUT")
+        with pytest.raises(BlobError, match=r"cannot put blob 0{15}1 of 3 bytes"):
+            await it.put(1, [b"abc"])
+        assert proxy.count("PUT") <= retry.SAVED_MAX + 1
 
     through(body)
 
