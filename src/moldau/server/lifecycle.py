@@ -17,6 +17,7 @@ from moldau.broker.config.listeners import Listeners
 from moldau.broker.options import Options
 from moldau.metadata.errors import StoreError
 
+from . import preload
 from .homes import Home, home_of
 from .loop_lag import LoopLag
 from .server import ListenError, Server
@@ -150,6 +151,7 @@ class Lifecycle:
         if not stopping.is_set():
             ready(self)
             notify("READY=1")
+            preload.begin(loop)
         await stopping.wait()
         notify("STOPPING=1")
         log.info("event=stopping")
