@@ -200,19 +200,21 @@ class Scanning:
         self.connection, self.topic, self.partitions, self.pace = connection, topic, partitions, bytes_a_second
         self.offsets = dict.fromkeys(partitions, 0)
         self.bytes = self.requests = 0
-        self.began = time.perf_counter()
+        self.sent_at = 0.0
         connection.on_frame = self.on_frame
         self.send()
 
     def send(self) -> None:
+        self.sent_at = time.perf_counter()
         self.connection.transport.write(fetch_request(self.topic, self.offsets))
 
     def on_frame(self, view: memoryview) -> None:
+        """The pace is that of each request: what came late is not made up for."""
         self.bytes += len(view)
         self.requests += 1
         if not count_batches(view, self.offsets, len(self.topic)):
             self.offsets = dict.fromkeys(self.partitions, 0)
-        wait = self.began + self.bytes / self.pace - time.perf_counter() if self.pace else 0.0
+        wait = self.sent_at + len(view) / self.pace - time.perf_counter() if self.pace else 0.0
         if wait > 0:
             asyncio.get_running_loop().call_later(wait, self.send)
         else:

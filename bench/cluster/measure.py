@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -164,6 +165,8 @@ def cold(seat: Cluster, w: Work, records: int, round_number: int) -> Figures:
             return _load(own[0], "produce", topic, paced, requests, w.partitions)
 
         def beside(reader: tuple[MoldauCluster, str] | None) -> tuple[Figures, float]:
+            os.sync()  # what was loaded must not be written back while commits are timed
+            time.sleep(0.3)
             if reader is None:
                 return producers(), 0.0
             options = ["--partitions", str(w.partitions), "--seconds", str(COLD_SECONDS + 2), "--mb-s", str(COLD_MB_S)]
@@ -174,7 +177,7 @@ def cold(seat: Cluster, w: Work, records: int, round_number: int) -> Figures:
             return figures, scanned["bytes"] / scanned["seconds"] / 1e6
 
         producers()
-        turns = (None, own, far, far, own, None)
+        turns = (None, own, far, far, own, None) * 2
         found = [(reader, *beside(reader)) for reader in turns]
 
         def middle(reader: tuple[MoldauCluster, str] | None, metric: str) -> float:
