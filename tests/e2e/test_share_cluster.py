@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import AcknowledgeType, Producer, ShareConsumer
 from support.direct import Direct
 from support.share import ACCEPT, ShareMember, joined, set_group
 from support.talker import Talker, batch_of
 
+from moldau.cli.main import root
 from moldau.protocol import api_keys
 from moldau.protocol.error_codes import NONE, NOT_LEADER_OR_FOLLOWER
 from moldau.protocol.messages import describe_share_group_offsets as describe
@@ -26,7 +31,7 @@ RECORDS = 900
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Direct]:
-    with Direct(3, **{"group.share.assignment.interval.ms": "0"}) as started:
+    with Direct(3, **{"group.share.assignment.interval.ms": "0", "moldau.http.listener": "127.0.0.1:0"}) as started:
         yield started
 
 
@@ -75,6 +80,46 @@ def test_a_member_is_sent_to_the_leader(cluster: Direct) -> None:
             else:
                 (acquired,) = partition.acquired_records
                 assert member.say(acquired.first_offset, acquired.last_offset, ACCEPT) == NONE
+
+
+def described(cluster: Direct, group: str) -> tuple[list[dict[str, Any]], str]:
+    """(its partitions as `moldau group describe` tells them, what it remarked)"""
+    arguments = ["-b", cluster.bootstrap, "group", "describe", group, "--format", "json"]
+    done = CliRunner().invoke(root, arguments)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)[0]["partitions"], done.stderr
+
+
+def test_every_broker_is_asked_how_records_stand(cluster: Direct) -> None:
+    create(cluster, "asked")
+    with Talker(cluster.address(1)) as wire:
+        where = leaders(wire, "asked")
+        coordinator = wire.coordinator("asked")
+    assert set(where.values()) == set(cluster.nodes)
+    with Talker(cluster.address(coordinator)) as wire:
+        member_id = joined(wire, "asked", "asked", PARTITIONS).member_id
+    with ExitStack() as stack:  # what members have goes back when they hang up
+        for home in cluster.nodes:
+            wire = stack.enter_context(Talker(cluster.address(home)))
+            member = ShareMember(wire, "asked", "asked", member_id=member_id)
+            member.partitions = [index for index, leader in where.items() if leader == home]
+            for index in member.partitions:
+                wire.produce("asked", index, batch_of([b"x"] * (index + 1)))
+            held: set[int] = set()
+            deadline = time.monotonic() + 10
+            while held != set(member.partitions):
+                assert time.monotonic() < deadline
+                held |= {
+                    each.partition_index
+                    for topic in member.fetch().responses
+                    for each in topic.partitions
+                    if each.acquired_records
+                }
+        partitions, remarked = described(cluster, "asked")
+        assert {each["partition"]: each["delivery"]["members"] for each in partitions} == {
+            index: {member_id: index + 1} for index in range(PARTITIONS)
+        }
+        assert remarked == ""
 
 
 def test_a_broker_is_killed_under_two_members(cluster: Direct) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
+from moldau.coordination.share.deliveries import STATES, count_deliveries
 from moldau.coordination.share.packed import pack, unpack
 from moldau.coordination.share.partition import Acknowledgement, Limits, SharePartition
 from moldau.coordination.share.run import (
@@ -276,6 +278,19 @@ class Story:
         self.collect()
         final = sum(state in (ACKNOWLEDGED, ARCHIVED) for state, *_ in self.naive.at.values())
         assert self.real.final_count == final
+        self.count()
+
+    def count(self) -> None:
+        """What is told of the deliveries is what the naive one's offsets add up to."""
+        counted = count_deliveries(self.real.runs)
+        states = [state for state, *_ in self.naive.at.values()]
+        assert counted.by_state() == {name: states.count(state) for state, name in STATES.items()}
+        assert sum(counted.by_state().values()) == self.real.end - self.real.start
+        assert counted.members == Counter(who for state, _, who, _ in self.naive.at.values() if state == ACQUIRED)
+        open_counts = [
+            count for state, count, *_ in self.naive.at.values() if state in (ACQUIRED, AVAILABLE, ARCHIVING)
+        ]
+        assert counted.delivery_count_max == max(open_counts, default=0)
 
 
 @pytest.mark.parametrize("block", range(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from support.talker import Talker, records_of
@@ -48,7 +49,7 @@ class ShareMember:
         self.group = group
         self.topic = topic
         self.topic_id = topic_id(wire, topic)
-        self.partitions = range(partitions)
+        self.partitions: Sequence[int] = range(partitions)
         self.member_id = member_id or str(uuid.uuid4())
         self.epoch = 0
         self.session = 0

@@ -37,6 +37,8 @@ class Configs:
 
     def __init__(self, settings: Settings, node_id: int, store: ClusterStore, topic_store: TopicStore) -> None:
         self.node_id = node_id
+        self.bound: dict[str, str] = {}
+        """Addresses that were asked for with port 0, as they are, by key."""
         self._settings = settings
         self._store = store
         self._topic_store = topic_store
@@ -94,7 +96,7 @@ class Configs:
             if not name:
                 return describe.describe_cluster_default(self.broker, keys)
             dynamic.check_node_id(name, self.node_id)
-            return describe.describe_broker(self.broker, keys)
+            return describe.describe_broker(self.broker, keys, self.bound)
         if resource_type == dynamic.BROKER_LOGGER:
             dynamic.check_node_id(name, self.node_id)
             return describe.describe_loggers(loggers.levels_now(logger_levels()), keys)

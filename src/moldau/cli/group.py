@@ -52,29 +52,43 @@ def list_(cluster: "Cluster", output: str) -> None:
 @format_option
 @cluster_options
 def describe(cluster: "Cluster", names: tuple[str, ...], output: str) -> None:
-    """Show the members of groups, and how far behind they are."""
+    """Show the members of groups, and how far behind they are.
+
+    Of a share group also how many records are in flight, will be delivered again, and how often one was delivered at most; brokers tell that on
+    their HTTP port (moldau.http.listener).
+    """
     from moldau.cli.other_groups import other_groups
     from moldau.cli.output import print_json
 
     others = other_groups(cluster)
+    remarks: dict[str, None] = {}
     found = [
-        _describe_other(cluster, name, others[name].type) if name in others else _describe(cluster, name)
+        _describe_other(cluster, name, others[name].type, remarks) if name in others else _describe(cluster, name)
         for name in dict.fromkeys(names)
     ]
     if output == "json":
         print_json(found)
-        return
-    for number, each in enumerate(found):
-        if number:
-            click.echo()
-        _print_description(each)
+    else:
+        for number, each in enumerate(found):
+            if number:
+                click.echo()
+            _print_description(each)
+    for remark in remarks:
+        note(remark)
 
 
-def _describe_other(cluster: "Cluster", name: str, kind: str) -> dict[str, Any]:
+def _describe_other(cluster: "Cluster", name: str, kind: str, remarks: dict[str, None]) -> dict[str, Any]:
     from moldau.cli.share import describe_share_group
+    from moldau.cli.share_delivery import add_delivery
     from moldau.cli.streams import describe_streams_group
 
-    return (describe_share_group if kind == "share" else describe_streams_group)(cluster, name)
+    if kind != "share":
+        return describe_streams_group(cluster, name)
+    found = describe_share_group(cluster, name)
+    remark = add_delivery(cluster, found)
+    if remark:
+        remarks[remark] = None
+    return found
 
 
 def _describe(cluster: "Cluster", name: str) -> dict[str, Any]:

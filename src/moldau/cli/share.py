@@ -75,7 +75,14 @@ def print_share_group(found: dict[str, Any]) -> None:
         click.echo()
         columns = [Column("topic"), Column("partition", right=True), Column("start_offset", "START", right=True)]
         columns += [Column("lag", right=True), Column("members", right=True)]
-        print_rows(found["partitions"], columns, "table")
+        rows = [{**(row.get("delivery") or {}), **row} for row in found["partitions"]]
+        if any(row.get("delivery") for row in rows):
+            columns += [
+                Column("acquired", "IN FLIGHT", right=True),
+                Column("redeliverable", "AGAIN", right=True),
+                Column("delivery_count_max", "DELIVERIES", right=True),
+            ]
+        print_rows(rows, columns, "table")
     if found["members"]:
         click.echo()
         rows = [{**member, "partitions": ", ".join(member["partitions"])} for member in found["members"]]

@@ -1,4 +1,5 @@
-"""The HTTP port for machines that watch: `/metrics` (Prometheus), `/healthz` (the process lives), `/readyz` (it serves).
+"""The HTTP port for machines that watch: `/metrics` (Prometheus), `/healthz` (the process lives), `/readyz` (it serves), and pages about things with a
+name, such as `/share-groups/NAME`, where what is not a plain character of a name is written as %XX of its UTF-8.
 
 h11 parses, imported for the first request (7 ms that no start waits for); one request at a time on a connection; nothing but GET and HEAD. Bodies of requests are not read.
 """
@@ -21,13 +22,16 @@ _CONNECTIONS_MAX = 64
 
 Page = Callable[[], Awaitable[tuple[int, str, bytes]]]
 """Gives (status, content type, body)."""
+NamedPage = Callable[[str], Awaitable[tuple[int, str, bytes]]]
+"""The same, of the thing with that name."""
 
 
 class HttpServer:
-    """Serves a few pages."""
+    """Serves a few pages, and `named` ones by the path before the name."""
 
-    def __init__(self, pages: dict[str, Page]) -> None:
+    def __init__(self, pages: dict[str, Page], named: dict[str, NamedPage] | None = None) -> None:
         self._pages = pages
+        self._named = named or {}
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -85,17 +89,28 @@ class HttpServer:
     async def _answer(self, connection: h11.Connection, writer: asyncio.StreamWriter, request: h11.Request) -> None:
         import h11
 
-        path = request.target.partition(b"?")[0].decode("ascii", "replace")
-        page = self._pages.get(path)
         if request.method not in (b"GET", b"HEAD"):
             status, kind, body = 405, "text/plain", b"only GET and HEAD are served here\n"
-        elif page is None:
-            listed = ", ".join(sorted(self._pages))
-            status, kind, body = 404, "text/plain", f"there is no {path}; there are {listed}\n".encode()
         else:
-            status, kind, body = await page()
+            status, kind, body = await self._page(request.target.partition(b"?")[0].decode("ascii", "replace"))
         headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
         writer.write(connection.send(h11.Response(status_code=status, headers=headers)) or b"")
         if request.method != b"HEAD":
             writer.write(connection.send(h11.Data(data=body)) or b"")
         writer.write(connection.send(h11.EndOfMessage()) or b"")
+
+    async def _page(self, path: str) -> tuple[int, str, bytes]:
+        page = self._pages.get(path)
+        if page is not None:
+            return await page()
+        above, _, name = path.rpartition("/")
+        named = self._named.get(above)
+        if named is None or not name:
+            listed = ", ".join(sorted([*self._pages, *(f"{each}/NAME" for each in self._named)]))
+            return 404, "text/plain", f"there is no {path}; there are {listed}\n".encode()
+        from urllib.parse import unquote
+
+        try:
+            return await named(unquote(name, errors="strict"))
+        except UnicodeDecodeError:
+            return 400, "text/plain", f"{name} is not UTF-8 with %XX in it\n".encode()

@@ -70,6 +70,11 @@ class Lifecycle:
             if self.options.http_host:
                 await self._listen_http()
             await self.home.start(self.server.endpoints)
+            if self.http_address is not None and not self.options.http_port:
+                host, port = self.http_address
+                self.node.broker.configs.bound["moldau.http.listener"] = (
+                    f"{f'[{host}]' if ':' in host else host}:{port}"
+                )
             self.endpoints = await self.server.serve()
             await self.node.introduce()
             self.loop_lag.start()
@@ -84,7 +89,10 @@ class Lifecycle:
     async def _listen_http(self) -> None:
         from .http import HttpServer
 
-        self.http = HttpServer({"/metrics": self._metrics, "/healthz": self._healthy, "/readyz": self._is_ready})
+        self.http = HttpServer(
+            {"/metrics": self._metrics, "/healthz": self._healthy, "/readyz": self._is_ready},
+            {"/share-groups": self._share_group},
+        )
         host, port = self.options.http_host, self.options.http_port
         try:
             self.http_address = await self.http.listen(host, port)
@@ -103,6 +111,13 @@ class Lifecycle:
         if self._scrape is None:
             self._scrape = Scrape(self.node, self.server, self.loop_lag)
         return 200, CONTENT_TYPE, await self._scrape.page()
+
+    async def _share_group(self, name: str) -> tuple[int, str, bytes]:
+        if not self._ready:
+            return 503, "text/plain", b"not ready\n"
+        from .share_page import share_page
+
+        return await share_page(self.node.broker, name)
 
     async def _healthy(self) -> tuple[int, str, bytes]:
         return 200, "text/plain", b"ok\n"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from moldau.broker.embedded import EmbeddedNode
 from moldau.broker.lag import GroupLag, Lag
+from moldau.broker.share_states import look_at_shares
 from moldau.protocol import api_keys, error_codes
 from moldau.version import VERSION
 
@@ -65,6 +66,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "moldau_groups": (G, "Consumer groups by state."),
     "moldau_group_lag": (G, "Offsets between what a group has committed and the high watermark."),
     "moldau_group_lag_seconds": (G, "Age of the oldest record that a group has not consumed."),
+    "moldau_share_records": (G, "Records in the windows of share-partitions at home here, by state."),
     "moldau_connections": (G, "Open client connections, by listener."),
     "moldau_connections_accepted_total": (C, "Connections that were let in."),
     "moldau_connections_refused_total": (C, "Connections that a limit closed."),
@@ -98,6 +100,7 @@ class Scrape:
         self._commits(out)
         await self._partitions(out)
         await self._groups(out)
+        await self._shares(out)
         self._connections(out)
         self._process(out)
         return out.text()
@@ -195,6 +198,15 @@ class Scrape:
                     out.sample(name, value, **_lag_labels(row))
                 if at % _PORTION == _PORTION - 1:
                     await asyncio.sleep(0)
+
+    async def _shares(self, out: Exposition) -> None:
+        name = "moldau_share_records"
+        out.family(name, *METRICS[name])
+        for at, row in enumerate((await look_at_shares(self._node.broker)).rows):
+            for state, count in row.deliveries.by_state().items():
+                out.sample(name, count, group=row.group, topic=row.topic, partition=row.partition, state=state)
+            if at % _PORTION == _PORTION - 1:
+                await asyncio.sleep(0)
 
     def _connections(self, out: Exposition) -> None:
         broker, server = self._node.broker, self._server

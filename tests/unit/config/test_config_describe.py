@@ -111,6 +111,15 @@ def test_everything_is_documented(broker: BrokerConfig) -> None:
     assert entry.documentation.endswith("nothing is left to flush later.")
 
 
+def test_what_port_0_became() -> None:
+    config = BrokerConfig(Settings.load(sets=["moldau.http.listener=127.0.0.1:0"], env={}))
+    names = ["moldau.http.listener", "listeners"]
+    shown = {entry.name: entry for entry in describe_broker(config, names, {"moldau.http.listener": "127.0.0.1:4321"})}
+    assert shown["moldau.http.listener"].value == "127.0.0.1:4321"
+    assert shown["moldau.http.listener"].synonyms[0] == ("moldau.http.listener", "127.0.0.1:0", 4)
+    assert shown["listeners"].value == "PLAINTEXT://127.0.0.1:9092"
+
+
 def test_secrets_are_not_shown() -> None:
     settings = Settings.load(sets=["node.id=1"], env={})
     stored = BrokerConfig(settings, {}, {"ssl.key.password": "topsecret"})

@@ -76,14 +76,17 @@ def describe_topic(
     return found
 
 
-def describe_broker(broker: BrokerConfig, names: Collection[str] | None = None) -> list[Described]:
-    """This broker: every key, with what counts now."""
+def describe_broker(
+    broker: BrokerConfig, names: Collection[str] | None = None, bound: Mapping[str, str] | None = None
+) -> list[Described]:
+    """This broker: every key, with what counts now. `bound` are values that were found out from what is set; the synonyms say what that is."""
     found = []
     for key in _wanted(broker_keys().values(), names):
         if key.internal and not _is_set(broker, key.name):
             continue
         synonyms = broker.layers(key.name)
-        found.append(_described(key, values.render(broker.value(key.name)), synonyms, read_only=not key.dynamic))
+        value = (bound or {}).get(key.name) or values.render(broker.value(key.name))
+        found.append(_described(key, value, synonyms, read_only=not key.dynamic))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 TABLE: Final = """
 moldau.http.listener              string   127.0.0.1:9644  address          read-only  H  acts
-    Where /metrics, /healthz and /readyz are served, as HOST:PORT; empty serves none of them.
+    Where /metrics, /healthz, /readyz and /share-groups/NAME are served, as HOST:PORT; empty serves none of them. Brokers tell what port 0 became.
 moldau.inline.max.bytes           int      65536           0..16777216      read-only  M  acts
     A flush of at most this many bytes is written at once if nothing else is being written; a larger one by another thread, and the next may begin beside it.
 moldau.storage                    string   auto            express,standard,auto  cluster-wide  M  acts

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 
 from moldau import faults
@@ -95,6 +95,10 @@ class ShareHomes:
 
     def __len__(self) -> int:
         return len(self._homes)
+
+    def __iter__(self) -> Iterator[Home]:
+        """In the order in which they were claimed; to be used up before anything is waited for."""
+        return iter(self._homes.values())
 
     def get(self, key: ShareKey) -> Home | None:
         """None: to be claimed."""
