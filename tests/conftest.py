@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from support import spread
 from support.postgres import FOLDERS, Postgres, Servers
 
 pytest_plugins = ["moldau.testing"]
+
+settings.register_profile("untimed", deadline=None)  # a busy machine makes any example slow; each test has its time-out
+settings.load_profile("untimed")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell without job control starts "command &" so, and every program that the tests start would inherit it
