@@ -22,7 +22,7 @@ test: $(STAMP) s3-servers helm  ## all tests; those that fail are tried once mor
 	then echo "a process of the tests died, or they hang: once more"; $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS); \
 	else $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS); fi
 
-s3-servers: $(STAMP)  ## build the S3 servers that tests run against (some minutes, once; needs Go)
+s3-servers: $(STAMP)  ## provide the object stores that tests run against (some minutes, once; needs Go and npm)
 	$(BIN)/python -m tools.s3_servers
 
 helm: $(STAMP)  ## build Helm, which tests check the chart with (some minutes, once; needs Go)

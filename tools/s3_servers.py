@@ -1,7 +1,8 @@
-"""`python -m tools.s3_servers`: builds the S3 servers that the tests run against, where they are missing, and prints where they are.
+"""`python -m tools.s3_servers`: provides the object stores that the tests run against, where they are missing, and prints where they are.
 
-Pinned versions, built from source by `go install` (two minutes each, once) and kept in `~/.cache/moldau/s3-servers`. Without Go nothing is built,
-which is said, and the tests that need them are skipped; with CI set it is an error.
+Pinned versions, kept in `~/.cache/moldau`: MinIO and versitygw are built from source by `go install` (two minutes each, once), Azurite, which
+speaks for Azure, is installed by npm (half a minute, once). What cannot be had for want of Go or npm is told, and the tests that need it are
+skipped; with CI set it is an error.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tools.go_program import GoProgram, provide
+from tools import go_program, node_program
+from tools.go_program import GoProgram
+from tools.node_program import NodeProgram
 
 _KEPT: Final = "s3-servers"
 SERVERS: Final = {
@@ -21,6 +24,8 @@ SERVERS: Final = {
     )
 }
 """(MinIO has no versions that Go knows: a date and a commit name one.)"""
+AZURITE: Final = NodeProgram("azurite", "azurite", "3.35.0", "dist/src/blob/main.js", before="2026-01-01")
+"""(The last one that runs on Node 20.) Only its blob service is used."""
 
 
 def program(name: str) -> Path:
@@ -29,4 +34,4 @@ def program(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(provide([*SERVERS.values()]))
+    sys.exit(go_program.provide([*SERVERS.values()]) | node_program.provide(AZURITE))

@@ -1,4 +1,4 @@
-"""Objects keep the contract of immutable blobs, on two servers of different make, and what is their own: keys, retried puts, messages."""
+"""Objects keep the contract of immutable blobs, on servers of different make, and what is their own: keys, retried puts, messages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from blob_store import KeptBlobStoreContract, read_all
+from support import azurite
 from support.aio import opened, run
 from support.clients.port import needs
 from support.fault_proxy import FaultProxy
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 def connected(url: str, **env: str) -> Objects:
     parsed = ObjectUrl(url)
-    return Objects(parsed, parsed.connect({**CREDENTIALS, **env}))
+    return Objects(parsed, parsed.connect({**CREDENTIALS, **azurite.CREDENTIALS, **env}))
 
 
 @pytest.fixture(params=NAMES)
@@ -36,9 +37,9 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
     return running(request.param)
 
 
-@pytest.fixture
-def opener(server: Any) -> Any:
-    url = server.url()
+@pytest.fixture(params=(*NAMES, "azurite"))
+def opener(request: pytest.FixtureRequest) -> Any:
+    url = (azurite.running() if request.param == "azurite" else running(request.param)).url()
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Objects]:
@@ -101,6 +102,19 @@ def test_keys_begin_with_what_changes_most() -> None:
 
 
 class TestMessages:
+    def test_azure_refuses_a_wrong_key(self) -> None:
+        wrong = "bm9ib2R5J3Mga2V5"
+        message = "AuthorizationFailure: the account key is wrong"
+        self.refused(azurite.running().url(), message, AZURE_STORAGE_ACCOUNT_KEY=wrong)
+
+    def test_azure_has_no_such_container(self) -> None:
+        url = azurite.running().url().replace("az://moldau/", "az://nobody/")
+        self.refused(url, "ContainerNotFound: the container does not exist")
+
+    def test_azure_has_no_such_account(self) -> None:
+        url = azurite.running().url().replace(azurite.ACCOUNT, "nobody")
+        self.refused(url, "ResourceNotFound: there is no such account", AZURE_STORAGE_ACCOUNT_NAME="nobody")
+
     def test_a_wrong_secret(self, server: Any) -> None:
         self.refused(server.url(), "SignatureDoesNotMatch: the secret access key is wrong", AWS_SECRET_ACCESS_KEY="no")
 
@@ -114,11 +128,12 @@ class TestMessages:
     def refused(self, url: str, message: str, **env: str) -> None:
         async def main() -> None:
             blobs = connected(url, **env)
-            for call in (blobs.open, lambda: blobs.put(1, [b"x"])):
+            for call in (blobs.open, lambda: blobs.put(1, [b"x"]), lambda: blobs.delete(1)):
                 with pytest.raises(BlobError, match=message) as caught:
                     await call()
                 assert "\n" not in str(caught.value)
                 assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
+                assert azurite.KEY not in str(caught.value)
             assert blobs.retries == 0, "another try cannot help"
 
         run(main())

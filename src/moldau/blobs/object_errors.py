@@ -1,6 +1,7 @@
 """What goes wrong at an object store, sorted: is it worth another try, does it say that the object is not there, what is said of it.
 
-The library has few classes and tells the rest in its text ("... status code: 503 Slow Down ..."), of which the first line is for people.
+The library has few classes and tells the rest in its text ("... status code: 503 Slow Down ..."; of one delete in a batch of Azure's "... (code: 404)"),
+of which the first line is for people.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ UNSUPPORTED: Final = "unsupported"
 REFUSED: Final = "refused"
 """No other try will help: permissions, a bucket that is not there, a bad request."""
 
-_STATUS = re.compile(r"status code: (\d{3})")
+_STATUS = re.compile(r"status code: (\d{3})|\(code: (\d{3})\)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_STARTS_AFTER_END = "Wanted range starting at "
+"""The library's own words where the store answers a range that begins at the end with success, and nothing."""
+_NO_CONTAINER = "The specified container does not exist"
+"""To a delete, of which Azure's code is not in the text."""
 _WAIT_AND_SEE = frozenset((408, 409, 429))
 _NO_OBJECT = frozenset(("", "NoSuchKey", "BlobNotFound"))
 """A 404 with one of these; others mean the bucket, or whoever asks."""
@@ -34,6 +39,11 @@ _ADVICE: Final = {
     "XAdminUserNotFound": "the access key id is not known there",
     "RequestTimeTooSkewed": _CLOCKS,
     "ExpiredToken": "the session token has expired",
+    "ContainerNotFound": "the container does not exist",
+    "ResourceNotFound": "there is no such account or container",
+    "AuthenticationFailed": f"the account key or the token is wrong, or {_CLOCKS}",
+    "AuthorizationFailure": "the account key is wrong, or the account's network rules or the token do not allow this",
+    "AuthorizationPermissionMismatch": "the identity has no role that allows this, such as Storage Blob Data Contributor",
 }
 _TEXT_MAX = 400
 
@@ -58,14 +68,14 @@ def sort(error: Exception) -> Fault:
     line = whole.partition("\n")[0][:_TEXT_MAX]
     status = _STATUS.search(whole)
     code = _CODE.search(whole)
-    number = int(status.group(1)) if status else 0
-    name = code.group(1) if code else ""
+    number = int(status.group(1) or status.group(2)) if status else 0
+    name = code.group(1) if code else "ContainerNotFound" if _NO_CONTAINER in line else ""
     text = line
     if name:
         text = f"{name}: {_ADVICE.get(name, line)}"
     if isinstance(error, FileNotFoundError) and name in _NO_OBJECT:
         return Fault(MISSING, "it is not there")
-    if number == 416:
+    if number == 416 or _STARTS_AFTER_END in line:
         return Fault(MISSING, "it ends before the range that was asked for")
     kind = type(error).__name__
     if kind == "AlreadyExistsError":

@@ -2,25 +2,33 @@
 
 Options, all of them optional:
 
-    endpoint        S3: where the store is, if not at AWS (http://127.0.0.1:9000)
+    endpoint        where the store is, if not at AWS, Google or Azure: http://127.0.0.1:9000; of Azure with the account where it stands in
+                    the path: http://127.0.0.1:10000/devstoreaccount1
     region          S3: default us-east-1, or what AWS_REGION says
     path_style      S3: true (default with an endpoint) puts the bucket into the path, false into the host's name
     sse             S3: server-side encryption, AES256, aws:kms or aws:kms:dsse
     sse_kms_key_id  S3: the key for aws:kms
     unsigned_payload  S3: true leaves the checksum of what is sent to TLS, which saves 0.5 ms of CPU a MiB
-    conditional_put false for a store that does not know If-None-Match
+    conditional_put false for a store that does not know If-None-Match (of GCS: x-goog-if-generation-match)
     ca_file         a PEM file with further certificate authorities
     timeout_ms      of one request (default 10000)
     deadline_ms     of a call with all its retries (default 30000)
 
-Credentials never stand in the URL, because settings are shown to clients. They come by the usual chain: of S3 the environment
-(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), the profile of the shared credentials file (AWS_PROFILE, `default`), web
-identity, container, instance; of GCS GOOGLE_APPLICATION_CREDENTIALS and the instance; of Azure AZURE_STORAGE_* and the instance.
+Credentials never stand in the URL, because settings are shown to clients. They come by the usual chain:
+
+    S3      the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), the profile of the shared credentials file
+            (AWS_PROFILE, `default`), web identity, container, instance
+    GCS     GOOGLE_APPLICATION_CREDENTIALS, a file, or the instance. An http:// endpoint is an emulator, to which none are sent
+    Azure   AZURE_STORAGE_ACCOUNT_NAME, always; AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN; else AZURE_TENANT_ID and
+            AZURE_CLIENT_ID with AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE, or the instance
+
+An endpoint may come from the environment too: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, GOOGLE_BASE_URL, AZURE_STORAGE_ENDPOINT.
 """
 
 from __future__ import annotations
 
 import configparser
+import json
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -32,8 +40,18 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES: Final = ("s3", "gs", "az")
-_S3_OPTIONS: Final = ("endpoint", "region", "path_style", "sse", "sse_kms_key_id", "unsigned_payload")
-_OPTIONS: Final = (*_S3_OPTIONS, "conditional_put", "ca_file", "timeout_ms", "deadline_ms")
+_S3_OPTIONS: Final = ("region", "path_style", "sse", "sse_kms_key_id", "unsigned_payload")
+_OPTIONS: Final = ("endpoint", *_S3_OPTIONS, "conditional_put", "ca_file", "timeout_ms", "deadline_ms")
+_ENDPOINTS: Final = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT",),
+}
+_AZURE: Final = {
+    "account_name": "AZURE_STORAGE_ACCOUNT_NAME",
+    "account_key": "AZURE_STORAGE_ACCOUNT_KEY",
+    "sas_key": "AZURE_STORAGE_SAS_TOKEN",
+}
 _SSE: Final = ("AES256", "aws:kms", "aws:kms:dsse")
 CONNECT_SECONDS: Final = 3.0
 
@@ -113,14 +131,14 @@ class ObjectUrl:
             "timeout": timedelta(seconds=self.timeout_seconds),
             "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, self.timeout_seconds)),
         }
-        config: dict[str, Any] = {}
         if "ca_file" in self.options:
             try:
                 client["root_certificate"] = Path(self.options["ca_file"]).read_bytes()
             except OSError as error:
                 raise BadUrl(f"ca_file={self.options['ca_file']}: {error.strerror}") from error
-        if self.scheme == "s3":
-            config = self._s3(client, env)
+        endpoint = self._endpoint(env)
+        client["allow_http"] = endpoint.startswith("http://")
+        config = {"s3": self._s3, "gs": self._gs, "az": self._az}[self.scheme](endpoint, env)
         # moldau.blobs.objects sends requests again itself, out of one budget
         retries: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=self.timeout_seconds)}
         try:
@@ -128,14 +146,34 @@ class ObjectUrl:
         except Exception as error:
             raise BadUrl(f"{self}: {str(error).partition(chr(10))[0]}") from error
 
-    def _s3(self, client: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    def _endpoint(self, env: Mapping[str, str]) -> str:
+        """As the option or the environment says; empty for the cloud's own. Raises BadUrl."""
+        endpoint = self.options.get("endpoint") or next(filter(None, map(env.get, _ENDPOINTS[self.scheme])), "")
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise BadUrl(f"endpoint={endpoint}: expected http://HOST:PORT or https://HOST:PORT")
+        return endpoint.rstrip("/")
+
+    def _gs(self, endpoint: str, env: Mapping[str, str]) -> dict[str, Any]:
+        if endpoint.startswith("http://"):
+            # an emulator: nothing is signed, and no token of anybody goes there in the clear
+            keys = {"gcs_base_url": endpoint, "disable_oauth": True, "client_email": "", "private_key": ""}
+            return {"service_account_key": json.dumps({**keys, "private_key_id": ""})}
+        config = {"base_url": endpoint} if endpoint else {}
+        if env.get("GOOGLE_APPLICATION_CREDENTIALS"):
+            config["application_credentials"] = env["GOOGLE_APPLICATION_CREDENTIALS"]
+        return config
+
+    def _az(self, endpoint: str, env: Mapping[str, str]) -> dict[str, Any]:
+        config = {name: env[theirs] for name, theirs in _AZURE.items() if env.get(theirs)}
+        if "account_name" not in config:
+            raise BadUrl(f"{self}: which account? set AZURE_STORAGE_ACCOUNT_NAME in the environment")
+        if endpoint:
+            config["endpoint"] = endpoint
+        return config
+
+    def _s3(self, endpoint: str, env: Mapping[str, str]) -> dict[str, Any]:
         options = self.options
         config: dict[str, Any] = {}
-        endpoint = options.get("endpoint", env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or "")
-        if endpoint:
-            if not endpoint.startswith(("http://", "https://")):
-                raise BadUrl(f"endpoint={endpoint}: expected http://HOST:PORT or https://HOST:PORT")
-            client["allow_http"] = endpoint.startswith("http://")
         virtual = not self._flag("path_style", bool(endpoint))
         if endpoint and virtual:
             scheme, _, host = endpoint.partition("://")
