@@ -1,7 +1,7 @@
 """`python -m tools.s3_servers`: provides the object stores that the tests run against, where they are missing, and prints where they are.
 
-Pinned versions, kept in `~/.cache/moldau`: MinIO and versitygw are built from source by `go install` (two minutes each, once), Azurite, which
-speaks for Azure, is installed by npm (half a minute, once). What cannot be had for want of Go or npm is told, and the tests that need it are
+Pinned versions, kept in `~/.cache/moldau`: MinIO, versitygw and fake-gcs-server, which speaks for GCS, are built from source by `go install` (one to
+two minutes each, once), Azurite, which speaks for Azure, is installed by npm (half a minute, once). What cannot be had for want of Go or npm is told, and the tests that need it are
 skipped; with CI set it is an error.
 """
 
@@ -24,6 +24,7 @@ SERVERS: Final = {
     )
 }
 """(MinIO has no versions that Go knows: a date and a commit name one.)"""
+FAKE_GCS: Final = GoProgram("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1", _KEPT)
 AZURITE: Final = NodeProgram("azurite", "azurite", "3.35.0", "dist/src/blob/main.js", before="2026-01-01")
 """(The last one that runs on Node 20.) Only its blob service is used."""
 
@@ -34,4 +35,4 @@ def program(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(go_program.provide([*SERVERS.values()]) | node_program.provide(AZURITE))
+    sys.exit(go_program.provide([*SERVERS.values(), FAKE_GCS]) | node_program.provide(AZURITE))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from blob_store import KeptBlobStoreContract, read_all
-from support import azurite
+from support import azurite, object_servers
 from support.aio import opened, run
 from support.clients.port import needs
 from support.fault_proxy import FaultProxy
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 def connected(url: str, **env: str) -> Objects:
     parsed = ObjectUrl(url)
-    return Objects(parsed, parsed.connect({**CREDENTIALS, **azurite.CREDENTIALS, **env}))
+    return Objects(parsed, parsed.connect({**object_servers.CREDENTIALS, **env}))
 
 
 @pytest.fixture(params=NAMES)
@@ -37,9 +37,9 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
     return running(request.param)
 
 
-@pytest.fixture(params=(*NAMES, "azurite"))
+@pytest.fixture(params=object_servers.NAMES)
 def opener(request: pytest.FixtureRequest) -> Any:
-    url = (azurite.running() if request.param == "azurite" else running(request.param)).url()
+    url = object_servers.running(request.param).url()
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Objects]:

@@ -23,9 +23,9 @@ from typing import Self
 from .fault_proxy import PASS, UNAVAILABLE, FaultProxy, slow
 from .links import Link, Links
 from .node import START_SECONDS, Node
+from .object_servers import CREDENTIALS, running
 from .ports import free_port
 from .postgres import Postgres
-from .s3_servers import CREDENTIALS, running
 from .talker import Gone, Talker
 
 BROKER_FAULTS = frozenset({"kill", "pause", "restart"})
@@ -189,7 +189,7 @@ class Single(Brokers):
 
 
 class Cluster(Brokers):
-    """Brokers that share PostgreSQL and a blob store: a folder ("file"), or a bucket on "minio" or "versitygw".
+    """Brokers that share PostgreSQL and a blob store: a folder ("file"), or a bucket on one of `object_servers.NAMES`.
 
     Each broker reaches PostgreSQL, and the bucket, through a proxy of its own, and is reached by the other brokers through one. Little rides in commits and
     little stays in memory, so that the blob store is used.
@@ -247,7 +247,7 @@ class Cluster(Brokers):
         if self.blobs != "file":
             server = running(self.blobs)
             proxy = self._objects[node_id] = self._stack.enter_context(FaultProxy(server.port))
-            blobs = blobs.replace(f"{server.port}", f"{proxy.port}")
+            blobs = blobs.replace(f"%3A{server.port}", f"%3A{proxy.port}")
         port, inner = free_port(), free_port()
         peers = self._peers[node_id] = self._links.to(inner, f"peers of {node_id}")
         sets = {

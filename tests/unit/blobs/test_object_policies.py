@@ -132,3 +132,57 @@ class TestUrl:
         store = ObjectUrl(f"s3://bucket/p?{options}").connect(env)
         signed = obstore.sign(store, "GET", "x", timedelta(seconds=60))
         assert signed.startswith(f"{expected}x?"), signed
+
+
+AZURE = {"AZURE_STORAGE_ACCOUNT_NAME": "us", "AZURE_STORAGE_ACCOUNT_KEY": "aHVzaA=="}
+
+
+class TestCloudsOfOthers:
+    @pytest.mark.parametrize(
+        ("options", "env", "expected"),
+        [
+            ("", {}, "https://us.blob.core.windows.net/box/p/x?"),
+            ("?endpoint=http://127.0.0.1:9/us/", {}, "http://127.0.0.1:9/us/box/p/x?"),
+            ("", {"AZURE_STORAGE_ENDPOINT": "https://here/us"}, "https://here/us/box/p/x?"),
+            (
+                "?endpoint=https://there/us",
+                {"AZURE_STORAGE_ENDPOINT": "https://here/us"},
+                "https://there/us/box/p/x?",
+            ),
+        ],
+    )
+    def test_where_requests_to_azure_go(self, options: str, env: dict[str, str], expected: str) -> None:
+        store = ObjectUrl(f"az://box/p{options}").connect({**AZURE, **env})
+        signed = obstore.sign(store, "GET", "x", timedelta(seconds=60))
+        assert signed.startswith(expected), signed
+
+    def test_azure_is_asked_with_a_token_of_shared_access(self) -> None:
+        env = {"AZURE_STORAGE_ACCOUNT_NAME": "us", "AZURE_STORAGE_SAS_TOKEN": "sv=2021&sig=hush"}
+        store = ObjectUrl("az://box/p").connect(env)
+        assert store.config == {"account_name": "us", "sas_key": "sv=2021&sig=hush", "container_name": "box"}
+
+    def test_which_account(self) -> None:
+        with pytest.raises(BadUrl, match=r"az://box/p: which account. set AZURE_STORAGE_ACCOUNT_NAME"):
+            ObjectUrl("az://box/p").connect({})
+
+    def test_a_key_that_is_none(self) -> None:
+        with pytest.raises(BadUrl, match=r"az://box/p: .*Invalid Access Key") as caught:
+            ObjectUrl("az://box/p").connect({**AZURE, "AZURE_STORAGE_ACCOUNT_KEY": "hush hush"})
+        assert "hush" not in str(caught.value)
+
+    @pytest.mark.parametrize("scheme", ["gs", "az"])
+    def test_an_endpoint_without_a_scheme(self, scheme: str) -> None:
+        with pytest.raises(BadUrl, match=r"endpoint=127\.0\.0\.1:9: expected http://HOST:PORT"):
+            ObjectUrl(f"{scheme}://b/p?endpoint=127.0.0.1:9").connect(AZURE)
+
+    def test_an_emulator_of_google_is_told_no_secrets(self, tmp_path: Path) -> None:
+        env = {"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "missing.json")}
+        for url, more in (
+            ("gs://b/p?endpoint=http://127.0.0.1:9", {}),
+            ("gs://b/p", {"GOOGLE_BASE_URL": "http://127.0.0.1:9"}),
+        ):
+            store = ObjectUrl(url).connect({**env, **more})
+            assert '"disable_oauth": true' in str(store.config)
+            assert '"gcs_base_url": "http://127.0.0.1:9"' in str(store.config)
+        with pytest.raises(BadUrl, match=r"gs://b/p: .*missing\.json"):
+            ObjectUrl("gs://b/p?endpoint=https://127.0.0.1:9").connect(env)

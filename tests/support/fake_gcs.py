@@ -1,0 +1,204 @@
+"""fake-gcs-server, which speaks for Google Cloud Storage, as a child process on free loopback ports, with a front that lets the library write.
+
+The library writes by Google's XML interface, which fake-gcs-server knows for reads, lists and deletes only. The front passes those on as they
+are, makes an upload of the JSON interface out of each put, with its precondition, and keeps the parts of large ones until they are whole. So what
+the store decides is fake-gcs-server's own; the words of Google's XML interface for writes are imitated.
+
+Built by `make s3-servers`, which `make test` does too. Where it cannot be, tests are skipped with the reason, and fail in CI.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import http.client
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+from support.clients.port import absent
+from support.ports import free_port
+
+from tools.s3_servers import FAKE_GCS
+
+BUCKET = "moldau"
+_PASSED_ON = ("range", "if-match", "if-none-match", "authorization", "x-goog-if-generation-match")
+_GIVEN_BACK = (
+    "content-type",
+    "content-range",
+    "etag",
+    "last-modified",
+    "x-goog-generation",
+    "x-goog-stored-content-length",
+)
+
+
+class _Front(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    upstream: int
+    uploads: dict[str, dict[int, bytes]]
+    ids: itertools.count[int]
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is printed."""
+
+    def do_GET(self) -> None:
+        self._pass_on()
+
+    def do_HEAD(self) -> None:
+        self._pass_on()
+
+    def do_DELETE(self) -> None:
+        if "uploadId" in self._query():
+            self.uploads.pop(self._query()["uploadId"], None)
+            self._answer(204)
+        else:
+            self._pass_on()
+
+    def do_PUT(self) -> None:
+        body, query = self._body(), self._query()
+        if "partNumber" in query:
+            self.uploads[query["uploadId"]][int(query["partNumber"])] = body
+            self._answer(200, headers={"ETag": f'"{query["partNumber"]}"'})
+        else:
+            self._upload(body, b"")
+
+    def do_POST(self) -> None:
+        body, query = self._body(), self._query()
+        if "uploads" in query:
+            upload = f"upload-{next(self.ids)}"
+            self.uploads[upload] = {}
+            names = f"<Bucket>{BUCKET}</Bucket><Key>x</Key><UploadId>{upload}</UploadId>"
+            self._answer(200, f"<InitiateMultipartUploadResult>{names}</InitiateMultipartUploadResult>".encode())
+        else:
+            parts = self.uploads.pop(query["uploadId"])
+            wanted = re.findall(rb"<PartNumber>(\d+)</PartNumber>", body)
+            done = b'<CompleteMultipartUploadResult><ETag>"whole"</ETag></CompleteMultipartUploadResult>'
+            self._upload(b"".join(parts[int(number)] for number in wanted), done)
+
+    def _query(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.path).query, keep_blank_values=True).items()}
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _upload(self, body: bytes, done: bytes) -> None:
+        _, bucket, key = urlsplit(self.path).path.split("/", 2)
+        query = {"uploadType": "media", "name": unquote(key)}
+        if (generation := self.headers.get("x-goog-if-generation-match")) is not None:
+            query["ifGenerationMatch"] = generation
+        path = f"/upload/storage/v1/b/{quote(bucket)}/o?{urlencode(query)}"
+        status, _, answer = self._ask("POST", path, body, {"Content-Type": "application/octet-stream"})
+        if status == 200:
+            made = json.loads(answer)
+            self._answer(200, done, {"ETag": made["etag"], "x-goog-generation": made["generation"]})
+        else:
+            self._answer(status, answer)
+
+    def _pass_on(self) -> None:
+        headers = {name: value for name, value in self.headers.items() if name.lower() in _PASSED_ON}
+        status, found, answer = self._ask(self.command, self.path, None, headers)
+        given = {name: value for name, value in found if name.lower() in _GIVEN_BACK}
+        self._answer(status, answer, given, dict(found).get("Content-Length") if self.command == "HEAD" else None)
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=10)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.getheaders(), response.read()
+        finally:
+            connection.close()
+
+    def _answer(
+        self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, length: str | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", length or str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client hung up."""
+
+
+class GcsServer:
+    """One process with one bucket in its memory. `port` is the front's, `upstream` the server's own."""
+
+    name = "fake-gcs-server"
+
+    def __init__(self) -> None:
+        self.log = Path(tempfile.mkdtemp(prefix="moldau-gcs-")) / "log"
+        self.upstream = free_port()
+        about = {"upstream": self.upstream, "uploads": {}, "ids": itertools.count()}
+        self._front = _Server(("127.0.0.1", 0), type("Front", (_Front,), about))
+        self.port = self._front.server_address[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        place = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(self.upstream), "-log-level", "error"]
+        command = [str(FAKE_GCS.path), *place, "-backend", "memory", "-public-host", f"127.0.0.1:{self.upstream}"]
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.log.parent), "GOMAXPROCS": "2"}
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
+        for _ in range(200):
+            assert self._process.poll() is None, f"fake-gcs-server ended: {self.log.read_text()[-2000:]}"
+            try:
+                socket.create_connection(("127.0.0.1", self.upstream), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=10)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/storage/v1/b", json.dumps({"name": BUCKET}), headers)
+        assert connection.getresponse().status == 200
+        connection.close()
+        threading.Thread(target=self._front.serve_forever, name="gcs-front", daemon=True).start()
+
+    def url(self, endpoint: str | None = None, **options: str) -> str:
+        """For `moldau.blobs.url`, with a prefix that nobody else has."""
+        query = urlencode({"endpoint": endpoint or self.endpoint, **options})
+        return f"gs://{BUCKET}/{uuid.uuid4().hex[:12]}?{query}"
+
+    def close(self) -> None:
+        self._front.shutdown()
+        self._front.server_close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.log.parent, ignore_errors=True)
+
+
+@functools.cache
+def running() -> GcsServer:
+    """The server, started once for all tests. Skips the test where it is not built."""
+    if not FAKE_GCS.path.exists():
+        absent("fake-gcs-server is not built: run make s3-servers (it needs Go)")
+    server = GcsServer()
+    atexit.register(server.close)
+    server.start()
+    return server
