@@ -33,6 +33,17 @@ CREDENTIALS = {"AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY
 _VERSION = "2021-08-06"
 
 
+def shared_access(rights: str) -> str:
+    """A token that allows so much (`rw` and such) in every container of the account until 2099."""
+    fields = {"sp": rights, "ss": "b", "srt": "co", "se": "2099-01-01T00:00:00Z", "spr": "https,http", "sv": _VERSION}
+    order = (rights, "b", "co", "", fields["se"], "", fields["spr"], _VERSION, "")
+    return urlencode({**fields, "sig": _signature("".join(f"{each}\n" for each in (ACCOUNT, *order)))})
+
+
+def _signature(text: str) -> str:
+    return base64.b64encode(hmac.digest(base64.b64decode(KEY), text.encode(), hashlib.sha256)).decode()
+
+
 class AzureServer:
     """One process with one container."""
 
@@ -67,8 +78,11 @@ class AzureServer:
         """The status: 201, or 409 when it is there."""
         date = formatdate(usegmt=True)
         signed = f"PUT{chr(10) * 12}x-ms-date:{date}\nx-ms-version:{_VERSION}\n/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
-        mac = base64.b64encode(hmac.digest(base64.b64decode(KEY), signed.encode(), hashlib.sha256)).decode()
-        headers = {"x-ms-date": date, "x-ms-version": _VERSION, "Authorization": f"SharedKey {ACCOUNT}:{mac}"}
+        headers = {
+            "x-ms-date": date,
+            "x-ms-version": _VERSION,
+            "Authorization": f"SharedKey {ACCOUNT}:{_signature(signed)}",
+        }
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("PUT", f"/{ACCOUNT}/{CONTAINER}?restype=container", headers=headers)

@@ -43,7 +43,7 @@ _ADVICE: Final = {
     "ResourceNotFound": "there is no such account or container",
     "AuthenticationFailed": f"the account key or the token is wrong, or {_CLOCKS}",
     "AuthorizationFailure": "the account key is wrong, or the account's network rules or the token do not allow this",
-    "AuthorizationPermissionMismatch": "the identity has no role that allows this, such as Storage Blob Data Contributor",
+    "AuthorizationPermissionMismatch": "the identity or token has no right to do this (role Storage Blob Data Contributor)",
 }
 _TEXT_MAX = 400
 

@@ -137,7 +137,8 @@ class ObjectUrl:
             except OSError as error:
                 raise BadUrl(f"ca_file={self.options['ca_file']}: {error.strerror}") from error
         endpoint = self._endpoint(env)
-        client["allow_http"] = endpoint.startswith("http://")
+        if endpoint:
+            client["allow_http"] = endpoint.startswith("http://")
         config = {"s3": self._s3, "gs": self._gs, "az": self._az}[self.scheme](endpoint, env)
         # moldau.blobs.objects sends requests again itself, out of one budget
         retries: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=self.timeout_seconds)}
@@ -148,7 +149,8 @@ class ObjectUrl:
 
     def _endpoint(self, env: Mapping[str, str]) -> str:
         """As the option or the environment says; empty for the cloud's own. Raises BadUrl."""
-        endpoint = self.options.get("endpoint") or next(filter(None, map(env.get, _ENDPOINTS[self.scheme])), "")
+        theirs = next(filter(None, map(env.get, _ENDPOINTS[self.scheme])), "")
+        endpoint = self.options.get("endpoint", theirs)
         if endpoint and not endpoint.startswith(("http://", "https://")):
             raise BadUrl(f"endpoint={endpoint}: expected http://HOST:PORT or https://HOST:PORT")
         return endpoint.rstrip("/")

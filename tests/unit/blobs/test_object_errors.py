@@ -1,4 +1,5 @@
-"""Answers of object stores, sorted. The texts are those that came from Azurite 3.35 and fake-gcs-server 1.56 by way of the library."""
+"""Answers of object stores, sorted. The texts are those that came from Azurite 3.35 and fake-gcs-server 1.56 by way of the library; 403 and 503 to
+one delete of a batch are made after the 404 that came."""
 
 from __future__ import annotations
 
