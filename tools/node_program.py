@@ -60,8 +60,8 @@ class NodeProgram:
             os.replace(home, self._home)
 
 
-def provide(program: NodeProgram) -> int:
-    """Install it if it is missing and print where it is; the exit code. Without npm it says so, which is an error in CI."""
+def provide(program: NodeProgram) -> None:
+    """Install it if it is missing and print where it is. Without npm it says so. Raises CalledProcessError."""
     program.folder.mkdir(parents=True, exist_ok=True)
     with open(program.folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second finds it installed
@@ -71,7 +71,6 @@ def provide(program: NodeProgram) -> int:
                     f"{program.name} is missing and there is no npm to install it: its tests are skipped",
                     file=sys.stderr,
                 )
-                return 1 if os.environ.get("CI") else 0
+                return
             program.install()
         print(program.path)
-    return 0
