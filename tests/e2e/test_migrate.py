@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -457,8 +458,10 @@ def test_guessed_offsets_and_odd_names_come_back_right(tmp_path: Path, cluster: 
             blobs = LocalBlobs(tmp_path / "blobs")
             log = Log(it, blobs, guesses=True)
             (p,) = await it.topic("guessed")
+            now = int(time.time() * 1000)  # or else retention takes them away
             for n in range(12):
-                await log.append(p, [b"%d" % n, b"x"], inline=n % 3 == 0, guess=None if n % 4 == 1 else 1000 - n)
+                guess = None if n % 4 == 1 else 1000 - n
+                await log.append(p, [b"%d" % n, b"x"], inline=n % 3 == 0, guess=guess, timestamp=now)
             await log.roll()
             row = OffsetRow("a\0b\ufffe", b"t" * 16, 0, 3, -1, "m\0", 5, -1)  # no client is kept from such names
             await it.groups.write([], [row], [])
