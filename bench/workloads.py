@@ -51,7 +51,8 @@ class Target(NamedTuple):
     higher_is_better: bool = True
 
     def verdict(self, value: float) -> str:
-        """'aim', 'met' or 'missed'."""
+        """'aim', 'met' or 'missed', of the figure to two decimals: as it is shown."""
+        value = round(value, 2)
         if self.higher_is_better:
             return "aim" if value >= self.aim else "met" if value >= self.bound else "missed"
         return "aim" if value <= self.aim else "met" if value <= self.bound else "missed"
