@@ -86,6 +86,6 @@ def test_transactions_on_one_broker_that_is_killed(tmp_path: Path) -> None:
             break
     assert done.returncode == 0, done.stdout + done.stderr
     txns = [op for op in read(tmp_path / "single-seed-8.jsonl") if isinstance(op, Txn)]
-    assert sum(txn.result == OK for txn in txns) > 5, done.stdout
+    assert sum(txn.result == OK for txn in txns) > 2, done.stdout
     assert any(txn.result == FAILED for txn in txns), done.stdout
     assert any(txn.inputs for txn in txns), done.stdout
