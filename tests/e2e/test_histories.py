@@ -73,7 +73,7 @@ def test_brokers_together_whatever_is_broken() -> None:
 @pytest.mark.timeout(180)
 def test_transactions_on_one_broker_that_is_killed(tmp_path: Path) -> None:
     """In a process of its own: librdkafka was seen to abort its program when the broker of a producer with a transaction died."""
-    arguments = ["--seed", "8", "--seconds", "8", "--faults", "kill", "--rate", "30", "--transactions", "--save"]
+    arguments = ["--seed", "8", "--seconds", "12", "--faults", "kill", "--rate", "30", "--transactions", "--save"]
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-m", "tests.histories", *arguments, "--out", str(tmp_path)],
@@ -86,6 +86,6 @@ def test_transactions_on_one_broker_that_is_killed(tmp_path: Path) -> None:
             break
     assert done.returncode == 0, done.stdout + done.stderr
     txns = [op for op in read(tmp_path / "single-seed-8.jsonl") if isinstance(op, Txn)]
-    assert sum(txn.result == OK for txn in txns) > 2, done.stdout
+    assert sum(txn.result == OK for txn in txns) > 5, done.stdout
     assert any(txn.result == FAILED for txn in txns), done.stdout
     assert any(txn.inputs for txn in txns), done.stdout

@@ -28,7 +28,6 @@ def test_only_decode_errors(key: int) -> None:
 
     @settings(
         max_examples=30,
-        deadline=None,
         database=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
@@ -49,7 +48,7 @@ def test_only_decode_errors(key: int) -> None:
     check()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=_ANY)
 def test_request_header(data: bytes) -> None:
     try:

@@ -252,7 +252,7 @@ class CompactedLog(RuleBasedStateMachine):
         assert self.do(self.log.log.lookup.by_timestamp(view, wanted)) == (first.offset, first.timestamp)
 
 
-STEPS = settings(max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+STEPS = settings(max_examples=40, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 
 
 class CompactedSqliteLog(CompactedLog):

@@ -104,7 +104,7 @@ class Model:
         self.history.append(Look(process, start, ended, 1, partition, end, offset, records))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 1 << 32))
 def test_a_good_history_has_no_anomaly(seed: int) -> None:
     assert check(Model(seed).history) == []
@@ -290,7 +290,7 @@ def test_every_kind_has_its_damage() -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 1 << 32))
 def test_damage_is_found(kind: str, seed: int) -> None:
     history = DAMAGE[kind](Model(seed).history, random.Random(seed))

@@ -29,7 +29,6 @@ OTHERS: list[tuple[type[Message], str, int, EntityType]] = [
 
 few = settings(
     max_examples=4,
-    deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

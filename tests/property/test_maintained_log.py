@@ -251,7 +251,7 @@ class MaintainedLogOnSqlite(MaintainedLog):
 
 
 _SETTINGS = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
+    max_examples=100, stateful_step_count=40, suppress_health_check=list(HealthCheck), derandomize=False
 )
 TestMaintainedLog = pytest.mark.slow(MaintainedLog.TestCase)
 TestMaintainedLog.settings = _SETTINGS

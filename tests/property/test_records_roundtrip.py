@@ -8,7 +8,7 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatch as AioBatch
 from aiokafka.record.default_records import DefaultRecordBatchBuilder as AioBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as AioPythonBuilder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kio.records.readers import read_batch
 from kio.records.writers import write_prepared_batch
@@ -29,7 +29,6 @@ with warnings.catch_warnings():
     from kafka.record.default_records import DefaultRecordBatchBuilder as KafkaBuilder
 
 pytestmark = pytest.mark.slow
-relaxed = settings(deadline=None)
 
 NOW = 1_700_000_000_000
 RULES = Rules(timestamp_after_max_ms=2**62)
@@ -56,7 +55,6 @@ def as_tuples(batch: object) -> list[tuple[object, ...]]:
     return [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in batch]  # type: ignore[attr-defined]
 
 
-@relaxed
 @given(record_lists(), codecs, producers)
 def test_aiokafka_reads_ours(records: list[Record], codec: int, producer: tuple[int, int, int, bool]) -> None:
     batch = build_batch(
@@ -78,7 +76,6 @@ def test_aiokafka_reads_ours(records: list[Record], codec: int, producer: tuple[
     ]
 
 
-@relaxed
 @given(record_lists(), st.sampled_from([0, 1]))
 def test_kafka_python_reads_ours(records: list[Record], codec: int) -> None:
     theirs = KafkaBatch(bytes(build_batch(records, codec=codec)))
@@ -87,7 +84,6 @@ def test_kafka_python_reads_ours(records: list[Record], codec: int) -> None:
 
 
 @pytest.mark.parametrize("builder", [AioBuilder, AioPythonBuilder, KafkaBuilder])
-@relaxed
 @given(records=record_lists(), codec=codecs, producer=producers)
 def test_we_read_theirs(builder: type, records: list[Record], codec: int, producer: tuple[int, int, int, bool]) -> None:
     codec = min(codec, 1) if builder is KafkaBuilder else codec  # it has no library for the others here
@@ -121,7 +117,6 @@ def test_we_read_theirs(builder: type, records: list[Record], codec: int, produc
         assert ours == batch
 
 
-@relaxed
 @given(record_lists())
 def test_kio_reads_and_writes_the_same_bytes(records: list[Record]) -> None:
     # kio keeps whole seconds only, and takes no record later than the batch's max timestamp
@@ -146,7 +141,6 @@ def test_kio_reads_and_writes_the_same_bytes(records: list[Record]) -> None:
     assert out.getvalue() == batch
 
 
-@relaxed
 @given(record_lists(), codecs, codecs, st.none() | st.integers(1, 9))
 def test_recompression_keeps_the_records(records: list[Record], source: int, target: int, level: int | None) -> None:
     batch = recompress(build_batch(records, codec=source), target, None if target in (0, 2) else level)
@@ -154,7 +148,6 @@ def test_recompression_keeps_the_records(records: list[Record], source: int, tar
     assert validate(memoryview(batch), DEEP, NOW).codec == target
 
 
-@relaxed
 @given(st.integers(1, 4), st.binary(max_size=3000), st.integers(0, 3000))
 def test_codecs_round_trip_within_their_bound(codec: int, data: bytes, bound: int) -> None:
     packed = compress(codec, data)
@@ -165,7 +158,6 @@ def test_codecs_round_trip_within_their_bound(codec: int, data: bytes, bound: in
             decompress(codec, packed, bound)
 
 
-@relaxed
 @given(st.integers(0, 7), st.binary(max_size=300))
 def test_any_bytes_as_a_stream(codec: int, data: bytes) -> None:
     try:
@@ -174,7 +166,6 @@ def test_any_bytes_as_a_stream(codec: int, data: bytes) -> None:
         pass
 
 
-@relaxed
 @given(st.binary(max_size=200), st.integers(1, 20), codecs)
 def test_any_bytes_as_records(raw: bytes, count: int, codec: int) -> None:
     batch = bytearray(build_batch([Record(0, NOW, b"", b"")])[:61]) + compress(codec, raw)
@@ -198,7 +189,6 @@ def test_any_bytes_as_records(raw: bytes, count: int, codec: int) -> None:
     assert outcomes[0] == outcomes[1]  # strict heads refuse exactly what full decoding refuses
 
 
-@relaxed
 @given(st.binary(max_size=200))
 def test_any_bytes_as_a_batch(data: bytes) -> None:
     with pytest.raises(InvalidBatch):
@@ -210,7 +200,6 @@ def test_any_bytes_as_a_batch(data: bytes) -> None:
         pass
 
 
-@relaxed
 @given(record_lists(), codecs, st.data())
 def test_any_damage_is_noticed(records: list[Record], codec: int, data: st.DataObject) -> None:
     batch = build_batch(records, codec=codec)
@@ -220,7 +209,6 @@ def test_any_damage_is_noticed(records: list[Record], codec: int, data: st.DataO
         validate(memoryview(batch), RULES, NOW)
 
 
-@relaxed
 @given(record_lists(), codecs, codecs, st.integers(0, 1))
 def test_prepared_batches_are_valid_again(records: list[Record], source: int, target: int, timestamp_type: int) -> None:
     rules = Rules(codec=target, timestamp_type=timestamp_type, timestamp_after_max_ms=2**62)
@@ -232,7 +220,6 @@ def test_prepared_batches_are_valid_again(records: list[Record], source: int, ta
     assert [r.timestamp for r in stored] == [NOW if timestamp_type else r.timestamp for r in records]
 
 
-@relaxed
 @given(record_lists(), codecs, timestamps, st.integers(0, 12))
 def test_lookup_is_what_a_plain_search_finds(records: list[Record], codec: int, target: int, least: int) -> None:
     batch = build_batch(records, codec=codec)

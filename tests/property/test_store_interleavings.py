@@ -271,10 +271,10 @@ def servers(postgres_servers: Servers) -> None:
 TestTwoBrokers = pytest.mark.slow(TwoBrokers.TestCase)
 TestTwoBrokersOn18 = pytest.mark.slow(TwoBrokersOn18.TestCase)
 TestTwoBrokers.settings = TestTwoBrokersOn18.settings = settings(
-    max_examples=5, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=5, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
 TestTwoWorkers = pytest.mark.slow(TwoWorkers.TestCase)
 TestTwoWriters = pytest.mark.slow(TwoWriters.TestCase)
 TestTwoWriters.settings = TestTwoWorkers.settings = settings(
-    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )

@@ -124,7 +124,7 @@ class Model:
             self.history.append(Committed("final", self._later(), self._later(), GROUP, [partition], {partition: at}))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 1 << 32))
 def test_what_correct_brokers_answer_has_no_anomaly(seed: int) -> None:
     found = check(Model(seed).history)
@@ -260,7 +260,7 @@ def test_every_kind_has_its_damage() -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 1 << 32))
 def test_damage_is_found(kind: str, seed: int) -> None:
     found = check(DAMAGE[kind](Model(seed).history, random.Random(seed)))

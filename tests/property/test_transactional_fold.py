@@ -158,7 +158,7 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 
 
 @given(histories(), SIZES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_fold_is_what_the_history_says(history: History, cuts: list[int]) -> None:
     states = folded(history.extents(cuts))
     assert list(states.transactions.open.items()) == list(history.open().items())
@@ -171,7 +171,7 @@ def test_the_fold_is_what_the_history_says(history: History, cuts: list[int]) ->
 
 
 @given(histories(), SIZES, st.integers(0, 99), st.integers(0, 99), st.integers(0, 99))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_readers_of_committed_records_are_told(
     history: History, cuts: list[int], start: int, length: int, log_start: int
 ) -> None:
@@ -186,7 +186,7 @@ def test_what_readers_of_committed_records_are_told(
 
 
 @given(histories(), SIZES, SIZES, SIZES, st.integers(0, 99))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_rows_tell_what_was_aborted_wherever_one_begins_to_look(
     history: History, cuts: list[int], sizes: list[int], again: list[int], begin: int
 ) -> None:
@@ -214,7 +214,7 @@ def test_rows_tell_what_was_aborted_wherever_one_begins_to_look(
 
 
 @given(histories(), SIZES, SIZES, SIZES, st.floats(0, 1))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_merged_rows_come_to_the_same_state_after_whatever_came_before(
     history: History, cuts: list[int], sizes: list[int], again: list[int], before: float
 ) -> None:
@@ -229,7 +229,7 @@ def test_merged_rows_come_to_the_same_state_after_whatever_came_before(
 
 
 @given(histories(), SIZES, SIZES, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_view_from_a_snapshot_is_that_of_the_whole_log(
     history: History, cuts: list[int], sizes: list[int], data: st.DataObject
 ) -> None:

@@ -212,7 +212,7 @@ async def test_expiry() -> None:
     assert sorted(world.store.rows) == ["new", "open"]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
