@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from moldau.host_port import host_port
+
 from . import features
 from .transactional import Joins
 
@@ -61,7 +63,7 @@ class Endpoint:
         self.port = port
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
 
 class Broker:

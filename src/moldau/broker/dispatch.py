@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from moldau.cluster.notes import PEER_API, unpack
+from moldau.host_port import host_port
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.errors import ProtocolError
 from moldau.protocol.registry import request_class
@@ -64,8 +65,7 @@ class Peer:
         """The request that it makes again and again, if its last one may be answered as before."""
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}#{self.number}"
+        return f"{host_port(self.host, self.port)}#{self.number}"
 
 
 class Request:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from moldau.cli.errors import CliError
+from moldau.host_port import host_port
 
 if TYPE_CHECKING:
     from moldau.broker.config.settings import Settings
@@ -277,8 +278,7 @@ def _metrics_url(lifecycle: Lifecycle) -> str:
     """Empty for none."""
     if lifecycle.http_address is None:
         return ""
-    host, port = lifecycle.http_address
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+    return f"http://{host_port(*lifecycle.http_address)}/metrics"
 
 
 def _show(lines: list[str], address: str) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from moldau.cli.errors import CliError
 from moldau.cli.output import count
 from moldau.cli.wire import Wire
+from moldau.host_port import host_port
 from moldau.protocol import api_keys
 from moldau.protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 
@@ -122,8 +123,8 @@ def _ask(broker: Any, cluster_id: str | None, group: str, wait_s: float) -> Told
         page = _get(*where, f"/share-groups/{quote(group, safe='')}", wait_s)
     except (OSError, HTTPException) as error:
         reason = "timed out" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        return Told(why=f"no answer at http://{_joined(*where)}: {reason}; {_SET}")
-    return read(page, broker.id, cluster_id, _joined(*where))
+        return Told(why=f"no answer at http://{host_port(*where)}: {reason}; {_SET}")
+    return read(page, broker.id, cluster_id, host_port(*where))
 
 
 def _listener(broker: Any, wait_s: float) -> str | None:
@@ -181,7 +182,3 @@ def read(page: bytes, node_id: int, cluster_id: str | None, where: str) -> Told:
     if theirs != (node_id, cluster_id):
         return Told(why=f"http://{where} is of broker {theirs[0]} of cluster {theirs[1]}; {_SET}")
     return Told(rows, left_out=left_out)
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from moldau.broker.broker import Endpoint
 from moldau.broker.config.listeners import Listeners
 from moldau.broker.options import Options
+from moldau.host_port import host_port
 from moldau.metadata.errors import StoreError
 
 from . import preload
@@ -71,10 +72,7 @@ class Lifecycle:
                 await self._listen_http()
             await self.home.start(self.server.endpoints)
             if self.http_address is not None and not self.options.http_port:
-                host, port = self.http_address
-                self.node.broker.configs.bound["moldau.http.listener"] = (
-                    f"{f'[{host}]' if ':' in host else host}:{port}"
-                )
+                self.node.broker.configs.bound["moldau.http.listener"] = host_port(*self.http_address)
             self.endpoints = await self.server.serve()
             await self.node.introduce()
             self.loop_lag.start()

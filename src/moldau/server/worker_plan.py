@@ -8,6 +8,7 @@ from moldau.broker.config.errors import ConfigError
 from moldau.broker.config.listeners import Listener
 from moldau.broker.config.settings import DEFAULT, Settings
 from moldau.broker.options import ANY_NODE_ID, Options
+from moldau.host_port import host_port
 
 WORKERS_MAX: Final = 64
 _HTTP: Final = "moldau.http.listener"
@@ -45,7 +46,7 @@ class WorkerPlan:
         host, port = self._http
         if not host:
             return ""
-        return f"{f'[{host}]' if ':' in host else host}:{port + number - 1 if port else 0}"
+        return host_port(host, port + number - 1 if port else 0)
 
     def listeners(self, number: int, firsts: dict[str, int]) -> list[Listener]:
         """What it binds; `firsts` has the first ports of listeners whose port was to be a free one."""
