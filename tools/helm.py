@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from tools.go_program import GoProgram, provide
+from tools.go_program import GoProgram
+from tools.kept_program import provide
 
 HELM: Final = GoProgram("helm", "helm.sh/helm/v4/cmd/helm", "v4.3.2")
 

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tools import go_program, node_program
 from tools.go_program import GoProgram
+from tools.kept_program import provide
 from tools.node_program import NodeProgram
 
 _KEPT: Final = "s3-servers"
@@ -26,7 +26,7 @@ SERVERS: Final = {
 }
 """(MinIO has no versions that Go knows: a date and a commit name one.)"""
 FAKE_GCS: Final = GoProgram("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1", _KEPT)
-AZURITE: Final = NodeProgram("azurite", "azurite", "3.35.0", "dist/src/blob/main.js", before="2026-01-01")
+AZURITE: Final = NodeProgram("azurite", "azurite", "3.35.0", main="dist/src/blob/main.js", before="2026-01-01")
 """(The last one that runs on Node 20.) Only its blob service is used."""
 
 
@@ -36,10 +36,10 @@ def program(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    status = go_program.provide([*SERVERS.values()])
-    for provide in (lambda: go_program.provide([FAKE_GCS]), lambda: node_program.provide(AZURITE)):
+    status = provide([*SERVERS.values()])
+    for cloud in (FAKE_GCS, AZURITE):
         try:
-            provide()
+            provide([cloud])
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"an emulator of a cloud cannot be had: {error}; its tests are skipped", file=sys.stderr)
     sys.exit(status)
