@@ -9,26 +9,17 @@ Built by `make s3-servers`, which `make test` does too. Where it cannot be, test
 
 from __future__ import annotations
 
-import atexit
 import functools
 import http.client
 import itertools
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
-import time
-import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 import pytest
-from support.ports import free_port
+from support.object_server import ObjectServer
 
 from tools.s3_servers import FAKE_GCS
 
@@ -144,53 +135,40 @@ class _Server(ThreadingHTTPServer):
         """A client hung up."""
 
 
-class GcsServer:
+class GcsServer(ObjectServer):
     """One process with one bucket in its memory. `port` is the front's, `upstream` the server's own."""
 
-    name = "fake-gcs-server"
+    scheme = "gs"
+    bucket = BUCKET
 
     def __init__(self) -> None:
-        self.log = Path(tempfile.mkdtemp(prefix="moldau-gcs-")) / "log"
-        self.upstream = free_port()
+        super().__init__("fake-gcs-server")
+        self.upstream = self.port
         about = {"upstream": self.upstream, "uploads": {}, "ids": itertools.count()}
         self._front = _Server(("127.0.0.1", 0), type("Front", (_Front,), about))
         self.port = self._front.server_address[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when it answers."""
         place = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(self.upstream), "-log-level", "error"]
-        command = [str(FAKE_GCS.path), *place, "-backend", "memory", "-public-host", f"127.0.0.1:{self.upstream}"]
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.log.parent), "GOMAXPROCS": "2"}
-        with self.log.open("ab") as out:
-            self._process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
-        for _ in range(200):
-            assert self._process.poll() is None, f"fake-gcs-server ended: {self.log.read_text()[-2000:]}"
-            try:
-                socket.create_connection(("127.0.0.1", self.upstream), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=10)
-        headers = {"Content-Type": "application/json"}
-        connection.request("POST", "/storage/v1/b", json.dumps({"name": BUCKET}), headers)
-        assert connection.getresponse().status == 200
-        connection.close()
+        place += ["-backend", "memory", "-public-host", f"127.0.0.1:{self.upstream}"]
+        self._launch([str(FAKE_GCS.path), *place], {}, self._answers)
         threading.Thread(target=self._front.serve_forever, name="gcs-front", daemon=True).start()
 
-    def url(self, endpoint: str | None = None, **options: str) -> str:
-        """For `moldau.blobs.url`, with a prefix that nobody else has."""
-        query = urlencode({"endpoint": endpoint or self.endpoint, **options})
-        return f"gs://{BUCKET}/{uuid.uuid4().hex[:12]}?{query}"
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=10)
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/storage/v1/b", json.dumps({"name": BUCKET}), headers)
+            assert connection.getresponse().status == 200
+        finally:
+            connection.close()
+        return True
 
     def close(self) -> None:
         self._front.shutdown()
         self._front.server_close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        shutil.rmtree(self.log.parent, ignore_errors=True)
+        super().close()
 
 
 @functools.cache
@@ -198,7 +176,4 @@ def running() -> GcsServer:
     """The server, started once for all tests. Skips the test where it is not built."""
     if not FAKE_GCS.path.exists():
         pytest.skip("fake-gcs-server is not built: run make s3-servers (it needs Go)")
-    server = GcsServer()
-    atexit.register(server.close)
-    server.start()
-    return server
+    return GcsServer().kept()

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from support import azurite, fake_gcs, s3_servers
-
-
-class ObjectServer(Protocol):
-    """A process that runs."""
-
-    name: str
-    port: int
-
-    def url(self, endpoint: str | None = None, **options: str) -> str:
-        """For `moldau.blobs.url`, with a prefix that nobody else has."""
-
+from support.object_server import ObjectServer
 
 NAMES = (*s3_servers.NAMES, "azurite", "fake-gcs-server")
 CREDENTIALS = {**s3_servers.CREDENTIALS, **azurite.CREDENTIALS}
