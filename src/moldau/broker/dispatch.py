@@ -5,7 +5,8 @@ Handlers live in `moldau.broker.api`, one module for each API, imported when fir
 
 - `async def handle(broker, request) -> Message`: the ordinary kind, run as a task. It runs to its end although the connection goes, so
   that what it has stored and what is in memory stay the same; `WAITS = True` says that it only waits and may be cancelled. With
-  `def at_once(broker, request, reply) -> bool` beside it, which completes `reply` without a task, or has done nothing when it says False; or
+  `def at_once(broker, request, reply) -> bool` beside it, which completes `reply` without a task, or has done nothing when it says False. It may leave a `form`: then the connection's next requests are done
+  with other numbers in it (`moldau.broker.recurring`); or
 - `def begin(broker, request, reply)`: the hot kind, which completes `reply` itself, at once or later. It may give it a `repeat`: then the same
   request of that connection is not even decoded again (`moldau.broker.routine`).
 
@@ -31,6 +32,7 @@ from moldau.protocol.errors import ProtocolError
 from moldau.protocol.registry import request_class
 
 from . import served
+from .recurring import Form, Recurring
 from .routine import Routine
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class Peer:
     As text it is HOST:PORT#NUMBER; the number is the connection's and stands in each of its log lines.
     """
 
-    __slots__ = ("endpoint", "host", "number", "port", "routine", "software_name", "software_version")
+    __slots__ = ("endpoint", "host", "number", "port", "recurring", "routine", "software_name", "software_version")
 
     def __init__(self, host: str, port: int, number: int, endpoint: Endpoint) -> None:
         self.host = host
@@ -63,6 +65,8 @@ class Peer:
         self.software_version = ""
         self.routine: Routine | None = None
         """The request that it makes again and again, if its last one may be answered as before."""
+        self.recurring: Recurring | None = None
+        """The request that it makes again and again with other numbers in it."""
 
     def __str__(self) -> str:
         return f"{host_port(self.host, self.port)}#{self.number}"
@@ -86,7 +90,7 @@ class Request:
 class Reply:
     """The place of one reply in its connection's order."""
 
-    __slots__ = ("_ready", "buffers", "close", "complete", "held_bytes", "on_abandon", "overlaps", "repeat")
+    __slots__ = ("_ready", "buffers", "close", "complete", "form", "held_bytes", "on_abandon", "overlaps", "repeat")
 
     def __init__(self, ready: Callable[[Reply], None]) -> None:
         self._ready = ready
@@ -100,6 +104,8 @@ class Reply:
         self.on_abandon: Callable[[], None] | None = None
         self.repeat: Callable[[], bool] | None = None
         """Set by a handler that has completed this at once (`moldau.broker.routine`)."""
+        self.form: Callable[[], Form | None] | None = None
+        """Set by a handler that has taken this without a task, and would do the next one alike (`moldau.broker.recurring`)."""
 
     def send(self, buffers: Sequence[Buffer]) -> None:
         """Complete with these bytes (none: a request without reply)."""
@@ -143,6 +149,9 @@ class Dispatcher:
 
     def begin(self, peer: Peer, frame: bytearray, reply: Reply) -> None:
         """Handle one frame."""
+        recurring = peer.recurring
+        if recurring is not None and recurring.size == len(frame) and recurring.begin(frame, reply):
+            return
         started = time.perf_counter_ns()
         api_key, version, correlation_id, client_length = _HEADER.unpack_from(frame, 0)
         advertised = served.VERSIONS.get(api_key)
@@ -187,6 +196,10 @@ class Dispatcher:
             return
         at_once = getattr(module, "at_once", None)
         if at_once is not None and at_once(self.broker, request, reply):
+            if reply.form is not None:
+                if recurring is None or recurring.api_key != api_key:
+                    recurring = peer.recurring = Recurring(api_key, self.broker.metrics)
+                recurring.learn(frame, reply.form)
             return
         task = self.loop.create_task(self._run(module, request, reply))
         self._tasks.add(task)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from moldau.metadata.rows_groups import OffsetKey, OffsetRow
 from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, GROUP_ID_NOT_FOUND, NONE
 
 from .cleanup import OffsetCleanup
+from .commit_form import CommitForm
 from .config import GroupConfig
 from .events import DeleteGroup, Event, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, OffsetDelete, SyncGroup
 from .groups import Groups
@@ -112,6 +113,10 @@ class GroupCoordinator:
     def commit_offsets_now(self, event: OffsetCommit, done: Callable[[list[int]], None]) -> bool:
         """As `commit_offsets` without a task, and `done` gets the answer; False, where that cannot be: then ask that way."""
         return self._runtime.commit_now(event, done)
+
+    def commit_again(self, form: CommitForm, offsets: Sequence[int], done: Callable[[int], None]) -> bool:
+        """Commit these offsets in that form, now; `done` gets one error code for all of them. False: nothing was done, ask the other way."""
+        return self._runtime.commit_again(form, offsets, done)
 
     async def commit_transactional(
         self, event: OffsetCommit, write: Callable[[list[OffsetRow], Guard | None], Awaitable[None]]

@@ -248,6 +248,15 @@ class Groups:
             out.records.clear()
         out.reply(event.ticket, errors)
 
+    def commits_again(self, event: OffsetCommit, now: int) -> bool:
+        """Whether the event, which was valid once, would be decided to be nothing but offsets to write; then what that does besides is done."""
+        found = self._groups.get(event.group_id)
+        if found is None or found[0].validate_commit(found[1], event) != NONE:
+            return False
+        out = Decision()
+        found[0].committed(found[1], event, now, out)
+        return not out.records
+
     def validate_fetch(self, group_id: str, member_id: str | None, member_epoch: int) -> int:
         """May who says to be that member read the group's offsets? Of an unknown group anybody may: there are none."""
         found = self._groups.get(group_id)

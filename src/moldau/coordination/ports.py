@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from moldau.metadata.commit_notes import CommitLayout
 from moldau.metadata.errors import StoreError
 from moldau.metadata.rows import Guard
 from moldau.metadata.rows_groups import GroupRecord, OffsetKey, OffsetRow
@@ -76,4 +77,14 @@ class OffsetWriter(Protocol):
 
     def write_offsets(self, offsets: list[OffsetRow], done: Callable[[StoreError | None], None]) -> None:
         """As `write` of nothing but these; `done` is called once, on the loop's thread, perhaps before this returns."""
+        ...
+
+    def write_again(
+        self,
+        layout: CommitLayout,
+        offsets: Sequence[int],
+        commit_timestamp: int,
+        done: Callable[[StoreError | None], None],
+    ) -> None:
+        """As `write_offsets` of `layout.rows(offsets, commit_timestamp)`."""
         ...

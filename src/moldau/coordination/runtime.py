@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from moldau.metadata.errors import StoreError
-from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, UNKNOWN_SERVER_ERROR
+from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, NONE, UNKNOWN_SERVER_ERROR
 
+from .commit_form import CommitForm
 from .decision import NEVER, Computation, Decision, Standing
 from .events import Event, Heartbeat, OffsetCommit, Tick
 from .groups import WRITE_FAILED, Groups
@@ -190,18 +191,36 @@ class GroupRuntime:
             return True
         lane = self._lanes.setdefault(group_id, _Lane())
         lane.writes += 1
-        writer.write_offsets(decision.offsets, partial(self._committed, group_id, lane, reply, done))
+        writer.write_offsets(decision.offsets, partial(self._committed, group_id, lane, list(reply), done))
+        return True
+
+    def commit_again(self, form: CommitForm, offsets: Sequence[int], done: Callable[[int], None]) -> bool:
+        """As `commit_now` of the form's event with these offsets and the time of now; `done` gets one error code for all. False: nothing was done, because
+        it would not be decided as it was.
+        """
+        group_id, now = form.event.group_id, self._now()
+        writer = self._offset_writer
+        if writer is None or not self._is_free(group_id) or not self._groups.commits_again(form.event, now):
+            return False
+        self._watch(group_id, self._groups.deadline(group_id))
+        lane = self._lanes.setdefault(group_id, _Lane())
+        lane.writes += 1
+
+        def written(error: StoreError | None) -> None:
+            self._committed(group_id, lane, NONE, done, error)
+
+        writer.write_again(form.layout, offsets, now, written)
         return True
 
     def _committed(
-        self, group_id: str, lane: _Lane, reply: Any, done: Callable[[list[int]], None], error: StoreError | None
+        self, group_id: str, lane: _Lane, reply: T, done: Callable[[T], None], error: StoreError | None
     ) -> None:
         lane.writes -= 1
         self._drain(group_id, lane)
         if error is not None:
             log.warning("group=%s offsets not committed error=%s", group_id, error)
             reply = failed(reply, WRITE_FAILED)
-        done(list(reply))
+        done(reply)
 
     async def commit_transactional(self, event: OffsetCommit, write: WriteOffsets) -> list[int]:
         """As `commit`, but `write` puts the offsets where they wait for the end of their transaction; what it raises comes out.

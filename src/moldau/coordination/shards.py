@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from moldau.metadata.errors import LeaseLost
@@ -18,6 +18,7 @@ from moldau.metadata.rows_groups import OffsetKey, OffsetRow
 from moldau.protocol.error_codes import COORDINATOR_LOAD_IN_PROGRESS, NONE, NOT_COORDINATOR
 
 from .cleanup import CHUNK
+from .commit_form import CommitForm
 from .config import GroupConfig
 from .coordinator import GroupCoordinator
 from .events import DeleteGroup, Event, Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, OffsetDelete, SyncGroup
@@ -153,6 +154,10 @@ class GroupShards:
 
     def commit_offsets_now(self, event: OffsetCommit, done: Callable[[list[int]], None]) -> bool:
         """Not where a lease guards what is written."""
+        return False
+
+    def commit_again(self, form: CommitForm, offsets: Sequence[int], done: Callable[[int], None]) -> bool:
+        """As `commit_offsets_now`."""
         return False
 
     async def commit_offsets(self, event: OffsetCommit) -> list[int]:

@@ -10,9 +10,10 @@ was 20 us and a share of the same sync.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from moldau.metadata.commit_notes import CommitLayout, CommitNote
 from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.metadata.notes import GroupNote
 
@@ -32,7 +33,7 @@ class _Write:
 
     __slots__ = ("done", "note")
 
-    def __init__(self, note: GroupNote, done: Callable[[StoreError | None], None]) -> None:
+    def __init__(self, note: GroupNote | CommitNote, done: Callable[[StoreError | None], None]) -> None:
         self.note = note
         self.done = done
 
@@ -80,6 +81,16 @@ class JournaledGroupStore:
     def write_offsets(self, offsets: list[OffsetRow], done: Callable[[StoreError | None], None]) -> None:
         """See `moldau.coordination.ports.OffsetWriter`."""
         self._notes.submit(_Write(GroupNote([], offsets, []), done))
+
+    def write_again(
+        self,
+        layout: CommitLayout,
+        offsets: Sequence[int],
+        commit_timestamp: int,
+        done: Callable[[StoreError | None], None],
+    ) -> None:
+        """See `moldau.coordination.ports.OffsetWriter`."""
+        self._notes.submit(_Write(CommitNote(layout, offsets, commit_timestamp), done))
 
     async def load_groups(self, wanted: Callable[[str], bool] | None = None) -> list[GroupRecord]:
         await self._journal.drained()

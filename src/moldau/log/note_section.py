@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from moldau.metadata.commit_notes import CommitNote
 from moldau.metadata.markers import Markers
 from moldau.metadata.notes import BadNote, Note, TxnNote, unpack
 from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult
@@ -19,13 +22,13 @@ class NoteSection:
         self.durable = False
         self.now = now
         self.blob_id = self.position = -1
-        self._notes: list[Note] = []
+        self._notes: list[Note | CommitNote] = []
         self._ends: list[tuple[int, TxnNote, Markers]] = []
         self._packed: list[bytes] = []
         self._length = 0
         self._body = b""
 
-    def add(self, note: Note, durable: bool) -> None:
+    def add(self, note: Note | CommitNote, durable: bool) -> None:
         """One that ends no transaction."""
         self._put(note, note.pack(), durable)
 
@@ -35,7 +38,7 @@ class NoteSection:
         self._ends.append((self._length, note, markers))
         return self._length - len(batches) * markers.length
 
-    def _put(self, note: Note, packed: bytes, durable: bool) -> None:
+    def _put(self, note: Note | CommitNote, packed: bytes, durable: bool) -> None:
         self._notes.append(note)
         self._packed.append(packed)
         self._length += len(packed)
@@ -86,7 +89,7 @@ def commit_of(data: bytes, blob_id: int, position: int, now: int) -> AppendCommi
 
 
 def _commit(
-    blob_id: int, entries: list[AppendEntry], notes: list[Note], now: int, end: int, length: int
+    blob_id: int, entries: list[AppendEntry], notes: Sequence[Note | CommitNote], now: int, end: int, length: int
 ) -> AppendCommit:
     weight = 1 + length // _BYTES_A_WEIGHT
     return AppendCommit(blob_id, entries, None, False, now, notes=notes, applied_to=end, notes_weight=weight)

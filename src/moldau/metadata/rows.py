@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .commit_notes import CommitNote
     from .notes import Note
     from .rows_txn import TxnGuard
 
@@ -284,7 +285,7 @@ class AppendCommit(_Row):
         now: int,
         new_blob_bytes: int = -1,
         guards: tuple[TxnGuard, ...] = (),
-        notes: Sequence[Note] = (),
+        notes: Sequence[Note | CommitNote] = (),
         applied_to: int = -1,
         notes_weight: int = 0,
     ) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..commit_notes import CommitNote
 from ..notes import GroupNote, Note, TxnNote
 from ..rows_groups import OffsetKey, OffsetRow
 from ..rows_txn import TxnRow
@@ -51,13 +52,16 @@ class NoteRows:
         self._cursor = cursor
         self._queries = queries
         self._records: dict[tuple[int, str, str], bytes | None] = {}
-        self._offsets: dict[tuple[str, bytes, int], OffsetRow] = {}
+        self._offsets: dict[object, GroupNote | CommitNote] = {}
         self._txns: dict[str, _Txn] = {}
         self._alive: dict[bytes, bool] = {}
 
-    def add(self, note: Note) -> None:
+    def add(self, note: Note | CommitNote) -> None:
         """The next note."""
-        if isinstance(note, GroupNote):
+        if isinstance(note, CommitNote):
+            self._offsets.pop(note.layout, None)  # the last one counts, and in its place
+            self._offsets[note.layout] = note
+        elif isinstance(note, GroupNote):
             self._group(note)
         else:
             self._txn(note)
@@ -67,7 +71,7 @@ class NoteRows:
         gone = [key for key, value in self._records.items() if value is None]
         self._cursor.executemany(_RECORD_DELETE, gone)
         _put(self._cursor, _RECORDS, ((*key, value) for key, value in self._records.items() if value is not None))
-        _put(self._cursor, _OFFSETS, self._offsets.values())
+        _put(self._cursor, _OFFSETS, self._last_offsets())
         txns = self._txns
         _put(self._cursor, _TXNS, (txn.row for txn in txns.values()))
         _put(self._cursor, _PARTITIONS, ((name, each) for name, txn in txns.items() for each in txn.partition_ids))
@@ -75,6 +79,13 @@ class NoteRows:
         self._records.clear()
         self._offsets.clear()
         txns.clear()
+
+    def _last_offsets(self) -> Iterable[OffsetRow]:
+        last: dict[tuple[str, bytes, int], OffsetRow] = {}
+        for note in self._offsets.values():
+            for row in note.offsets:
+                last[row[:3]] = row
+        return last.values()
 
     def _group(self, note: GroupNote) -> None:
         for kind, group, key, value in note.records:
@@ -85,9 +96,8 @@ class NoteRows:
                 key_of = {"group_id": group, "topic_id": topic_id, "partition_index": partition}
                 self._run("group_offset_delete", **key_of)
                 self._run("pending_offset_delete", **key_of)
-        offsets = self._offsets
-        for row in note.offsets:
-            offsets[row[:3]] = row
+        if note.offsets:
+            self._offsets[id(note)] = note  # nobody else's, as long as it is here
 
     def _txn(self, note: TxnNote) -> None:
         name, row = note.transactional_id, note.row
@@ -108,9 +118,8 @@ class NoteRows:
             txn.offsets[offset.key] = offset
         if note.end is not None:
             if note.end.commit:
-                for key, offset in txn.offsets.items():
-                    if self._is_alive(key.topic_id):
-                        self._offsets[key] = offset
+                alive = [offset for key, offset in txn.offsets.items() if self._is_alive(key.topic_id)]
+                self._group(GroupNote([], alive, []))
             txn.partition_ids.clear()
             txn.offsets.clear()
 
