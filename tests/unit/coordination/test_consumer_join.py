@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from consumer_playbook import ConsumerPlaybook
+from consumer_playbook import ConsumerPlaybook, topic_id
 
 
 def two(**settings: int) -> ConsumerPlaybook:
@@ -24,10 +24,10 @@ def test_the_first_member_gets_everything_at_once() -> None:
 
 def test_a_partition_is_given_up_before_it_is_given_away() -> None:
     play = ConsumerPlaybook(t=4).beat("a", 0, "t").beat("b", 0, "t")
-    play.said("a: epoch 2 t[0 1 2 3]", "b: epoch 3 - again in 1000")
+    play.said("a: epoch 2 t[0 1 2 3]", "b: epoch 3 - again in 500")
     play.beat("a", 2).said("a: epoch 2 t[0 1]")
     assert play.state == "Reconciling 3/3 a:2 gives t[2 3] b:3"
-    play.beat("b", 3).said("b: epoch 3 again in 1000")
+    play.beat("b", 3).said("b: epoch 3 again in 500")
     play.beat("a", 2, owned="t[0 1 2 3]").said("a: epoch 2")  # it is still at it
     play.beat("a", 2, owned="t[0 1]").said("a: epoch 3")
     play.beat("b", 3).said("b: epoch 3 t[2 3]")
@@ -69,6 +69,45 @@ def test_who_leaves_frees_its_partitions() -> None:
     play.delete().said("delete: NONE")
     assert play.state == "gone"
     assert not play.records
+
+
+def settled(names: str, **topics: int) -> ConsumerPlaybook:
+    """All are at their target; they were heard of one after the other, a second apart, the last one just now."""
+    play = ConsumerPlaybook(**topics)
+    for name in names:
+        play.beat(name, 0, "t")
+    for _ in range(3):
+        for name in names:
+            play.beat(name, play.group.members[name].member_epoch, owned=play.has(name))
+    for name in names:
+        play.after(1_000).beat(name, play.group.members[name].member_epoch)
+    assert play.state.startswith("Stable")
+    return play.forget()
+
+
+def shares(play: ConsumerPlaybook) -> str:
+    """How many partitions each is to have."""
+    return " ".join(
+        f"{name}:{len(member.target[topic_id('t')])}" for name, member in sorted(play.group.members.items())
+    )
+
+
+def test_who_is_heard_of_next_gets_what_is_free() -> None:
+    """The heartbeats of b, c, d, e are due in 1, 2, 3 and 4 s."""
+    assert shares(settled("abcde", t=10).leave_for_good("a").after(0)) == "b:3 c:3 d:2 e:2"
+
+
+def test_who_is_late_is_the_last_to_get_something() -> None:
+    play = settled("abcde", t=10)
+    for name in "de":
+        play.after(2_000).beat(name, play.group.members[name].member_epoch)
+    play.after(2_000)  # b and c were heard of 9 and 8 s ago
+    assert shares(play.leave_for_good("a").after(0)) == "b:2 c:2 d:3 e:3"
+
+
+def test_who_is_heard_of_next_gives_up() -> None:
+    play = settled("abc", t=9)
+    assert shares(play.beat("d", 0, "t")) == "a:2 b:2 c:3 d:2"
 
 
 def test_who_is_silent_for_its_session_is_out() -> None:
@@ -128,7 +167,7 @@ def test_assignments_keep_a_distance_and_one_serves_all_who_came_meanwhile() -> 
         .said("a: epoch 2 t[0 1 2 3 4 5]")
     )
     play.after(200).beat("b", 0, "t").after(200).beat("c", 0, "t")
-    play.said("b: epoch 2 - again in 1000", "c: epoch 2 - again in 1000")
+    play.said("b: epoch 2 - again in 500", "c: epoch 2 - again in 500")
     assert play.state == "Assigning 4/2 a:2 b:2 c:2"
     play.after(599).beat("a", 2).said("a: epoch 2")
     play.after(1).beat("a", 2).said("a: epoch 2 t[0 1]")
@@ -206,7 +245,7 @@ def test_a_restart_in_the_middle_goes_on() -> None:
     play = ConsumerPlaybook(t=4).beat("a", 0, "t").beat("b", 0, "t").beat("a", 2).restart().forget()
     assert play.state == "Reconciling 3/3 a:2 gives t[2 3] b:3"
     play.beat("b", 3).beat("a", 2, owned="t[0 1]").beat("b", 3)
-    play.said("b: epoch 3 again in 1000", "a: epoch 3", "b: epoch 3 t[2 3]")
+    play.said("b: epoch 3 again in 500", "a: epoch 3", "b: epoch 3 t[2 3]")
 
 
 def test_a_store_that_fails_changes_nothing() -> None:

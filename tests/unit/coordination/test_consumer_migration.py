@@ -57,7 +57,7 @@ def mixed() -> Migrating:
 
 def test_a_member_of_the_consumer_protocol_turns_the_group_and_the_others_join_again() -> None:
     play = classic()
-    play.beat("c", 0, "t").said("c: epoch 2 - again in 1000")
+    play.beat("c", 0, "t").said("c: epoch 2 - again in 500")
     assert play.state == "Reconciling 2/2 a-1:1 b-1:1 c:2"
     assert (play.has("a-1"), play.has("b-1")) == ("t[0 1]", "t[2 3]")
     play.beat_classic("a-1", 1).said("heartbeat a: REBALANCE_IN_PROGRESS")
@@ -76,7 +76,7 @@ def test_who_waits_in_a_rebalance_is_told_to_join_again() -> None:
     play = classic()
     play.join("a", "a-1").quiet()
     assert play.state.startswith("classic PreparingRebalance")
-    play.beat("c", 0, "t").said("c: epoch 2 - again in 1000", "join a: REBALANCE_IN_PROGRESS id=a-1")
+    play.beat("c", 0, "t").said("c: epoch 2 - again in 500", "join a: REBALANCE_IN_PROGRESS id=a-1")
 
 
 def test_the_last_member_of_the_consumer_protocol_goes_and_the_group_is_classic_again() -> None:

@@ -45,7 +45,7 @@ def test_a_consumer_group_of_an_earlier_release_goes_on_in_its_epoch() -> None:
     )
     value = consumer.GroupValue(1, 1, play.now, metadata_hash(play.topics, ["t"]))
     store(play, consumer.group_record(GROUP, value), consumer.member_record(GROUP, member))
-    play.beat("a", 1).said("a: epoch 1").beat("b", 0, "t").said("b: epoch 2 - again in 1000")
+    play.beat("a", 1).said("a: epoch 1").beat("b", 0, "t").said("b: epoch 2 - again in 500")
     play.beat("a", 1).said("a: epoch 1 t[0]").beat("a", 1, owned="t[0]").said("a: epoch 2")
 
 

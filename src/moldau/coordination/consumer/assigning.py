@@ -52,7 +52,7 @@ def assign_if_due(plan: Plan, now: int, out: Decision) -> None:
     if group.computing >= 0:
         return  # when its result comes, it is seen that there is more to do
     chosen = find_assignor(group, plan.members.values())
-    spec = spec_of(plan, chosen)
+    spec = spec_of(plan, chosen, now)
     group.assign_deadline = NEVER
     if not first and spec.size > BIG and settings["consumer.assignor.offload.enable"]:
         group.computing = plan.group_epoch
@@ -96,12 +96,12 @@ def _try_later(group: ConsumerGroup, now: int) -> None:
     group.arm(group.assign_deadline)
 
 
-def spec_of(plan: Plan, chosen: Assignor) -> AssignmentSpec:
+def spec_of(plan: Plan, chosen: Assignor, now: int) -> AssignmentSpec:
     """A snapshot that a thread may keep."""
     group, image = plan.group, plan.group.around.topics
     by_subscription: dict[tuple[tuple[str, ...], str | None], frozenset[bytes]] = {}
     members = []
-    for member in plan.members.values():
+    for member in _as_they_come(plan, now):
         subscription = (member.topics, member.regex)
         topics = by_subscription.get(subscription)
         if topics is None:
@@ -120,6 +120,20 @@ def spec_of(plan: Plan, chosen: Assignor) -> AssignmentSpec:
             for index in range(count)
         }
     return AssignmentSpec(members, counts, racks)
+
+
+def _as_they_come(plan: Plan, now: int) -> list[ConsumerMember]:
+    """The members by the time of their next heartbeat, which is when they hear of what changes for them; those that are late come last: they may be gone."""
+    group = plan.group
+    interval: int = group.around.settings(group.group_id)["consumer.heartbeat.interval.ms"]
+
+    def by_time(member: ConsumerMember) -> tuple[bool, int, str]:
+        due = now + interval
+        if group.members.get(member.member_id) is member:  # else it speaks just now
+            due += member.session_deadline - group.session_timeout_ms(member) - now
+        return due + interval // 2 < now, due, member.member_id
+
+    return sorted(plan.members.values(), key=by_time)
 
 
 def assignor_name(group: ConsumerGroup, members: Iterable[ConsumerMember]) -> str:

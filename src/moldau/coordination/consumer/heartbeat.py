@@ -35,8 +35,10 @@ from .reconcile import reconcile
 
 log = logging.getLogger(__name__)
 
-HURRY_MS = 1_000
-"""A member that waits for partitions is asked to come back so soon, if its heartbeats are rarer."""
+_HURRY = 10
+"""A member that waits for partitions is asked to come back after such a part of its interval, ..."""
+_HURRY_MS_MIN, _HURRY_MS_MAX = 100, 1_000
+"""... which is neither shorter, but for intervals that are, nor longer."""
 KIND = "consumer group"
 
 
@@ -258,7 +260,7 @@ def _interval(plan: Plan, member: ConsumerMember, now: int) -> int:
     group = plan.group
     interval: int = group.around.settings(group.group_id)["consumer.heartbeat.interval.ms"]
     if member.state == UNRELEASED or (not member.target and plan.group_epoch > plan.assignment_epoch):
-        return min(interval, HURRY_MS)
+        return min(interval, max(_HURRY_MS_MIN, min(interval // _HURRY, _HURRY_MS_MAX)))
     return interval
 
 

@@ -21,7 +21,8 @@ class MemberSpec(NamedTuple):
 
 
 class AssignmentSpec(NamedTuple):
-    """`topics`: how many partitions each subscribed topic has. `racks`: where each partition is, (topic id, partition) to racks; empty unless
+    """`members` are in the order in which they will be heard of next, and can be told something: an assignor that has a choice does well to let the first
+    of them give up and take. `topics`: how many partitions each subscribed topic has. `racks`: where each partition is, (topic id, partition) to racks; empty unless
     the assignor has `uses_racks`.
     """
 

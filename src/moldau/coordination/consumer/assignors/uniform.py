@@ -1,7 +1,7 @@
 """The uniform assignor: everybody has as many partitions as everybody else, give or take one, and keeps as many of its own as that allows.
 
 Where all members subscribe to the same topics it is a matter of quotas: who has too many gives the surplus up, who has too few gets it, and
-who had more than its share before is first to have one more than others. It costs 30 ms for 10,000 partitions and 1,000 members.
+who had more than its share before is first to have one more than others. Among those that have the same, who is told first gives up or gets. It costs 30 ms for 10,000 partitions and 1,000 members.
 
 Where they do not, partitions that nobody has go to the subscriber that has least, and then each topic hands partitions from the owner that
 has most to the subscriber that has least, until no such move is worth it: between an owner of a topic and its subscribers the difference is
@@ -57,7 +57,14 @@ def _by_quota(spec: AssignmentSpec) -> dict[str, Partitions]:
     result: dict[str, Lists] = {}
     hungry: deque[tuple[Lists, int]] = deque()
     surplus: list[tuple[bytes, int]] = []
-    for member_id in sorted(kept, key=lambda each: (-len(kept[each]), each)):
+    soon = {member.member_id: number for number, member in enumerate(spec.members)}
+
+    def turn(member_id: str) -> tuple[int, int]:
+        """Those that have too much come from the last one on: so the first of them have to give up."""
+        count, number = len(kept[member_id]), soon[member_id]
+        return -count, -number if count > quota else number
+
+    for member_id in sorted(kept, key=turn):
         mine = kept[member_id]
         limit = quota
         if more:
