@@ -5,10 +5,12 @@ Handlers live in `moldau.broker.api`, one module for each API, imported when fir
 
 - `async def handle(broker, request) -> Message`: the ordinary kind, run as a task. It runs to its end although the connection goes, so
   that what it has stored and what is in memory stay the same; `WAITS = True` says that it only waits and may be cancelled. With
-  `def at_once(broker, request, reply) -> bool` beside it, which completes `reply` without a task, or has done nothing when it says False. It may leave a `form`: then the connection's next requests are done
-  with other numbers in it (`moldau.broker.recurring`); or
+  `def at_once(broker, request, reply) -> bool` beside it, which completes `reply` without a task, or has done nothing when it says False; or
 - `def begin(broker, request, reply)`: the hot kind, which completes `reply` itself, at once or later. It may give it a `repeat`: then the same
   request of that connection is not even decoded again (`moldau.broker.routine`).
+
+`at_once` and `begin` may give the reply a `learn`, which is then called with the frame: whatever it puts into `Peer.again` under the key of the API sees the
+connection's next frames of that API first, and may handle them without decoding (`moldau.broker.recurring`, `moldau.broker.produce_shape`).
 
 Bytes that do not decode, and keys or versions that are not advertised, close the connection, as in Kafka; ApiVersions above its
 maximum is answered in version 0 form.
@@ -23,7 +25,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from struct import Struct
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from moldau.cluster.notes import PEER_API, unpack
 from moldau.host_port import host_port
@@ -32,7 +34,6 @@ from moldau.protocol.errors import ProtocolError
 from moldau.protocol.registry import request_class
 
 from . import served
-from .recurring import Form, Recurring
 from .routine import Routine
 
 if TYPE_CHECKING:
@@ -48,13 +49,21 @@ _LENGTH_ID_TAGS = Struct(">iiB")
 Buffer = bytes | bytearray | memoryview
 
 
+class Again(Protocol):
+    """Knows requests of one connection by their bytes."""
+
+    def begin(self, frame: bytearray, reply: Reply) -> bool:
+        """Handle the request if it is known, and say True; else do nothing."""
+        ...
+
+
 class Peer:
     """Who is at the other end of a connection, and by which way: `endpoint` is what clients of that listener are told.
 
     As text it is HOST:PORT#NUMBER; the number is the connection's and stands in each of its log lines.
     """
 
-    __slots__ = ("endpoint", "host", "number", "port", "recurring", "routine", "software_name", "software_version")
+    __slots__ = ("again", "endpoint", "host", "number", "port", "routine", "software_name", "software_version")
 
     def __init__(self, host: str, port: int, number: int, endpoint: Endpoint) -> None:
         self.host = host
@@ -65,8 +74,8 @@ class Peer:
         self.software_version = ""
         self.routine: Routine | None = None
         """The request that it makes again and again, if its last one may be answered as before."""
-        self.recurring: Recurring | None = None
-        """The request that it makes again and again with other numbers in it."""
+        self.again: dict[int, Again] = {}
+        """By API key: what knows some of its requests without decoding them."""
 
     def __str__(self) -> str:
         return f"{host_port(self.host, self.port)}#{self.number}"
@@ -90,7 +99,7 @@ class Request:
 class Reply:
     """The place of one reply in its connection's order."""
 
-    __slots__ = ("_ready", "buffers", "close", "complete", "form", "held_bytes", "on_abandon", "overlaps", "repeat")
+    __slots__ = ("_ready", "buffers", "close", "complete", "held_bytes", "learn", "on_abandon", "overlaps", "repeat")
 
     def __init__(self, ready: Callable[[Reply], None]) -> None:
         self._ready = ready
@@ -104,8 +113,8 @@ class Reply:
         self.on_abandon: Callable[[], None] | None = None
         self.repeat: Callable[[], bool] | None = None
         """Set by a handler that has completed this at once (`moldau.broker.routine`)."""
-        self.form: Callable[[], Form | None] | None = None
-        """Set by a handler that has taken this without a task, and would do the next one alike (`moldau.broker.recurring`)."""
+        self.learn: Callable[[bytearray], None] | None = None
+        """Set by a handler that would know the next request like this one by its bytes."""
 
     def send(self, buffers: Sequence[Buffer]) -> None:
         """Complete with these bytes (none: a request without reply)."""
@@ -149,8 +158,8 @@ class Dispatcher:
 
     def begin(self, peer: Peer, frame: bytearray, reply: Reply) -> None:
         """Handle one frame."""
-        recurring = peer.recurring
-        if recurring is not None and recurring.size == len(frame) and recurring.begin(frame, reply):
+        again = peer.again.get(frame[1])  # the low byte of the key; the whole of it is looked at there
+        if again is not None and again.begin(frame, reply):
             return
         started = time.perf_counter_ns()
         api_key, version, correlation_id, client_length = _HEADER.unpack_from(frame, 0)
@@ -191,15 +200,15 @@ class Dispatcher:
         begin = getattr(module, "begin", None)
         if begin is not None:
             begin(self.broker, request, reply)
+            if reply.learn is not None:
+                reply.learn(frame)
             if reply.repeat is not None:
                 peer.routine = Routine.of(frame, reply.buffers, reply.repeat, api_key, self.broker.metrics)
             return
         at_once = getattr(module, "at_once", None)
         if at_once is not None and at_once(self.broker, request, reply):
-            if reply.form is not None:
-                if recurring is None or recurring.api_key != api_key:
-                    recurring = peer.recurring = Recurring(api_key, self.broker.metrics)
-                recurring.learn(frame, reply.form)
+            if reply.learn is not None:
+                reply.learn(frame)
             return
         task = self.loop.create_task(self._run(module, request, reply))
         self._tasks.add(task)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from moldau.protocol.skeleton import Skeleton
 
 if TYPE_CHECKING:
-    from .dispatch import Reply
+    from .dispatch import Peer, Reply
     from .metrics import Metrics
 
 _BYTES_MAX = 4096
@@ -45,24 +45,24 @@ class Form(Protocol):
 class Recurring:
     """See the module's text. One of a connection."""
 
-    __slots__ = ("_form", "_head", "_metrics", "_skeleton", "_tries", "api_key", "size")
+    __slots__ = ("_api_key", "_form", "_head", "_metrics", "_size", "_skeleton", "_tries")
 
     _form: Form
     _head: bytes
     _skeleton: Skeleton
 
     def __init__(self, api_key: int, metrics: Metrics) -> None:
-        self.api_key = api_key
-        self.size = -1
+        self._api_key = api_key
+        self._size = -1
         """Of its frames in bytes; -1 while there is no form."""
         self._metrics = metrics
         self._tries = 0
 
     def learn(self, frame: bytearray, make: Callable[[], Form | None]) -> None:
         """A request was handled; `make` would make a form of it."""
-        if self.size == len(frame) and self._numbers(frame) is not None and self._form.stands():
+        if self._size == len(frame) and self._numbers(frame) is not None and self._form.stands():
             return  # it fitted, and only this time it could not be done so
-        self.size = -1
+        self._size = -1
         if self._tries >= _TRIES or len(frame) > _BYTES_MAX:
             return
         self._tries += 1
@@ -73,13 +73,15 @@ class Recurring:
         self._head, self._form = bytes(frame[:4]), form
         self._skeleton = Skeleton(*(prefix + body for body in form.bodies))
         if self._numbers(frame) is not None:  # else it says something that we would say otherwise
-            self.size = len(frame)
+            self._size = len(frame)
 
     def _numbers(self, frame: bytearray) -> tuple[int, ...] | None:
         return self._skeleton.numbers(frame, _HEAD) if frame.startswith(self._head) else None
 
     def begin(self, frame: bytearray, reply: Reply) -> bool:
-        """Handle a frame of `size` bytes, if it fits."""
+        """See `moldau.broker.dispatch.Again`."""
+        if len(frame) != self._size:
+            return False
         started = time.perf_counter_ns()
         numbers = self._numbers(frame)
         form = self._form
@@ -89,7 +91,16 @@ class Recurring:
 
         def done(other: bytes | None) -> None:
             answer = form.answer if other is None else other
-            self._metrics.request(self.api_key, started)
+            self._metrics.request(self._api_key, started)
             reply.send([answer[:4] + frame[4:8] + answer[8:]])
 
         return form.again(numbers, done)
+
+
+def learn(peer: Peer, api_key: int, metrics: Metrics, make: Callable[[], Form | None], frame: bytearray) -> None:
+    """As `Recurring.learn`, of the peer's requests of that API; but for the frame it is a `moldau.broker.dispatch.Reply.learn`."""
+    known = peer.again.get(api_key)
+    if known is None:
+        known = peer.again[api_key] = Recurring(api_key, metrics)
+    assert isinstance(known, Recurring)
+    known.learn(frame, make)

@@ -100,6 +100,8 @@ class Connection(asyncio.BufferedProtocol):
         self._frame = self._frame_view = None
         self._paid = 0
         self._waiting.clear()
+        self.peer.routine = None
+        self.peer.again.clear()
         for reply in self._replies:
             reply.abandon()
         self._replies.clear()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from moldau.broker.committing import Sorted, sort_out, sort_out_now
 from moldau.broker.dispatch import complete, frame_reply
+from moldau.broker.recurring import learn
 from moldau.coordination.commit_form import CommitForm
 from moldau.coordination.events import OffsetCommit
 from moldau.protocol import error_codes
@@ -42,7 +43,8 @@ def at_once(broker: Broker, request: Request, reply: Reply) -> bool:
     if not broker.groups.commit_offsets_now(event, partial(_answer, broker, request, reply, found)):
         return False
     if not found.has_unknown:
-        reply.form = partial(_Form.of, broker, request, event, found)
+        make = partial(_Form.of, broker, request, event, found)
+        reply.learn = partial(learn, request.peer, request.api_key, broker.metrics, make)
     return True
 
 

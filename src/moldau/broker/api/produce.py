@@ -6,9 +6,11 @@ acks=-1 and acks=1 are answered after the sequencing commit, synced for -1; acks
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
+from moldau.broker.produce_shape import ProduceShape
 from moldau.broker.transactional import IMPLICIT_FROM, Joining, is_stale, known_guard
 from moldau.log.flush import Append
 from moldau.log.shared_appender import SharedAppender
@@ -77,6 +79,7 @@ class _Produce:
 def begin(broker: Broker, request: Request, reply: Reply) -> None:
     message: ProduceRequest = request.message
     reply.overlaps = True
+    reply.learn = partial(_learn, broker, request)
     response = ProduceResponse()
     produce = _Produce(broker, request, reply, response)
     by_id = request.version >= 13
@@ -107,6 +110,15 @@ def begin(broker: Broker, request: Request, reply: Reply) -> None:
         broker.keep(broker.loop.create_task(_look_again(produce, produce.unknown)))
     else:
         _all_placed(produce)
+
+
+def _learn(broker: Broker, request: Request, frame: bytearray) -> None:
+    """The next one like it need not be decoded."""
+    known = request.peer.again.get(api_keys.PRODUCE)
+    if known is None:
+        known = request.peer.again[api_keys.PRODUCE] = ProduceShape(broker)
+    assert isinstance(known, ProduceShape)
+    known.learn(frame, request)
 
 
 async def _look_again(produce: _Produce, unknown: list[_Unknown]) -> None:
