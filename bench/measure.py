@@ -71,11 +71,30 @@ def _filled(seat: Seat, w: Workload, records: int) -> str:
     return topic
 
 
+_REST_SECONDS, _REST_OF_A_CORE, _REST_SECONDS_MAX = 1.0, 0.03, 60.0
+
+
+def _rested(seat: Seat) -> float:
+    """Wait until the broker has put away what was written, and does nothing more for two seconds. How many CPU seconds that took."""
+    began, quiet = seat.broker.cpu_seconds(), 0
+    last, deadline = began, time.monotonic() + _REST_SECONDS_MAX
+    while quiet < 2 and time.monotonic() < deadline:
+        time.sleep(_REST_SECONDS)
+        now = seat.broker.cpu_seconds()
+        quiet = quiet + 1 if now - last < _REST_OF_A_CORE * _REST_SECONDS else 0
+        last = now
+    return last - began
+
+
 def fetch(seat: Seat, w: Workload, records: int) -> Figures:
     topic = _filled(seat, w, records)
     try:
+        put_away = _rested(seat)
         _load(seat, "fetch", topic, w, records, w.partitions)  # warm: every byte was read once
-        return _load(seat, "fetch", topic, w, records, w.partitions)
+        return {
+            **_load(seat, "fetch", topic, w, records, w.partitions),
+            "put_away_cpu_s_per_m": put_away / records * 1e6,
+        }
     finally:
         seat.topics.drop(topic)
 
@@ -93,6 +112,7 @@ def java_produce(seat: Seat, w: Workload, records: int) -> Figures:
 def java_consume(seat: Seat, w: Workload, records: int) -> Figures:
     topic = _filled(seat, w, records)
     try:
+        _rested(seat)
         before = seat.broker.cpu_seconds()
         found = programs.java_consume(seat.broker.bootstrap, topic, records, time_limit(records))
         return {**found, "cpu_s_per_m": (seat.broker.cpu_seconds() - before) / records * 1e6}
