@@ -155,6 +155,10 @@ class PartitionView:
             self.extents[low:high] = new
             self.last_offsets[low:high] = [extent.last_offset for extent in new]
 
+    def bytes_from(self, offset: int) -> int:
+        """Of the extents in memory that end at or after the offset."""
+        return sum([extent.length for extent in self.extents[self.find(offset) :]])
+
     @property
     def unsnapshotted(self) -> int:
         """Extents that a rebuilt view would have to fold (at least; the tail in memory is bounded)."""
