@@ -170,17 +170,15 @@ class Appender:
             self._duplicates.setdefault((append.view.partition_id, duplicate.base_offset), []).append(append)
 
     def _place(self, part: Part, append: Append, now: int) -> None:
-        view, header = part.view, append.header
-        base = view.next_offset
-        append.base_offset = base
-        set_base_offset(append.batch, 0, base, view.leader_epoch)
-        last = base + header.last_offset_delta
+        view, header, batch = part.view, append.header, append.batch
+        base = append.base_offset = view.next_offset
+        set_base_offset(batch, 0, base, view.leader_epoch)
         if header.producer_id >= 0:
             view.producers.add_batch(header, base, now)
             part.folds.append(fold.of_batch(header, base - part.base))
-        view.next_offset = part.end = last + 1
+        view.next_offset = part.end = base + header.last_offset_delta + 1
         part.appends.append(append)
-        part.length += len(append.batch)
+        part.length += len(batch)
         if header.max_timestamp > part.max_timestamp:
             part.max_timestamp = header.max_timestamp
 

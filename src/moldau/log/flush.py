@@ -114,7 +114,7 @@ class Flush:
     Where the bytes went is known after they were stored: blob, kind, and the position of each part.
     """
 
-    __slots__ = ("blob_id", "durable", "kind", "now", "parts", "positions")
+    __slots__ = ("blob_id", "durable", "kind", "length", "now", "parts", "positions")
 
     def __init__(self, parts: list[Part], durable: bool, now: int) -> None:
         self.parts = parts
@@ -123,11 +123,8 @@ class Flush:
         self.kind = KIND_WAL
         self.blob_id = -1
         self.positions: list[int] = []
-
-    @property
-    def length(self) -> int:
+        self.length = sum([part.length for part in parts])
         """Bytes of all batches."""
-        return sum(part.length for part in self.parts)
 
     def header(self, synced_to: int) -> bytes:
         """What precedes the batches in a write-ahead blob."""

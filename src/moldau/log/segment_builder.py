@@ -136,6 +136,10 @@ class SegmentBuilder:
             view = self._views.get(partition_id)
             if view is not None:
                 looked.settled = max(looked.settled, view.log_start_offset)
+                old_at = view.appended_from(looked.settled) + rule.min_age_ms
+                if old_at > self._clock():
+                    looked.bytes_total, looked.need_bytes, looked.look_at = view.bytes_total, NEVER, old_at
+                    return merges
             extents = await self._rows.extents_from(partition_id, looked.settled, LOOK_EXTENTS)
             if view is not None:
                 looked.bytes_total = view.bytes_total

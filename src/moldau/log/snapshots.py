@@ -26,7 +26,7 @@ STOP_EXTENTS_MIN = 8
 STOP_VIEWS_MAX = 1000
 """Snapshots at a stop at most: it must not take long."""
 _AT_ONCE = 200
-_FOLD_SLICE = 2000
+_FOLD_SLICE = 250
 
 
 def fold_into(states: ProducerStates, extents: list[Extent], from_offset: int) -> None:

@@ -66,7 +66,7 @@ class PartitionView:
         self.dropped = False
         # tail cache: base offsets and batches, the first `cache_head` of them evicted (see moldau.log.tail_cache)
         self.cache_bases: list[int] = []
-        self.cache_batches: list[bytearray | memoryview] = []
+        self.cache_batches: list[bytes | bytearray | memoryview] = []
         self.cache_head = 0
         self.cache_floor = 0  # below it batches of others lie between the cached ones, or compaction was here
         # where readers stopped inside an extent: offset -> (blob id, position), a few of them
@@ -154,6 +154,11 @@ class PartitionView:
             low, high = self.find(first), self.find(last) + 1
             self.extents[low:high] = new
             self.last_offsets[low:high] = [extent.last_offset for extent in new]
+
+    def appended_from(self, offset: int) -> int:
+        """When the extent that holds the offset was appended, or the first one above; -1 if that is not in memory."""
+        at = self.find(offset)
+        return self.extents[at].appended_at if offset >= self.tail_start and at < len(self.extents) else -1
 
     def bytes_from(self, offset: int) -> int:
         """Of the extents in memory that end at or after the offset."""
