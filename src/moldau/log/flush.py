@@ -104,7 +104,7 @@ class Part:
             position,
             self.length,
             self.max_timestamp,
-            b"".join(self.folds),
+            self.folds[0] if len(self.folds) == 1 else b"".join(self.folds),
         )
 
 
@@ -139,9 +139,9 @@ class Flush:
     def place(self, blob_id: int, position: int) -> AppendCommit:
         """The first batch begins there: note it, and give the commit."""
         self.blob_id = blob_id
-        entries = []
+        positions, entries = self.positions, []
         for part in self.parts:
-            self.positions.append(position)
+            positions.append(position)
             entries.append(part.entry(position))
             position += part.length
         return AppendCommit(blob_id, entries, None, False, self.now)

@@ -141,7 +141,9 @@ class ProducerStates:
         transactional: bool = False,
     ) -> None:
         """Fold one batch that is (or is about to be) in the log."""
-        producer = self._active(producer_id, epoch)
+        producer = self.by_id.get(producer_id)
+        if producer is None or producer.epoch != epoch or len(self.by_id) > 1:
+            producer = self._active(producer_id, epoch)
         batches = producer.batches
         if len(batches) == REMEMBERED_BATCHES:
             del batches[0]
@@ -167,7 +169,9 @@ class ProducerStates:
 
     def mark(self, producer_id: int, epoch: int, offset: int, commit: bool, timestamp: int, appended_at: int) -> None:
         """Fold one marker."""
-        producer = self._active(producer_id, epoch)
+        producer = self.by_id.get(producer_id)
+        if producer is None or producer.epoch != epoch or len(self.by_id) > 1:
+            producer = self._active(producer_id, epoch)
         producer.appended_at = appended_at
         producer.timestamp = timestamp
         producer.marked = True
@@ -179,8 +183,7 @@ class ProducerStates:
         if producer is None:
             producer = self.by_id[producer_id] = Producer(producer_id, epoch)
         else:
-            if len(self.by_id) > 1:
-                self.by_id.move_to_end(producer_id)
+            self.by_id.move_to_end(producer_id)
             if epoch != producer.epoch:
                 producer.epoch = epoch
                 producer.batches.clear()

@@ -101,12 +101,13 @@ class PartitionView:
                     self.producers.apply(entry, extent.base_offset, extent.appended_at)
 
     def _keep(self, extent: Extent) -> None:
-        if not self.extents:
+        extents = self.extents
+        if not extents:
             self.tail_start = min(self.tail_start, extent.base_offset) if self.tail_start else extent.base_offset
-        self.extents.append(extent)
+        extents.append(extent)
         self.last_offsets.append(extent.last_offset)
         self.appended_at = extent.appended_at
-        if len(self.extents) > TAIL_EXTENTS_MAX:
+        if len(extents) > TAIL_EXTENTS_MAX:
             half = TAIL_EXTENTS_MAX // 2
             self.tail_start = self.extents[half].base_offset
             del self.extents[:half], self.last_offsets[:half]
