@@ -84,6 +84,7 @@ class Appendable:
         start = max(self.end, self.zeroed)
         if start - self.end < SMALL_BYTES and start + ZERO_BYTES <= self.allocated < _NO_ROOM:
             try:
+                faults.hit("blobs.local.zero")
                 self.zeroed = start + os.pwrite(self.fd, _ZEROS, start)
             except OSError:
                 self.zeroed = _NO_ROOM  # then it goes without

@@ -70,6 +70,7 @@ class _Change:
         "batches",
         "decision",
         "error",
+        "firsts",
         "gone",
         "known",
         "markers",
@@ -96,6 +97,8 @@ class _Change:
         )
         self.views: list[PartitionView] = []
         self.batches: list[bytes] = []
+        self.firsts: list[int] = []
+        """Where the transaction began in each view; -1: it wrote nothing."""
         self.at = 0
 
     def decide(self, section: NoteSection) -> None:
@@ -133,7 +136,7 @@ class _Change:
         return change.row
 
     def _end(self, section: NoteSection, known: _Known, change: TxnChange) -> None:
-        """Its markers are in the log as far as whoever decides next is concerned."""
+        """Its markers are in the log as far as whoever decides next is concerned; readers of what is committed wait until that is stored."""
         views = self._needed(known, change)
         if views is None:
             return
@@ -149,6 +152,10 @@ class _Change:
         now = note.now
         for view in views:
             offset = view.next_offset
+            first = view.producers.transactions.open.get(producer_id, -1)
+            self.firsts.append(first)
+            if first >= 0:
+                view.ending.append(first)
             view.producers.mark(producer_id, epoch, offset, commit, now, now)
             view.next_offset = offset + 1
         known.row, known.partition_ids = row, _NOTHING
@@ -183,7 +190,11 @@ class _Change:
         assert self.result is not None
         markers.blob_id = blob_id
         add, make, length, shown = self.store.cache.add, markers.extent, markers.length, self.result.markers
-        for view, batch, (partition_id, base, epoch) in zip(self.views, self.batches, self.note.ends, strict=True):
+        for view, batch, first, (partition_id, base, epoch) in zip(
+            self.views, self.batches, self.firsts, self.note.ends, strict=True
+        ):
+            if first >= 0:
+                view.ending.remove(first)
             extent = make(partition_id, base, epoch, view.max_timestamp, position, KIND_WAL)
             position += length
             shown.append(extent)

@@ -30,6 +30,7 @@ class PartitionView:
         "cache_floor",
         "cache_head",
         "dropped",
+        "ending",
         "extents",
         "high_watermark",
         "hints",
@@ -64,6 +65,8 @@ class PartitionView:
         self.appended_at = 0
         self.waiters: set[Callable[[PartitionView], None]] = set()
         self.dropped = False
+        self.ending: list[int] = []
+        """Where transactions began whose ends are decided, and not stored yet."""
         # tail cache: base offsets and batches, the first `cache_head` of them evicted (see moldau.log.tail_cache)
         self.cache_bases: list[int] = []
         self.cache_batches: list[bytes | bytearray | memoryview] = []
@@ -84,8 +87,10 @@ class PartitionView:
 
     @property
     def last_stable_offset(self) -> int:
-        """Below it no transaction is open."""
+        """Below it no transaction is open, and the end of none is on its way to the disk."""
         first = self.producers.transactions.first_open
+        if self.ending:
+            first = min(self.ending) if first < 0 else min(first, *self.ending)
         if first < 0:
             return self.high_watermark
         return min(self.high_watermark, max(first, self.log_start_offset))
