@@ -12,7 +12,7 @@ from .ports import BlobError, Buffer
 
 GROW_BYTES = 16 << 20
 """A write-ahead file is grown ahead by this much."""
-SMALL_BYTES = 32 << 10
+SMALL_BYTES = 12 << 10
 """A sync of so little is made quick by zeros ahead; of more the bytes themselves are most of it."""
 ZERO_BYTES = 256 << 10
 """As many zeros are written ahead at once: they ride in a sync, and spare each of the next ones a commit of the file system's own journal."""
