@@ -17,6 +17,7 @@ POINTS: dict[str, str] = {
     "blobs.local.created": "after the file and its directory entry are durable",
     "blobs.local.write": "before record bytes are written",
     "blobs.local.grow": "before a write-ahead file is grown ahead",
+    "blobs.local.zero": "before zeros are written ahead into a write-ahead file",
     "blobs.local.written": "after the write, before the sync",
     "blobs.local.sync": "before a write-ahead file is synced",
     "blobs.local.synced": "after all are synced, before anybody knows",

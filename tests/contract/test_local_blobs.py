@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from appendable_blobs import KeptAppendableBlobsContract, append
-from blob_store import KeptBlobStoreContract, assert_missing
+from blob_store import KeptBlobStoreContract, assert_missing, read_all
 from support.aio import opened, run
 
 from moldau import faults
 from moldau.blobs import appendable, files
-from moldau.blobs.appendable import GROW_BYTES, write_all
+from moldau.blobs.appendable import GROW_BYTES, SMALL_BYTES, ZERO_BYTES, write_all
 from moldau.blobs.files import OPEN_MAX
 from moldau.blobs.local import LocalBlobs
 from moldau.blobs.ports import BlobError, BlobMissing
@@ -66,6 +66,48 @@ class TestGrowth:
         await assert_missing(it, 1, 0, GROW_BYTES + 4)
         await it.seal(1)
         assert it.path(1).stat().st_size == GROW_BYTES + 3
+
+    @opened
+    async def test_zeros_lie_ahead_of_small_durable_appends(self, it: LocalBlobs) -> None:
+        await it.create(1)
+        await append(it, 1, b"abc", durable=False)
+        (file,) = it._appendable.values()
+        assert file.zeroed == 0, "nothing is synced"
+        await append(it, 1, b"def")
+        assert file.zeroed == 6 + ZERO_BYTES
+        end = 6
+        while file.zeroed == 6 + ZERO_BYTES:
+            assert file.zeroed - end >= SMALL_BYTES
+            await append(it, 1, b"x" * SMALL_BYTES)
+            end += SMALL_BYTES
+        assert file.zeroed == 6 + 2 * ZERO_BYTES
+        await append(it, 1, b"y" * (2 * ZERO_BYTES))
+        end += 2 * ZERO_BYTES
+        assert file.zeroed < end, "a large one needs none"
+        await append(it, 1, b"z")
+        assert file.zeroed == end + 1 + ZERO_BYTES
+        whole = b"abcdef" + b"x" * (end - 6 - 2 * ZERO_BYTES) + b"y" * (2 * ZERO_BYTES) + b"z"
+        assert await read_all(it, 1, 0, end + 1) == whole
+        assert it.path(1).read_bytes() == whole + bytes(GROW_BYTES - end - 1)
+        await it.seal(1)
+        assert it.path(1).read_bytes() == whole
+
+    @opened
+    async def test_zeros_stay_within_what_was_grown(self, it: LocalBlobs) -> None:
+        await it.create(1)
+        await append(it, 1, bytes(GROW_BYTES - ZERO_BYTES))
+        await append(it, 1, b"abc")
+        (file,) = it._appendable.values()
+        assert (file.zeroed, it.path(1).stat().st_size) == (0, GROW_BYTES)
+
+    @opened
+    async def test_without_zeros_appends_go_on(self, it: LocalBlobs) -> None:
+        await it.create(1)
+        faults.arm("blobs.local.zero=full")
+        assert await append(it, 1, b"abc") == 0
+        faults.arm("")
+        assert await append(it, 1, b"def") == 3
+        assert it.path(1).read_bytes() == b"abcdef" + bytes(GROW_BYTES - 6)
 
     @opened
     async def test_without_room_for_a_step_appends_go_on(self, it: LocalBlobs) -> None:

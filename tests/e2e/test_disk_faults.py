@@ -103,6 +103,7 @@ OFFSETS_WAIT = {"metadata.sqlite.begin", "metadata.sqlite.commit", "metadata.sql
 
 WITHOUT_REFUSAL = {
     "blobs.local.grow",  # then the file grows with each write
+    "blobs.local.zero",  # then syncs take a little longer
     "blobs.local.create",  # the blob in use takes more than its share
     "blobs.local.created",
     "blobs.local.sync_folder",

@@ -34,6 +34,7 @@ from moldau.log.producer_state import ProducerStates, Refused
 from moldau.metadata.rows_groups import OffsetRow
 from moldau.metadata.rows_txn import EMPTY, ONGOING, End, TxnChange, TxnRow
 from moldau.protocol import error_codes
+from moldau.records.batch import TRANSACTIONAL_BIT
 
 NOBODY = (-1, -1)
 MARKER = -1
@@ -144,12 +145,12 @@ class Result(NamedTuple):
 class Header:
     """What the rules of the log look at."""
 
-    __slots__ = ("base_sequence", "is_transactional", "last_sequence", "producer_epoch", "producer_id")
+    __slots__ = ("attributes", "base_sequence", "last_sequence", "producer_epoch", "producer_id")
 
     def __init__(self, producer: tuple[int, int], sequence: int) -> None:
         self.producer_id, self.producer_epoch = producer
         self.base_sequence = self.last_sequence = sequence
-        self.is_transactional = True
+        self.attributes = TRANSACTIONAL_BIT
 
 
 # An entry of a log is (producer id, epoch, sequence, worker, number, input), or (producer id, epoch, MARKER, commits).

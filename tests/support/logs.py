@@ -64,7 +64,7 @@ class Log:
         store = it.maintenance
         self.snapshots = Snapshots(it.log, store, self.views, clock, expiration_ms)
         swap = ExtentSwap(store, self.blobs, self.views, self.snapshots, clock)
-        self.builder = SegmentBuilder(it.log, store, swap, self.views, self.ids, clock, pause)
+        self.builder = SegmentBuilder(it.log, it.log, store, swap, self.views, self.ids, clock, pause)
         self.cleaner = Cleaner(it.log, store, swap, self.views, self.ids, clock, pause)
         self.retainer = Retainer(it.log, store, self.views, self.snapshots, clock)
         self.collector = Collector(store, self.blobs, clock, garbage_age_ms=0, orphan_age_ms=1000)

@@ -12,9 +12,15 @@ from .ports import BlobError, Buffer
 
 GROW_BYTES = 16 << 20
 """A write-ahead file is grown ahead by this much."""
+SMALL_BYTES = 12 << 10
+"""A sync of so little is made quick by zeros ahead; of more the bytes themselves are most of it."""
+ZERO_BYTES = 256 << 10
+"""As many zeros are written ahead at once: they ride in a sync, and spare each of the next ones a commit of the file system's own journal."""
+_ZEROS = bytes(ZERO_BYTES)
 _IOV_MAX = 1024
 """Buffers per pwritev: the limit of POSIX systems."""
 _REWRITE_BYTES = 1 << 20
+_NO_ROOM = 1 << 62
 
 sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 """Make a file's bytes durable."""
@@ -22,12 +28,13 @@ _allocate: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate
 
 
 class Appendable:
-    """`synced` <= `end` <= `allocated` in bytes; `end` is the logical end.
+    """`synced` <= `end` <= `allocated` in bytes; `end` is the logical end. What lies below `zeroed` has been written once, if only with zeros: room that was
+    merely allocated is marked as written when its first bytes are synced, and that took 0.1 ms of 0.25, and of the slowest syncs more than half.
 
     `broken`: takes no more appends. `suspect`: a sync failed, the bytes from `synced` on must be written again.
     """
 
-    __slots__ = ("allocated", "broken", "end", "fd", "suspect", "synced", "syncs")
+    __slots__ = ("allocated", "broken", "end", "fd", "suspect", "synced", "syncs", "zeroed")
 
     def __init__(self, fd: int, *, syncs: bool = True) -> None:
         self.fd = fd
@@ -35,6 +42,7 @@ class Appendable:
         self.end = 0
         self.synced = 0
         self.allocated = 0
+        self.zeroed = 0
         self.broken = False
         self.suspect = False
 
@@ -69,7 +77,17 @@ class Appendable:
             _allocate(self.fd, self.allocated, step)
             self.allocated += step
         except OSError:
-            self.allocated = 1 << 62  # not here, or no room for a whole step: the write itself will tell
+            self.allocated = _NO_ROOM  # not here, or no room for a whole step: the write itself will tell
+
+    def _zero(self) -> None:
+        """See to zeros ahead for the next small append."""
+        start = max(self.end, self.zeroed)
+        if start - self.end < SMALL_BYTES and start + ZERO_BYTES <= self.allocated < _NO_ROOM:
+            try:
+                faults.hit("blobs.local.zero")
+                self.zeroed = start + os.pwrite(self.fd, _ZEROS, start)
+            except OSError:
+                self.zeroed = _NO_ROOM  # then it goes without
 
     def sync(self) -> int:
         """Make everything up to the end durable; returns how many bytes that were. After an OSError it is broken."""
@@ -79,6 +97,8 @@ class Appendable:
             if self.suspect:
                 _rewrite(self.fd, self.synced, end)
             if self.syncs:
+                if end - self.synced <= SMALL_BYTES:
+                    self._zero()
                 sync_data(self.fd)
         except OSError:
             self.broken = self.suspect = True

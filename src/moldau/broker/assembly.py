@@ -162,15 +162,20 @@ class Node:
         broker.outbox = Outbox()
 
     def _jobs(
-        self, store: MaintenanceStore, blobs: BlobStore, ids: BlobIds, checkpoint: Callable[[], Awaitable[int]] | None
+        self,
+        store: MaintenanceStore,
+        blobs: BlobStore,
+        ids: BlobIds,
+        checkpoint: Callable[[], Awaitable[int]] | None,
+        rows: LogStore,
     ) -> Jobs:
-        """The maintenance of what is stored."""
+        """The maintenance of what is stored; `rows` is the log store without what is in a journal only."""
         broker, clock = self.broker, self.clock
         views, log_store = broker.views, broker.log_store
-        snapshots = Snapshots(log_store, store, views, clock, self.options.producer_expiration_ms)
+        snapshots = Snapshots(rows, store, views, clock, self.options.producer_expiration_ms)
         swap = ExtentSwap(store, blobs, views, snapshots, clock)
         return Jobs(
-            SegmentBuilder(log_store, store, swap, views, ids, clock),
+            SegmentBuilder(log_store, rows, store, swap, views, ids, clock),
             snapshots,
             Retainer(log_store, store, views, snapshots, clock),
             Collector(store, blobs, clock),

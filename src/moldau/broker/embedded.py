@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from moldau.log.journaled_txns import JournaledTxnStore
 from moldau.log.marker_writer import JournaledMarkers
 from moldau.log.note_queue import NoteQueue
 from moldau.log.wal import WriteAhead
+from moldau.metadata.errors import StoreError
 from moldau.version import VERSION
 
 from . import features
@@ -40,6 +42,7 @@ class EmbeddedNode(Node):
 
     engine: SqliteEngine
     blobs: LocalBlobs
+    journal: Journal
     notes: NoteQueue
     wal: WriteAhead
 
@@ -86,7 +89,7 @@ class EmbeddedNode(Node):
         ids = BlobIds(await cluster_store.reserve_blob_block())
         self.wal = WriteAhead(blobs, rows, maintenance_store, ids, clock)
         await self.wal.open()
-        journal = Journal(journal_store, self.wal, loop, options.inline_max_bytes)
+        journal = self.journal = Journal(journal_store, self.wal, loop, options.inline_max_bytes)
         notes = self.notes = NoteQueue(journal, clock, loop)
 
         await self._know(cluster_store, SqlTopicStore(engine), SqlCatalogStore(engine), loop, shared=False)
@@ -117,7 +120,7 @@ class EmbeddedNode(Node):
         self._serve()
         broker.transactions = self._transactions(sole=True)
         broker.shares = self._shares(SqlShareStore(engine, journal.drained))
-        jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint)
+        jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint, rows)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:
             self.upkeep.start()
@@ -143,6 +146,8 @@ class EmbeddedNode(Node):
 
     async def stop(self) -> None:
         """Commit what is pending, seal, sync, close."""
+        with contextlib.suppress(StoreError):  # so that the last snapshots are of the last rows
+            await self.journal.drained()
         await self.upkeep.stop()
         await self.broker.transactions.close()
         await self.broker.shares.close()

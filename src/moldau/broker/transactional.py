@@ -53,12 +53,6 @@ class Joining:
         self.answer = answer
 
 
-def known_guard(broker: Broker, transactional_id: str, header: BatchHeader, partition_id: int) -> TxnGuard | None:
-    """What this broker remembers."""
-    known = broker.transactions.known.of(transactional_id, header.producer_id, header.producer_epoch)
-    return known.guards.get(partition_id) if known is not None else None
-
-
 class _Waiting:
     """One in a line."""
 

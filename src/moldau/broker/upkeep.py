@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -154,7 +155,9 @@ class Upkeep:
             for view in self.jobs.snapshots.due():
                 if not self._cares_for(view.partition_id):
                     continue
+                began = time.perf_counter()
                 await self._guarded("snapshot", lambda view=view: self.jobs.snapshots.take(view.partition_id))  # type: ignore[misc]
+                await asyncio.sleep(time.perf_counter() - began)
 
     async def _run_cleaner(self) -> None:
         while True:

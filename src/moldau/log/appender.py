@@ -148,8 +148,9 @@ class Appender:
         try:
             states = append.view.producers
             duplicate = append.check(states)
-            if duplicate is None and append.guard is not None and states.opens(append.header):
-                self._check_guard(append.guard)
+            guard = append.guard
+            if duplicate is None and guard is not None and states.opens(append.header) and not self._txn_open(guard):
+                raise Refused(error_codes.INVALID_TXN_STATE, "the transaction is over, or does not name the partition")
         except Refused as refused:
             append.fail(refused.error_code, str(refused))
             return False
@@ -157,10 +158,6 @@ class Appender:
             return True
         self._repeat(append, duplicate)
         return False
-
-    def _check_guard(self, guard: TxnGuard) -> None:
-        if not self._txn_open(guard):
-            raise Refused(error_codes.INVALID_TXN_STATE, "the transaction is over, or does not name the partition")
 
     def _repeat(self, append: Append, duplicate: Remembered) -> None:
         append.base_offset = duplicate.base_offset
@@ -170,17 +167,15 @@ class Appender:
             self._duplicates.setdefault((append.view.partition_id, duplicate.base_offset), []).append(append)
 
     def _place(self, part: Part, append: Append, now: int) -> None:
-        view, header = part.view, append.header
-        base = view.next_offset
-        append.base_offset = base
-        set_base_offset(append.batch, 0, base, view.leader_epoch)
-        last = base + header.last_offset_delta
+        view, header, batch = part.view, append.header, append.batch
+        base = append.base_offset = view.next_offset
+        set_base_offset(batch, 0, base, view.leader_epoch)
         if header.producer_id >= 0:
             view.producers.add_batch(header, base, now)
             part.folds.append(fold.of_batch(header, base - part.base))
-        view.next_offset = part.end = last + 1
+        view.next_offset = part.end = base + header.last_offset_delta + 1
         part.appends.append(append)
-        part.length += len(append.batch)
+        part.length += len(batch)
         if header.max_timestamp > part.max_timestamp:
             part.max_timestamp = header.max_timestamp
 
@@ -189,11 +184,15 @@ class Appender:
     def _committed(self, flush: Flush, results: list[AppendResult] | None, error: Exception | None) -> None:
         self._in_flight -= 1
         now = self._clock()
-        for index, part in enumerate(flush.parts):
-            if results is not None and results[index].status == APPENDED:
-                self._publish(part, flush, flush.positions[index], results[index], now)
-            else:
-                self._failed(part, results[index] if results is not None else None, error)
+        if results is None:
+            for part in flush.parts:
+                self._failed(part, None, error)
+        else:
+            for part, position, result in zip(flush.parts, flush.positions, results, strict=True):
+                if result.status == APPENDED:
+                    self._publish(part, flush, position, result, now)
+                else:
+                    self._failed(part, result, error)
         self._go_on()
 
     def _go_on(self) -> None:

@@ -104,7 +104,7 @@ class Part:
             position,
             self.length,
             self.max_timestamp,
-            b"".join(self.folds),
+            self.folds[0] if len(self.folds) == 1 else b"".join(self.folds),
         )
 
 
@@ -114,7 +114,7 @@ class Flush:
     Where the bytes went is known after they were stored: blob, kind, and the position of each part.
     """
 
-    __slots__ = ("blob_id", "durable", "kind", "now", "parts", "positions")
+    __slots__ = ("blob_id", "durable", "kind", "length", "now", "parts", "positions")
 
     def __init__(self, parts: list[Part], durable: bool, now: int) -> None:
         self.parts = parts
@@ -123,11 +123,8 @@ class Flush:
         self.kind = KIND_WAL
         self.blob_id = -1
         self.positions: list[int] = []
-
-    @property
-    def length(self) -> int:
+        self.length = sum([part.length for part in parts])
         """Bytes of all batches."""
-        return sum(part.length for part in self.parts)
 
     def header(self, synced_to: int) -> bytes:
         """What precedes the batches in a write-ahead blob."""
@@ -142,9 +139,9 @@ class Flush:
     def place(self, blob_id: int, position: int) -> AppendCommit:
         """The first batch begins there: note it, and give the commit."""
         self.blob_id = blob_id
-        entries = []
+        positions, entries = self.positions, []
         for part in self.parts:
-            self.positions.append(position)
+            positions.append(position)
             entries.append(part.entry(position))
             position += part.length
         return AppendCommit(blob_id, entries, None, False, self.now)

@@ -17,7 +17,7 @@ from moldau.metadata.fold_entry import (
     pack_entry,
 )
 from moldau.metadata.rows import Extent
-from moldau.records.batch import NO_SEQUENCE, BatchHeader
+from moldau.records.batch import NO_SEQUENCE, TRANSACTIONAL_BIT, BatchHeader
 
 FLAGS_MAX = FLAG_TRANSACTIONAL | FLAG_MARKER | FLAG_COMMIT
 
@@ -35,7 +35,7 @@ def of_batch(header: BatchHeader, relative_base: int) -> bytes:
         relative_base,
         relative_base + header.last_offset_delta,
         header.max_timestamp,
-        FLAG_TRANSACTIONAL if header.is_transactional else 0,
+        FLAG_TRANSACTIONAL if header.attributes & TRANSACTIONAL_BIT else 0,
     )
 
 

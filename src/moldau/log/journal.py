@@ -14,7 +14,8 @@ What keeps this the same as a commit of the rows (invariants 1 to 3):
   was answered. So whatever happened, replaying the unsealed blobs in order gives the same rows (`moldau.log.replay`).
 - Rows and the position up to which the blob is applied change in one transaction: a section is applied once.
 - A sync of the metadata store first syncs the journal (`SqliteEngine.before_sync`): no power cut leaves rows without bytes.
-- Whoever reads or changes rows about the end of a partition asks for `drained` first (`moldau.log.journaled_store`).
+- Whoever reads or changes rows about the end of a partition asks for `drained` first (`moldau.log.journaled_store`). The segment builder and
+  snapshots need no end that is the newest, and do not.
 - A blob is sealed, and so becomes a candidate for collection, only when its rows are there.
 
 Sketch: 1 us for a small write, 0.1-0.2 ms for its sync, against 0.04 ms and 0.3 ms for a SQLite transaction; 16 KB requests need one sync
@@ -39,8 +40,8 @@ log = logging.getLogger(__name__)
 
 APPLY_SECONDS = 0.1
 """Rows follow their sections after this time at most."""
-APPLY_ENTRIES = 1024
-"""... or when this many wait."""
+APPLY_ENTRIES = 4096
+"""... or when this many wait: a second row of a partition is in the page of the first, so the same rows cost a third less than in four parts."""
 ENTRIES_MAX = 100_000
 """Beyond it, with a metadata store that takes no rows, appends are refused."""
 NOTES_MAX = 20_000

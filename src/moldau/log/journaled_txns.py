@@ -70,6 +70,7 @@ class _Change:
         "batches",
         "decision",
         "error",
+        "firsts",
         "gone",
         "known",
         "markers",
@@ -96,6 +97,8 @@ class _Change:
         )
         self.views: list[PartitionView] = []
         self.batches: list[bytes] = []
+        self.firsts: list[int] = []
+        """Where the transaction began in each view; -1: it wrote nothing."""
         self.at = 0
 
     def decide(self, section: NoteSection) -> None:
@@ -133,7 +136,7 @@ class _Change:
         return change.row
 
     def _end(self, section: NoteSection, known: _Known, change: TxnChange) -> None:
-        """Its markers are in the log as far as whoever decides next is concerned."""
+        """Its markers are in the log as far as whoever decides next is concerned; readers of what is committed wait until that is stored."""
         views = self._needed(known, change)
         if views is None:
             return
@@ -142,22 +145,30 @@ class _Change:
         note.end = end
         note.ends = [(view.partition_id, view.next_offset, view.leader_epoch) for view in views]
         markers = note.markers()
-        batches = [markers.batch(base, epoch) for _, base, epoch in note.ends]
+        batches = markers.batches(note.ends)
         self.at = section.add_end(note, markers, batches)  # what raises, raises up to here
         self.markers, self.views, self.batches = markers, views, batches
+        commit, producer_id, epoch = end
+        now = note.now
         for view in views:
-            view.producers.mark(end.producer_id, end.epoch, view.next_offset, end.commit, note.now, note.now)
-            view.next_offset += 1
+            offset = view.next_offset
+            first = view.producers.transactions.open.get(producer_id, -1)
+            self.firsts.append(first)
+            if first >= 0:
+                view.ending.append(first)
+            view.producers.mark(producer_id, epoch, offset, commit, now, now)
+            view.next_offset = offset + 1
         known.row, known.partition_ids = row, _NOTHING
         self.result = Changed(row, [])
 
     def _needed(self, known: _Known, change: TxnChange) -> list[PartitionView] | None:
         """Those of what takes part and is alive, in the order of ids; None, and `missing`, when they are not all in memory."""
         views = []
+        get, gone = self.store.views.get, self.gone
         for partition_id in sorted(known.partition_ids.union(change.partition_ids)):
-            if partition_id in self.gone:
+            if partition_id in gone:
                 continue
-            view = self.store.views.get(partition_id)
+            view = get(partition_id)
             if view is None:
                 self.missing.append(partition_id)
             else:
@@ -178,12 +189,17 @@ class _Change:
         """Readers see the markers, the first of which lies there."""
         assert self.result is not None
         markers.blob_id = blob_id
-        ends = [(*end, view.max_timestamp) for end, view in zip(self.note.ends, self.views, strict=True)]
-        extents = markers.extents(ends, position, KIND_WAL)
-        self.result.markers.extend(extents)
-        for view, batch, extent in zip(self.views, self.batches, extents, strict=True):
+        add, make, length, shown = self.store.cache.add, markers.extent, markers.length, self.result.markers
+        for view, batch, first, (partition_id, base, epoch) in zip(
+            self.views, self.batches, self.firsts, self.note.ends, strict=True
+        ):
+            if first >= 0:
+                view.ending.remove(first)
+            extent = make(partition_id, base, epoch, view.max_timestamp, position, KIND_WAL)
+            position += length
+            shown.append(extent)
             if not view.dropped:
-                self.store.cache.add(view, extent.base_offset, memoryview(batch))
+                add(view, base, batch)
                 view.publish(extent)
 
     def failed(self, error: Exception) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL
 from moldau.protocol import error_codes
-from moldau.records.batch import SEQUENCE_MAX, BatchHeader
+from moldau.records.batch import SEQUENCE_MAX, TRANSACTIONAL_BIT, BatchHeader
 
 from .fold import REMEMBERED_BATCHES, Entry
 from .transactions import Transactions
@@ -113,7 +113,7 @@ class ProducerStates:
             )
         elif first != 0:
             raise _out_of_order(header, f"the new epoch must begin at sequence 0, not {first}")
-        if not header.is_transactional and header.producer_id in self.transactions.open:
+        if not header.attributes & TRANSACTIONAL_BIT and header.producer_id in self.transactions.open:
             raise Refused(
                 error_codes.INVALID_TXN_STATE,
                 f"producer {header.producer_id} has a transaction open since offset {self.transactions.open[header.producer_id]};"
@@ -123,7 +123,7 @@ class ProducerStates:
 
     def opens(self, header: BatchHeader) -> bool:
         """Whether the batch would open a transaction: somebody must know that it may."""
-        if not header.is_transactional:
+        if not header.attributes & TRANSACTIONAL_BIT:
             return False
         producer_id = header.producer_id
         return producer_id not in self.transactions.open or self.by_id[producer_id].epoch != header.producer_epoch
@@ -141,14 +141,16 @@ class ProducerStates:
         transactional: bool = False,
     ) -> None:
         """Fold one batch that is (or is about to be) in the log."""
-        producer = self._active(producer_id, epoch)
+        producer = self.by_id.get(producer_id)
+        if producer is None or producer.epoch != epoch or len(self.by_id) > 1:
+            producer = self._active(producer_id, epoch)
         batches = producer.batches
         if len(batches) == REMEMBERED_BATCHES:
             del batches[0]
         batches.append(Remembered(first_sequence, last_sequence, base_offset, last_offset, timestamp))
         producer.appended_at = appended_at
         producer.timestamp = timestamp
-        if transactional:
+        if transactional and producer_id not in self.transactions.open:
             self.transactions.begin(producer_id, base_offset)
 
     def add_batch(self, header: BatchHeader, base_offset: int, appended_at: int) -> None:
@@ -162,12 +164,14 @@ class ProducerStates:
             base_offset + header.last_offset_delta,
             header.max_timestamp,
             appended_at,
-            header.is_transactional,
+            header.attributes & TRANSACTIONAL_BIT != 0,
         )
 
     def mark(self, producer_id: int, epoch: int, offset: int, commit: bool, timestamp: int, appended_at: int) -> None:
         """Fold one marker."""
-        producer = self._active(producer_id, epoch)
+        producer = self.by_id.get(producer_id)
+        if producer is None or producer.epoch != epoch or len(self.by_id) > 1:
+            producer = self._active(producer_id, epoch)
         producer.appended_at = appended_at
         producer.timestamp = timestamp
         producer.marked = True

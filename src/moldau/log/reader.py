@@ -123,7 +123,7 @@ class Reader:
         self, view: PartitionView, offset: int, max_bytes: int, first_whole: bool, end: int = NO_END
     ) -> tuple[list[Buffer], int] | None:
         """(buffers, their bytes) from the batch that holds `offset` to those below `end`, or None: use `read`. Raises DamagedLog."""
-        found: tuple[list[Buffer], int] | None = self._cache.read(view, offset, max_bytes, first_whole)  # type: ignore[assignment]
+        found: tuple[list[Buffer], int] | None = self._cache.read(view, offset, max_bytes, first_whole)
         if found is None:
             found = self._read_now(view, offset, max_bytes, first_whole)
             if found is None:

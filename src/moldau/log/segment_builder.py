@@ -63,11 +63,16 @@ class _Looked:
 
 
 class SegmentBuilder:
-    """`start` once, then `build` for each partition that `candidates` names. `pause` is given the seconds of each piece of work."""
+    """`start` once, then `build` for each partition that `candidates` names. `pause` is given the seconds of each piece of work.
+
+    `rows` is the store without what is in a journal only: what may be merged has long been there, and a look at each of many partitions must not
+    make the journal write its rows a hundred times.
+    """
 
     def __init__(
         self,
         log_store: LogStore,
+        rows: LogStore,
         store: MaintenanceStore,
         swap: ExtentSwap,
         views: Views,
@@ -76,6 +81,7 @@ class SegmentBuilder:
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._log_store = log_store
+        self._rows = rows
         self._store = store
         self._swap = swap
         self._views = views
@@ -130,9 +136,16 @@ class SegmentBuilder:
             view = self._views.get(partition_id)
             if view is not None:
                 looked.settled = max(looked.settled, view.log_start_offset)
+                old_at = view.appended_from(looked.settled) + rule.min_age_ms
+                if old_at > self._clock():
+                    looked.bytes_total, looked.need_bytes, looked.look_at = view.bytes_total, NEVER, old_at
+                    return merges
+            extents = await self._rows.extents_from(partition_id, looked.settled, LOOK_EXTENTS)
+            if view is not None:
                 looked.bytes_total = view.bytes_total
-            extents = await self._log_store.extents_from(partition_id, looked.settled, LOOK_EXTENTS)
-            if not extents and view is None:
+                if len(extents) < LOOK_EXTENTS:
+                    looked.bytes_total -= view.bytes_from(extents[-1].last_offset + 1 if extents else looked.settled)
+            elif not extents and not await self._log_store.extents_from(partition_id, looked.settled, 1):
                 self.forget(partition_id)
                 return merges
             made = plan(extents, rule, self._clock(), looked.settled, looked.spoiled)

@@ -26,7 +26,7 @@ STOP_EXTENTS_MIN = 8
 STOP_VIEWS_MAX = 1000
 """Snapshots at a stop at most: it must not take long."""
 _AT_ONCE = 200
-_FOLD_SLICE = 2000
+_FOLD_SLICE = 250
 
 
 def fold_into(states: ProducerStates, extents: list[Extent], from_offset: int) -> None:
@@ -39,12 +39,10 @@ def fold_into(states: ProducerStates, extents: list[Extent], from_offset: int) -
 
 
 class Snapshots:
-    """`take` for one partition; `due` says whose time has come."""
+    """`take` for one partition; `due` says whose time has come. `rows` is the store without what is in a journal only: a snapshot may be of any end there was."""
 
-    def __init__(
-        self, log_store: LogStore, store: MaintenanceStore, views: Views, clock: Clock, expiration_ms: int
-    ) -> None:
-        self._log_store = log_store
+    def __init__(self, rows: LogStore, store: MaintenanceStore, views: Views, clock: Clock, expiration_ms: int) -> None:
+        self._rows = rows
         self._store = store
         self._views = views
         self._clock = clock
@@ -52,7 +50,7 @@ class Snapshots:
 
     async def take(self, partition_id: int) -> int:
         """Snapshot at the end of the log as the store has it; returns that end, or -1 when the partition is gone."""
-        state = await self._log_store.load_partition(partition_id)
+        state = await self._rows.load_partition(partition_id)
         if state is None:
             return -1
         end = state.row.end_offset

@@ -17,7 +17,7 @@ _OVERHEAD_BYTES = 160
 """Counted for each batch beyond its bytes: list slots, object heads."""
 _COMPACT_AT = 512
 
-Batch = bytearray | memoryview
+Batch = bytes | bytearray | memoryview
 
 
 class TailCache:
@@ -28,24 +28,27 @@ class TailCache:
         self.held_bytes = 0
         self.hits = 0
         self.misses = 0
-        self._queue: deque[tuple[PartitionView, int]] = deque()
+        # the views, and how much each counts, in step: pairs would be objects for the collector to look at
+        self._queue: deque[PartitionView] = deque()
+        self._sizes: deque[int] = deque()
 
     def add(self, view: PartitionView, base_offset: int, batch: Batch) -> None:
         """The batch at `base_offset` was just published in `view`."""
         size = len(batch) + _OVERHEAD_BYTES
         view.cache_bases.append(base_offset)
         view.cache_batches.append(batch)
-        self._queue.append((view, size))
+        self._queue.append(view)
+        self._sizes.append(size)
         self.held_bytes += size
         while self.held_bytes > self.capacity_bytes:
             self._evict()
 
     def _evict(self) -> None:
-        view, size = self._queue.popleft()
-        self.held_bytes -= size
+        view = self._queue.popleft()
+        self.held_bytes -= self._sizes.popleft()
         if view.dropped:
             return
-        view.cache_batches[view.cache_head] = b""  # type: ignore[call-overload]
+        view.cache_batches[view.cache_head] = b""
         view.cache_head += 1
         if view.cache_head >= _COMPACT_AT and view.cache_head * 2 >= len(view.cache_bases):
             del view.cache_bases[: view.cache_head], view.cache_batches[: view.cache_head]

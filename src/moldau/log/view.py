@@ -30,6 +30,7 @@ class PartitionView:
         "cache_floor",
         "cache_head",
         "dropped",
+        "ending",
         "extents",
         "high_watermark",
         "hints",
@@ -64,9 +65,11 @@ class PartitionView:
         self.appended_at = 0
         self.waiters: set[Callable[[PartitionView], None]] = set()
         self.dropped = False
+        self.ending: list[int] = []
+        """Where transactions began whose ends are decided, and not stored yet."""
         # tail cache: base offsets and batches, the first `cache_head` of them evicted (see moldau.log.tail_cache)
         self.cache_bases: list[int] = []
-        self.cache_batches: list[bytearray | memoryview] = []
+        self.cache_batches: list[bytes | bytearray | memoryview] = []
         self.cache_head = 0
         self.cache_floor = 0  # below it batches of others lie between the cached ones, or compaction was here
         # where readers stopped inside an extent: offset -> (blob id, position), a few of them
@@ -84,8 +87,10 @@ class PartitionView:
 
     @property
     def last_stable_offset(self) -> int:
-        """Below it no transaction is open."""
+        """Below it no transaction is open, and the end of none is on its way to the disk."""
         first = self.producers.transactions.first_open
+        if self.ending:
+            first = min(self.ending) if first < 0 else min(first, *self.ending)
         if first < 0:
             return self.high_watermark
         return min(self.high_watermark, max(first, self.log_start_offset))
@@ -101,12 +106,13 @@ class PartitionView:
                     self.producers.apply(entry, extent.base_offset, extent.appended_at)
 
     def _keep(self, extent: Extent) -> None:
-        if not self.extents:
+        extents = self.extents
+        if not extents:
             self.tail_start = min(self.tail_start, extent.base_offset) if self.tail_start else extent.base_offset
-        self.extents.append(extent)
+        extents.append(extent)
         self.last_offsets.append(extent.last_offset)
         self.appended_at = extent.appended_at
-        if len(self.extents) > TAIL_EXTENTS_MAX:
+        if len(extents) > TAIL_EXTENTS_MAX:
             half = TAIL_EXTENTS_MAX // 2
             self.tail_start = self.extents[half].base_offset
             del self.extents[:half], self.last_offsets[:half]
@@ -154,6 +160,15 @@ class PartitionView:
             low, high = self.find(first), self.find(last) + 1
             self.extents[low:high] = new
             self.last_offsets[low:high] = [extent.last_offset for extent in new]
+
+    def appended_from(self, offset: int) -> int:
+        """When the extent that holds the offset was appended, or the first one above; -1 if that is not in memory."""
+        at = self.find(offset)
+        return self.extents[at].appended_at if offset >= self.tail_start and at < len(self.extents) else -1
+
+    def bytes_from(self, offset: int) -> int:
+        """Of the extents in memory that end at or after the offset."""
+        return sum([extent.length for extent in self.extents[self.find(offset) :]])
 
     @property
     def unsnapshotted(self) -> int:

@@ -1,7 +1,7 @@
 """The markers that end one transaction: one batch for each partition, and the extents that name them. Pure.
 
 A batch's checksum begins behind its base offset and its leader epoch, so all markers of one end are the same bytes but for these two: a
-batch is built once, and each marker is three slices and two numbers.
+batch is built once, and each marker is two numbers and what they stand between.
 
     int64 base offset | int32 length | int32 leader epoch | the rest
 """
@@ -16,8 +16,7 @@ from .fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL, pack_entry
 from .rows import KIND_INLINE, Extent
 from .rows_txn import End
 
-_BASE = Struct(">q")
-_EPOCH = Struct(">i")
+_HEAD = Struct(">q4si")
 _COORDINATOR_EPOCH = 0
 """Rows have no coordinator that could be an old one."""
 
@@ -45,7 +44,12 @@ class Markers:
 
     def batch(self, base: int, leader_epoch: int) -> bytes:
         """The marker at that offset."""
-        return _BASE.pack(base) + self.size_field + _EPOCH.pack(leader_epoch) + self.rest
+        return _HEAD.pack(base, self.size_field, leader_epoch) + self.rest
+
+    def batches(self, ends: list[tuple[int, int, int]]) -> list[bytes]:
+        """Those of (partition id, base offset, leader epoch) each."""
+        head, size_field, rest = _HEAD.pack, self.size_field, self.rest
+        return [head(base, size_field, leader_epoch) + rest for _, base, leader_epoch in ends]
 
     def extents(
         self, ends: list[tuple[int, int, int, int]], position: int = 0, kind: int = KIND_INLINE
@@ -54,23 +58,28 @@ class Markers:
         at `position` of a blob of that kind.
         """
         return [
-            Extent(
-                partition_id=partition_id,
-                base_offset=base,
-                last_offset=base,
-                blob_id=self.blob_id,
-                position=position + nth * self.length,
-                length=self.length,
-                max_timestamp=self.now,
-                running_max_timestamp=max(running, self.now),
-                records=1,
-                leader_epoch=leader_epoch,
-                kind=kind,
-                appended_at=self.now,
-                fold=self.fold,
-            )
+            self.extent(partition_id, base, leader_epoch, running, position + nth * self.length, kind)
             for nth, (partition_id, base, leader_epoch, running) in enumerate(ends)
         ]
+
+    def extent(self, partition_id: int, base: int, leader_epoch: int, running: int, position: int, kind: int) -> Extent:
+        """As one of `extents`; the marker lies there."""
+        now = self.now
+        return Extent(
+            partition_id,
+            base,
+            base,  # the last offset
+            self.blob_id,
+            position,
+            self.length,
+            now,
+            running if running > now else now,
+            1,  # record
+            leader_epoch,
+            kind,
+            now,
+            self.fold,
+        )
 
     def data(self, extents: list[Extent]) -> bytes:
         """The blob."""

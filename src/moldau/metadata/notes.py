@@ -15,7 +15,8 @@ The bytes of one note, big-endian (of several: one behind the other); text is UT
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import Struct
+from itertools import starmap
+from struct import Struct, pack
 from struct import error as StructError
 
 from .markers import Markers
@@ -107,16 +108,13 @@ class TxnNote(_Row):
         if self.row is not None:
             parts.append(_ROW.pack(*self.row[1:]))
         parts.append(_COUNT.pack(len(self.partition_ids)))
-        parts += [_PARTITION.pack(each) for each in self.partition_ids]
+        parts.append(pack(f">{len(self.partition_ids)}i", *self.partition_ids))
         parts.append(_COUNT.pack(len(self.offsets)))
         _pack_offsets(parts, self.offsets)
         if self.end is not None:
             parts.append(_END.pack(self.end.producer_id, self.end.epoch, self.now, len(self.ends)))
-            parts += [MARKER_AT.pack(*each) for each in self.ends]
-            if batches is None:
-                markers = self.markers()
-                batches = [markers.batch(base, epoch) for _, base, epoch in self.ends]
-            parts += batches
+            parts += starmap(MARKER_AT.pack, self.ends)
+            parts += self.markers().batches(self.ends) if batches is None else batches
         return _framed(_TXN, b"".join(parts))
 
 

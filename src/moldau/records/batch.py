@@ -170,7 +170,7 @@ class BatchHeader:
         """Sequence of the last record, wrapped from 2^31-1 to 0; -1 if the batch has no sequence."""
         if self.base_sequence < 0:
             return NO_SEQUENCE
-        return add_sequence(self.base_sequence, self.last_offset_delta)
+        return (self.base_sequence + self.last_offset_delta) & SEQUENCE_MAX  # as `add_sequence`
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)}" for name in _FIELD_ORDER)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.aio import run
-from support.stores import Stores, sqlite_opener
+from support.stores import Stores, sqlite_opener, topic_id
 
 from moldau import faults
 from moldau.blobs.local import LocalBlobs
@@ -123,6 +123,29 @@ def test_the_rows_follow(tmp_path: Path) -> None:
             assert [(each.base_offset, each.last_offset) for each in await log.extents(p)] == [(0, 0), (1, 1), (2, 2)]
             assert (await log.it.row(q)).end_offset == 1
             assert log.journal._entries == 0
+
+    run(main())
+
+
+def test_rows_of_many_partitions_follow_together(tmp_path: Path) -> None:
+    """More than one statement takes; those of a topic that was deleted meanwhile are left out."""
+
+    async def main() -> None:
+        async with log_in(tmp_path) as log:
+            ids = await log.it.topic(partitions=300)
+            gone = await log.it.topic("gone", partitions=2)
+            views = [await log.view(p) for p in (*ids, *gone)]
+            await asyncio.gather(*[log.flush(view, 50 + number % 3) for number, view in enumerate(views)])
+            await asyncio.gather(*[log.flush(view) for view in views[::7]])
+            await log.it.topics.delete_topic(topic_id("gone"), 5)
+            await log.journal.drained()
+            for number, p in enumerate(ids):
+                row, extents = await log.it.row(p), await log.it.extents(p)
+                assert row.end_offset == len(extents) == (1 if number % 7 else 2)
+                assert row.bytes_total == sum(each.length for each in extents)
+                assert row.max_timestamp == extents[-1].running_max_timestamp == 7
+            for p in gone:
+                assert await log.it.extents(p) == []
 
     run(main())
 

@@ -321,6 +321,32 @@ def test_many_producers(tmp_path: Path, seed: int) -> None:
     run(main())
 
 
+def test_readers_of_what_is_committed_wait_until_the_end_is_stored(tmp_path: Path) -> None:
+    async def body(log: Embedded, p: int) -> None:
+        view = await log.view(p)
+        for name, producer_id in (("t", 5), ("u", 6)):
+            guard = TxnGuard(p, name, 1)
+            log.open.add(guard)
+            await begins(log, name, [p], producer_id=producer_id)
+            await log.submit(view, 0, guard, producer=(producer_id, 0))
+        held: list[Any] = []
+        append, log.blobs.append = log.blobs.append, lambda *of: held.append(of)  # type: ignore[method-assign]
+        log.wal.append_now = lambda *_: None  # type: ignore[method-assign]
+        told = [asyncio.ensure_future(ends(log, *which)) for which in (("u", True, 6), ("t", False, 5))]
+        seen = [(2, 0, [])]
+        while not all(each.done() for each in told):
+            await asyncio.sleep(0)
+            now = (view.high_watermark, view.last_stable_offset, await log.read(view))
+            if now != seen[-1]:
+                seen.append(now)
+            if held and now == seen[0]:
+                append(*held.pop())
+        assert seen == [(2, 0, []), (4, 4, [0, 1, 2, 3])]
+        assert view.ending == []
+
+    alone(tmp_path, body)
+
+
 def copy(folder: Path, to: Path) -> Path:
     """As a process that is killed now leaves it."""
     shutil.copytree(folder, to)

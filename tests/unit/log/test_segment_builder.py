@@ -12,7 +12,7 @@ from support.stores import Stores
 from moldau import faults
 from moldau.log import segment, snapshot
 from moldau.log.segment_plan import BuildRule
-from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, KIND_WAL
+from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, KIND_WAL, Extent
 
 RULE = BuildRule(large_bytes=20_000, segment_bytes=60_000, min_age_ms=0, roll_ms=1 << 40)
 
@@ -40,6 +40,19 @@ async def check_whole(log: Log, p: int) -> None:
             assert list(segment.check(whole, extent)) == []
     row = await log.it.row(p)
     assert row.bytes_total == sum(extent.length for extent in extents)
+
+
+class Behind:
+    """A log store whose rows end at `end`."""
+
+    def __init__(self, it: Stores) -> None:
+        self.it = it
+        self.end = 0
+
+    async def extents_from(self, partition_id: int, offset: int, limit: int) -> list[Extent]:
+        return [
+            each for each in await self.it.log.extents_from(partition_id, offset, limit) if each.last_offset < self.end
+        ]
 
 
 class TestBuilder:
@@ -187,6 +200,51 @@ class TestBuilder:
         again = Log(it)
         await again.builder.start(1000)
         assert again.builder.candidates() == [p]
+
+    @opened
+    async def test_what_is_young_is_not_even_looked_at(self, it: Stores) -> None:
+        log, p = await small_log(it, 40)
+        rule = BuildRule(RULE.large_bytes, RULE.segment_bytes, min_age_ms=5000, roll_ms=RULE.roll_ms)
+        rows = log.builder._rows
+        log.builder._rows = None  # type: ignore[assignment]
+        assert await log.builder.build(p, rule) == 0
+        await log.append(p, [b"y" * 30_000])
+        assert log.builder.candidates() == []
+        log.builder._rows = rows
+        log.now += 5000
+        assert log.builder.candidates() == [p]
+        assert await log.builder.build(p, rule) == 1
+        assert await log.rows(p) == 2
+        await check_whole(log, p)
+
+    @opened
+    async def test_rows_that_come_later(self, it: Stores) -> None:
+        """The builder sees what is in rows, the view is ahead of that by what is in a journal only."""
+        log, p = await small_log(it, 100)
+        behind = Behind(it)
+        log.builder._rows = behind  # type: ignore[assignment]
+        for behind.end in (0, 3, 240):
+            await log.builder.build(p, RULE)
+            await check_whole(log, p)
+        assert await log.rows(p) < 40
+        await log.append(p, [b"y" * 500])
+        await log.builder.build(p, RULE)
+        behind.end = 1 << 60
+        assert log.builder.candidates() == [p], "what became rows meanwhile counts as new"
+        await log.builder.build(p, RULE)
+        await check_whole(log, p)
+
+    @opened
+    async def test_a_partition_without_rows_yet_is_not_forgotten(self, it: Stores) -> None:
+        log, p = await small_log(it, 3)
+        behind = Behind(it)
+        log.builder._rows = behind  # type: ignore[assignment]
+        log.views.drop(p)
+        await log.builder.build(p, RULE)
+        assert p in log.builder._looked
+        (empty,) = await it.topic("empty")
+        await log.builder.build(empty, RULE)
+        assert empty not in log.builder._looked
 
     @opened
     async def test_the_start_finds_where_small_extents_begin(self, it: Stores) -> None:

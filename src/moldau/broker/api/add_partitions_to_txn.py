@@ -98,7 +98,8 @@ def _results(
             name=topic.name,
             results_by_partition=[
                 AddPartitionsToTxnPartitionResult(
-                    partition_index=index, partition_error_code=failed.get((topic.name, index), others)
+                    partition_index=index,
+                    partition_error_code=failed.get((topic.name, index), others) if failed else others,
                 )
                 for index in topic.partitions
             ],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
 from moldau.broker.produce_shape import ProduceShape
-from moldau.broker.transactional import IMPLICIT_FROM, Joining, is_stale, known_guard
+from moldau.broker.transactional import IMPLICIT_FROM, Joining, is_stale
 from moldau.log.flush import Append
 from moldau.log.shared_appender import SharedAppender
 from moldau.metadata.errors import StoreError
@@ -26,13 +26,17 @@ from moldau.protocol.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
+from moldau.records.batch import LOG_APPEND_TIME_BIT, TRANSACTIONAL_BIT
 from moldau.records.errors import InvalidBatch
 from moldau.records.validate import prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from moldau.broker.broker import Broker
     from moldau.broker.catalog import Topic
     from moldau.broker.dispatch import Reply, Request
+    from moldau.coordination.transactions.known import Known
     from moldau.log.flush import Batch
     from moldau.log.view import PartitionView
     from moldau.metadata.rows_txn import TxnGuard
@@ -40,13 +44,23 @@ if TYPE_CHECKING:
 
     _Unknown = tuple[str | bytes, PartitionProduceData, PartitionProduceResponse]
 
-LOG_APPEND_TIME = 1
-
 
 class _Produce:
     """One request under way: answers come in any order, the reply leaves with the last."""
 
-    __slots__ = ("acks", "broker", "failed", "joining", "missing", "reply", "request", "response", "unknown")
+    __slots__ = (
+        "acks",
+        "broker",
+        "failed",
+        "joining",
+        "known",
+        "missing",
+        "now",
+        "reply",
+        "request",
+        "response",
+        "unknown",
+    )
 
     def __init__(self, broker: Broker, request: Request, reply: Reply, response: ProduceResponse) -> None:
         self.broker = broker
@@ -60,6 +74,10 @@ class _Produce:
         """What another broker may have made; None where there is none."""
         self.joining: list[Joining] | None = None
         """Batches that may open a transaction in their partition, once somebody has said so."""
+        self.known: Known | None = None
+        """The transaction of the last batch that had one."""
+        self.now = broker.clock()
+        """What batches are checked against, and stamped with."""
 
     def one_done(self) -> None:
         self.missing -= 1
@@ -129,6 +147,7 @@ async def _look_again(produce: _Produce, unknown: list[_Unknown]) -> None:
         await catalog.look_for((topic, partition.index) for topic, partition, _ in unknown)
     except StoreError:
         code = error_codes.KAFKA_STORAGE_ERROR
+    produce.now = produce.broker.clock()
     for name_or_id, partition, answer in unknown:
         topic = catalog.by_name.get(name_or_id) if isinstance(name_or_id, str) else catalog.by_id.get(name_or_id)
         if topic is not None and 0 <= partition.index < len(topic.partition_ids):
@@ -204,11 +223,12 @@ def _append(
     produce: _Produce, topic: Topic, index: int, records: memoryview | None, answer: PartitionProduceResponse
 ) -> None:
     broker = produce.broker
-    now = broker.clock()
-    rules = topic.rules
     try:
         header, batch = prepare(
-            records if records is not None else memoryview(b""), rules, now, zstd_allowed=produce.request.version >= 7
+            records if records is not None else memoryview(b""),
+            topic.rules,
+            produce.now,
+            zstd_allowed=produce.request.version >= 7,
         )
     except InvalidBatch as invalid:
         _refuse(produce, answer, invalid.error_code, invalid.message)
@@ -218,13 +238,18 @@ def _append(
         ]
         return
     guard = None
-    if header.is_transactional:
+    if header.attributes & TRANSACTIONAL_BIT:
         transactional_id = produce.request.message.transactional_id
         if not transactional_id:
             code = error_codes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
             _refuse(produce, answer, code, "a transactional batch came in a request without a transactional id")
             return
-        guard = known_guard(broker, transactional_id, header, topic.partition_ids[index])
+        known = produce.known
+        if known is None or known.epoch != header.producer_epoch or known.producer_id != header.producer_id:
+            known = produce.known = broker.transactions.known.of(
+                transactional_id, header.producer_id, header.producer_epoch
+            )
+        guard = known.guards.get(topic.partition_ids[index]) if known is not None else None
         if guard is None or broker.joins.has_line(transactional_id):
             if produce.joining is None:
                 produce.joining = []
@@ -244,13 +269,10 @@ def _submit(
     again: bool = False,
 ) -> None:
     """`again`: of a transactional batch, that its guard was asked about anew."""
-    broker = produce.broker
-    now = broker.clock()
-    rules = topic.rules
-    from_zero = header.is_transactional and produce.request.version >= IMPLICIT_FROM
+    broker, metrics = produce.broker, produce.broker.metrics
     produce.missing += 1
-    broker.metrics.bytes_in += len(batch)
-    broker.metrics.records_in += header.record_count
+    metrics.bytes_in += len(batch)
+    metrics.records_in += header.record_count
 
     def done(append: Append) -> None:
         answer.log_start_offset = append.view.log_start_offset
@@ -265,20 +287,36 @@ def _submit(
             _refuse(produce, answer, append.error_code, append.error_message)
         else:
             answer.base_offset = append.base_offset
-            if rules.timestamp_type == LOG_APPEND_TIME:
-                answer.log_append_time_ms = now
+            if append.header.attributes & LOG_APPEND_TIME_BIT:  # by `prepare`
+                answer.log_append_time_ms = append.header.max_timestamp
         produce.one_done()
 
+    from_zero = produce.request.version >= IMPLICIT_FROM and header.is_transactional
     durable = produce.acks == -1
     partition_id = topic.partition_ids[index]
     view = broker.views.get(partition_id)
     if view is not None:
         broker.appender.submit(Append(view, batch, header, durable, done, guard, from_zero))
-        return
+    else:
+        append = partial(
+            Append, batch=batch, header=header, durable=durable, done=done, guard=guard, from_zero=from_zero
+        )
+        _submit_loaded(produce, partition_id, header, answer, append)
+
+
+def _submit_loaded(
+    produce: _Produce,
+    partition_id: int,
+    header: BatchHeader,
+    answer: PartitionProduceResponse,
+    append: Callable[[PartitionView], Append],
+) -> None:
+    """To a view that has to be built first."""
+    broker = produce.broker
 
     def loaded(view: PartitionView | None, error: Exception | None) -> None:
         if view is not None:
-            broker.appender.submit(Append(view, batch, header, durable, done, guard, from_zero))
+            broker.appender.submit(append(view))
             return
         code = error_codes.KAFKA_STORAGE_ERROR if error else error_codes.UNKNOWN_TOPIC_OR_PARTITION
         if not error:

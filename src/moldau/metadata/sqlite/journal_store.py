@@ -1,7 +1,7 @@
 """`JournalStore` on SQLite: rows of many flushes in one transaction that waits for no sync.
 
 Written for a busy loop on the other thread: each step of a statement gives Python's lock away and has to win it back, so the rows of an
-apply go in as few statements as they can: one UPDATE for each partition, and INSERTs of many rows each.
+apply go in as few statements as they can: a SELECT, an UPDATE and INSERTs, each of many rows.
 """
 
 from __future__ import annotations
@@ -23,8 +23,15 @@ _EXTENTS = ManyRows(
     "partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records, leader_epoch, kind, appended_at,"
     " fold",
 )
-_HEAD = "SELECT end_offset, leader_epoch, max_timestamp FROM partition WHERE partition_id = ? AND alive = 1"
-_ADVANCE = "UPDATE partition SET end_offset = ?, bytes_total = bytes_total + ?, max_timestamp = ? WHERE partition_id = ? AND alive = 1"
+_HEADS = (
+    "SELECT partition_id, end_offset, leader_epoch, max_timestamp FROM partition WHERE alive = 1 AND partition_id IN "
+)
+_ADVANCE = (
+    "UPDATE partition SET end_offset = moved.column2, bytes_total = bytes_total + moved.column3, max_timestamp = moved.column4"
+    " FROM (VALUES {}) AS moved WHERE partition_id = moved.column1"
+)
+_PARTITIONS_MAX = 128
+"""Partitions in one statement at most."""
 _LIVE = "UPDATE blob SET live = live + ? WHERE blob_id = ?"
 _APPLIED = (
     "INSERT INTO journal (blob_id, applied_to) VALUES (?, ?)"
@@ -43,12 +50,12 @@ def apply(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendC
         for entry in commit.entries:
             by_partition.setdefault(entry.partition_id, []).append((commit, entry))
     values: list[Any] = []
+    moved: list[int] = []
     live: Counter[int] = Counter()
-    for partition_id, entries in by_partition.items():
-        head = cursor.execute(_HEAD, (partition_id,)).fetchone()
-        if head is None:
-            continue  # the topic was deleted
-        end, epoch, running = head
+    for partition_id, end, epoch, running in _heads(
+        cursor, list(by_partition)
+    ):  # of those whose topics were not deleted
+        entries = by_partition[partition_id]
         taken = 0
         for commit, entry in entries:
             if entry.expected_end + entry.records <= end:
@@ -76,11 +83,28 @@ def apply(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendC
                 commit.now,
                 entry.fold,
             )
-        cursor.execute(_ADVANCE, (end, taken, running, partition_id))
+        moved += (partition_id, end, taken, running)
+    _advance(cursor, moved)
     _EXTENTS.put(cursor, values)
     cursor.executemany(_LIVE, [(count, blob_id) for blob_id, count in live.items()])
     cursor.executemany(_APPLIED, list(applied_ends(commits).items()))
     return []
+
+
+def _heads(cursor: sqlite3.Cursor, partition_ids: list[int]) -> list[tuple[int, int, int, int]]:
+    """Of those that are alive: id, end, leader epoch, largest timestamp."""
+    heads: list[tuple[int, int, int, int]] = []
+    for start in range(0, len(partition_ids), _PARTITIONS_MAX):
+        some = partition_ids[start : start + _PARTITIONS_MAX]
+        heads += cursor.execute(f"{_HEADS}({', '.join('?' * len(some))})", some).fetchall()
+    return heads
+
+
+def _advance(cursor: sqlite3.Cursor, moved: list[int]) -> None:
+    """`moved`: of each partition its id, new end, further bytes, largest timestamp, one behind the other."""
+    for start in range(0, len(moved), 4 * _PARTITIONS_MAX):
+        some = moved[start : start + 4 * _PARTITIONS_MAX]
+        cursor.execute(_ADVANCE.format(", ".join(["(?, ?, ?, ?)"] * (len(some) // 4))), some)
 
 
 def _apply_notes(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendCommit]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-_MANY = 32
+_MANY = 64
 
 
 class ManyRows:
