@@ -92,21 +92,36 @@ class Together:
             log.info("event=not_introduced peers=%s", [peer.node_id for peer in self._members.peers])
 
     async def leave(self) -> None:
-        """Tell everybody, give the leases back, wait until clients had time to go. At once where nobody else is."""
+        """Tell everybody, give the leases back, wait until clients had time to go. At once where nobody else is.
+
+        No client is sent away before the others know. One that is, asks any broker for Metadata; told once more that its partitions are here, it comes
+        back, is refused again, and waits longer from answer to answer: Java's producer up to a second for each of its batches, and for its next Metadata.
+        """
         me = self._members.me
         if not self._members.peers:
             return
-        me.draining = True
         try:
             await self._broker.cluster_store.set_draining(me.node_id, me.incarnation, True)
+            self.peers.tell(MEMBERS_CHANGED)
+            await self._released()
+            me.draining = True
             await self.pulse.beat()
         except StoreError as error:
             log.warning("event=leaves_unannounced error='%s'", error)
             return
-        self.peers.tell(MEMBERS_CHANGED)
+        finally:
+            me.draining = True
         self._wake.set()
         self._broker.purgatory.wake_all()
         await asyncio.sleep(LEAVE_SECONDS)
+
+    async def _released(self) -> None:
+        """Until nobody names this broker any more, or would have found out by itself."""
+        try:
+            async with asyncio.timeout(2 * BEAT_SECONDS):
+                await self.peers.released()
+        except TimeoutError:
+            log.info("event=not_released peers=%s", [peer.node_id for peer in self._members.peers])
 
     async def close(self) -> None:
         """Give back what is left, and be registered no more."""
