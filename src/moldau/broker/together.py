@@ -18,6 +18,8 @@ from moldau.coordination.shard_store import SHARDS, lease_of
 from moldau.coordination.shards import GroupShards
 from moldau.metadata.errors import BrokerFenced, StoreError
 
+from .foreseen import Foreseen
+
 if TYPE_CHECKING:
     from moldau.metadata.ports import LeaseStore
 
@@ -57,6 +59,7 @@ class Together:
             broker.members.is_dead,
         )
         broker.catalog.tell = lambda version: self.peers.tell(metadata_version=version)
+        self._foreseen = Foreseen(broker.views, self._is_leader)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.maintaining = False
@@ -125,6 +128,7 @@ class Together:
 
     async def close(self) -> None:
         """Give back what is left, and be registered no more."""
+        self._foreseen.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -140,6 +144,7 @@ class Together:
 
     async def abort(self) -> None:
         """Stop at once; the others find out."""
+        self._foreseen.close()
         for task in self._tasks:
             task.cancel()
         self.peers.close()
@@ -162,12 +167,17 @@ class Together:
     def _received(self, note: Note) -> None:
         for partition_id, end in note.ends.items():
             self._broker.refresher.hint(partition_id, end)
+            self._foreseen.expect(partition_id)
         if note.metadata_version:
             self._broker.catalog.hint(note.metadata_version)
         if note.flags & MEMBERS_CHANGED:
             self.pulse.soon()
         if note.flags & LEASES_FREED:
             self._wake.set()
+
+    def _is_leader(self, partition_id: int) -> bool:
+        me = self._members.me
+        return not me.draining and self._members.partition_leader(partition_id) == me.node_id
 
     async def _poll(self) -> None:
         while True:
