@@ -16,8 +16,10 @@ from support.tcp_proxy import fault_proxy
 
 from moldau.metadata.errors import FormatTooNew, StoreCorrupt, StoreUnavailable
 from moldau.metadata.postgres import errors, schema
+from moldau.metadata.postgres.appends import IN_FLIGHT
 from moldau.metadata.postgres.engine import PostgresEngine
 from moldau.metadata.postgres.errors import ConnectRefused, InDoubt, TryAgain, store_error
+from moldau.metadata.postgres.log_store import WARM_READS
 from moldau.metadata.rows import APPENDED
 from moldau.metadata.sql.named import load_migrations
 
@@ -53,6 +55,24 @@ def server(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     server.start()
     yield server
     server.remove()
+
+
+def test_what_is_warm_has_its_connections_and_writes_nothing(opener: Any) -> None:
+    async def main() -> None:
+        async with opener() as it:
+            engine = engine_of(it)
+            (p,) = await it.topic()
+            rows = "SELECT (SELECT count(*) FROM blob) + (SELECT count(*) FROM inline_blob) + (SELECT count(*) FROM extent)"
+            commits = engine.commits
+            assert engine.commit_pool.connects == 0
+            await it.log.warm()  # type: ignore[attr-defined]
+            assert (engine.commit_pool.connects, engine._query_pool.connects) == (IN_FLIGHT, WARM_READS)
+            assert (engine.commits, await ask(engine, rows)) == (commits, 0)
+            (answer,) = await it.append(entry(p, 0, 2))
+            assert answer.status == APPENDED
+            assert (engine.commit_pool.connects, await ask(engine, rows)) == (IN_FLIGHT, 2)
+
+    run(main())
 
 
 class TestRestart:

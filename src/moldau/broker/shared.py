@@ -82,6 +82,7 @@ class SharedNode(Node):
         cold = ColdReads(self.blobs, self.blobs.cold, clock) if isinstance(self.blobs, BlockCache) else None
         self._read(stores.log, self.blobs, shared=True, cold=cold)
         self._serve()
+        await stores.warm()  # once it is registered, clients come by themselves, and many at once
         told = {endpoint.listener: (endpoint.host, endpoint.port) for endpoint in endpoints}
         incarnation = await stores.cluster.start_broker(
             options.node_id, options.rack, pack_endpoints(told), VERSION, clock(), features.packed()

@@ -18,6 +18,8 @@ from moldau.coordination.shard_store import SHARDS, lease_of
 from moldau.coordination.shards import GroupShards
 from moldau.metadata.errors import BrokerFenced, StoreError
 
+from .foreseen import Foreseen
+
 if TYPE_CHECKING:
     from moldau.metadata.ports import LeaseStore
 
@@ -57,6 +59,7 @@ class Together:
             broker.members.is_dead,
         )
         broker.catalog.tell = lambda version: self.peers.tell(metadata_version=version)
+        self._foreseen = Foreseen(broker.views, self._is_leader)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.maintaining = False
@@ -92,24 +95,40 @@ class Together:
             log.info("event=not_introduced peers=%s", [peer.node_id for peer in self._members.peers])
 
     async def leave(self) -> None:
-        """Tell everybody, give the leases back, wait until clients had time to go. At once where nobody else is."""
+        """Tell everybody, give the leases back, wait until clients had time to go. At once where nobody else is.
+
+        No client is sent away before the others know. One that is, asks any broker for Metadata; told once more that its partitions are here, it comes
+        back, is refused again, and waits longer from answer to answer: Java's producer up to a second for each of its batches, and for its next Metadata.
+        """
         me = self._members.me
         if not self._members.peers:
             return
-        me.draining = True
         try:
             await self._broker.cluster_store.set_draining(me.node_id, me.incarnation, True)
+            self.peers.tell(MEMBERS_CHANGED)
+            await self._released()
+            me.draining = True
             await self.pulse.beat()
         except StoreError as error:
             log.warning("event=leaves_unannounced error='%s'", error)
             return
-        self.peers.tell(MEMBERS_CHANGED)
+        finally:
+            me.draining = True
         self._wake.set()
         self._broker.purgatory.wake_all()
         await asyncio.sleep(LEAVE_SECONDS)
 
+    async def _released(self) -> None:
+        """Until nobody names this broker any more, or would have found out by itself."""
+        try:
+            async with asyncio.timeout(2 * BEAT_SECONDS):
+                await self.peers.released()
+        except TimeoutError:
+            log.info("event=not_released peers=%s", [peer.node_id for peer in self._members.peers])
+
     async def close(self) -> None:
         """Give back what is left, and be registered no more."""
+        self._foreseen.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -125,6 +144,7 @@ class Together:
 
     async def abort(self) -> None:
         """Stop at once; the others find out."""
+        self._foreseen.close()
         for task in self._tasks:
             task.cancel()
         self.peers.close()
@@ -147,12 +167,17 @@ class Together:
     def _received(self, note: Note) -> None:
         for partition_id, end in note.ends.items():
             self._broker.refresher.hint(partition_id, end)
+            self._foreseen.expect(partition_id)
         if note.metadata_version:
             self._broker.catalog.hint(note.metadata_version)
         if note.flags & MEMBERS_CHANGED:
             self.pulse.soon()
         if note.flags & LEASES_FREED:
             self._wake.set()
+
+    def _is_leader(self, partition_id: int) -> bool:
+        me = self._members.me
+        return not me.draining and self._members.partition_leader(partition_id) == me.node_id
 
     async def _poll(self) -> None:
         while True:

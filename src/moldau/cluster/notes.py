@@ -2,7 +2,8 @@
 
     note = int8 version (0) | int8 flags | int64 metadata version | int32 count | count times: int32 partition id, int64 end offset
 
-Flags: 1, the members changed: look at their rows now; 2, leases were given back: look for them now. A note travels as the body of a request
+Flags: 1, the members changed: look at their rows now; 2, leases were given back: look for them now; 4, to a broker that leaves: its row says so here
+too, and clients that ask here are told of others. A note travels as the body of a request
 with the key `PEER_API`, which clients never see, on the listener that brokers use among themselves; its client id is the sender's
 `node id:incarnation`. The reply has no body: it says that the peer lives. Whatever a note says is only a reason to ask the metadata
 store, so a false one costs a query.
@@ -14,7 +15,7 @@ from struct import Struct, error
 
 PEER_API = 0x4D4F
 """Of no Kafka API; "MO"."""
-MEMBERS_CHANGED, LEASES_FREED = 1, 2
+MEMBERS_CHANGED, LEASES_FREED, LEAVING_KNOWN = 1, 2, 4
 ENDS_MAX = 4096
 """Partitions in one note at most; the rest goes into the next."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .link import Link
 from .member import Member
 from .membership import Membership
-from .notes import Note
+from .notes import LEAVING_KNOWN, Note
 
 
 class Peers:
@@ -22,14 +22,19 @@ class Peers:
         self._now = now
         self._links: dict[int, Link] = {}
         self._known_by: set[str] = set()
+        self._released_by: set[str] = set()
+        self._told_leaving: set[str] = set()
         self._news = asyncio.Event()
         self.received = received
         members.on_change(self._news.set)
 
     def follow(self) -> None:
-        """Open links to members that are new, close those of members that are gone or began anew."""
+        """Open links to members that are new, close those of members that are gone or began anew. Those that leave hear that it is known."""
         wanted = {peer.node_id: peer for peer in self._members.peers}
-        self._known_by &= {peer.owner for peer in wanted.values()}
+        owners = {peer.owner for peer in wanted.values()}
+        self._known_by &= owners
+        self._released_by &= owners
+        self._told_leaving &= owners
         self._news.set()
         for node_id, link in list(self._links.items()):
             peer = wanted.get(node_id)
@@ -44,6 +49,9 @@ class Peers:
             address = self._address(peer)
             if node_id not in self._links and address is not None:
                 self._links[node_id] = Link(self._members.me, peer, address, self._members, self._now)
+            if peer.draining and node_id in self._links and peer.owner not in self._told_leaving:
+                self._told_leaving.add(peer.owner)
+                self._links[node_id].tell(LEAVING_KNOWN)
 
     def _address(self, peer: Member) -> tuple[str, int] | None:
         return peer.endpoint(self._listener) or next(iter(peer.endpoints.values()), None)
@@ -51,12 +59,21 @@ class Peers:
     def take(self, note: Note, sender: str) -> None:
         """A note came in from `sender`, a peer's `node id:incarnation`: which knows this broker, then."""
         self._known_by.add(sender)
+        if note.flags & LEAVING_KNOWN:
+            self._released_by.add(sender)
         self._news.set()
         self.received(note)
 
     async def known(self) -> None:
         """Until every peer that is named to clients has sent a note: from then on each names this broker, too."""
-        while not self._known_by.issuperset(self._named()):
+        await self._all_of(self._known_by)
+
+    async def released(self) -> None:
+        """Until every peer that is named to clients knows that this broker leaves: from then on none of them names it."""
+        await self._all_of(self._released_by)
+
+    async def _all_of(self, heard: set[str]) -> None:
+        while not heard.issuperset(self._named()):
             self._news.clear()
             await self._news.wait()
 

@@ -45,6 +45,7 @@ class Stores:
         "told",
         "topics",
         "txns",
+        "warm",
     )
 
     def __init__(
@@ -62,6 +63,7 @@ class Stores:
         shares: SqlShareStore,
         told: str,
         close: Callable[[], Awaitable[None]],
+        warm: Callable[[], Awaitable[None]],
     ) -> None:
         self.engine = engine
         self.log = log
@@ -76,6 +78,8 @@ class Stores:
         self.shares = shares
         self.told = told
         self._close = close
+        self.warm = warm
+        """Have at hand what the first requests would wait for. Raises StoreError."""
 
     async def close(self) -> None:
         """What waits is refused, what runs is waited for; then the connections say good-bye."""
@@ -166,7 +170,12 @@ async def _on_postgres(
         PostgresShareStore(engine),
         engine.address.told,
         close,
+        log.warm,
     )
+
+
+async def _is_warm() -> None:
+    """A file needs no connections."""
 
 
 async def _on_sqlite(
@@ -215,4 +224,5 @@ async def _on_sqlite(
         SqlShareStore(engine),
         str(file),
         close,
+        _is_warm,
     )

@@ -22,6 +22,8 @@ class Home:
     """`open`, `start`, then `stop`; `abort` instead when something after `open` failed. `node` is there once it is open."""
 
     node: Node
+    joins = False
+    """Whether other brokers may send it their clients as soon as it is there."""
 
     def open(self) -> None:
         """Take what nobody else may have. Raises DataDirError."""
@@ -114,6 +116,8 @@ class EphemeralHome(Home):
 
 class SharedHome(Home):
     """A metadata store and a blob store that any number of brokers share; the broker keeps nothing itself."""
+
+    joins = True
 
     def __init__(self, options: Options) -> None:
         from moldau.broker.shared import SharedNode

@@ -71,6 +71,8 @@ class Lifecycle:
             await self.server.bind(self.listeners)
             if self.options.http_host:
                 await self._listen_http()
+            if self.home.joins:
+                preload.load()
             await self.home.start(self.server.endpoints)
             if self.http_address is not None and not self.options.http_port:
                 self.node.broker.configs.bound["moldau.http.listener"] = host_port(*self.http_address)
@@ -165,7 +167,8 @@ class Lifecycle:
         if not stopping.is_set():
             ready(self)
             notify("READY=1")
-            preload.begin(loop)
+            if not self.home.joins:
+                preload.begin(loop)
         await stopping.wait()
         notify("STOPPING=1")
         log.info("event=stopping")

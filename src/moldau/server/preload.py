@@ -4,7 +4,10 @@ A handler and its messages are imported when they are first asked for, so that a
 loop, while all other connections wait; after a rolling restart each broker would meet all of them within its first seconds. The thread
 shares the interpreter with the loop by turns (`SWITCH_INTERVAL_SECONDS`), and leaves it alone between two modules.
 
-Sketch: 16 APIs, 0.2 s of CPU altogether, 10 MB, most of which a broker in use has anyway.
+A broker that joins others imports them before it says that it is there (`load`): a second after that word clients are sent to it all at once,
+and until then the others serve them.
+
+Sketch: 19 APIs, 0.2 s of CPU altogether, 10 MB, most of which a broker in use has anyway.
 """
 
 from __future__ import annotations
@@ -23,9 +26,12 @@ DELAY_SECONDS = 0.5
 """After the start: who waits for it is served first."""
 PAUSE_SECONDS = 0.01
 APIS = (
+    api_keys.API_VERSIONS,
+    api_keys.METADATA,
     api_keys.PRODUCE,
     api_keys.FETCH,
     api_keys.INIT_PRODUCER_ID,
+    api_keys.OFFSET_FOR_LEADER_EPOCH,
     api_keys.LIST_OFFSETS,
     api_keys.FIND_COORDINATOR,
     api_keys.OFFSET_COMMIT,
@@ -45,6 +51,12 @@ APIS = (
 def modules() -> list[str]:
     """What is imported, in this order: of each API the messages, then the handler."""
     return [name for key in APIS for name in (module_name(key), served.MODULES[key])]
+
+
+def load() -> None:
+    """Import them now."""
+    for name in modules():
+        import_module(name)
 
 
 def begin(loop: asyncio.AbstractEventLoop) -> None:

@@ -11,7 +11,7 @@ from support.aio import run
 from moldau.cluster import link
 from moldau.cluster.member import Member
 from moldau.cluster.membership import Membership
-from moldau.cluster.notes import MEMBERS_CHANGED, Note, unpack
+from moldau.cluster.notes import LEAVING_KNOWN, MEMBERS_CHANGED, Note, unpack
 from moldau.cluster.peers import Peers
 
 
@@ -102,6 +102,49 @@ def test_who_knows_this_broker() -> None:
         assert not waits.done()
         members.update([], 0)  # it is gone: nobody is left who could know
         peers.follow()
+        await asyncio.wait_for(waits, 5)
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
+def test_one_that_leaves_hears_once_from_each_that_knows() -> None:
+    async def main() -> None:
+        peer, members, peers = await joined()
+        peers.follow()
+        assert not any(note.flags & LEAVING_KNOWN for note in peer.notes)
+        leaves = Member(2, 1, None, {"PLAINTEXT": ("127.0.0.1", peer.port)}, "1", draining=True)
+        for _ in range(3):
+            members.update([(leaves, 0)], 0)
+            peers.follow()
+        await until(lambda: any(note.flags & LEAVING_KNOWN for note in peer.notes))
+        peers.tell(MEMBERS_CHANGED)
+        await until(lambda: peer.notes[-1].flags & MEMBERS_CHANGED)
+        assert sum(bool(note.flags & LEAVING_KNOWN) for note in peer.notes) == 1
+        peers.close()
+        await peer.close()
+
+    run(main())
+
+
+def test_it_is_released_by_those_that_are_named() -> None:
+    async def main() -> None:
+        peer, members, peers = await joined()
+        waits = asyncio.create_task(peers.released())
+        peers.take(Note(), "2:1")
+        peers.take(Note(LEAVING_KNOWN), "2:0")  # an earlier start of it
+        await asyncio.sleep(0.01)
+        assert not waits.done()
+        peers.take(Note(LEAVING_KNOWN), "2:1")
+        await asyncio.wait_for(waits, 5)
+        other = Member(3, 1, None, {}, "1")
+        same = Member(2, 1, None, {"PLAINTEXT": ("127.0.0.1", peer.port)}, "1")
+        members.update([(same, 0), (other, 0)], 0)
+        waits = asyncio.create_task(peers.released())
+        await asyncio.sleep(0.01)
+        assert not waits.done()
+        members.update([(same, 0)], 0)  # it is gone: it names nobody
         await asyncio.wait_for(waits, 5)
         peers.close()
         await peer.close()

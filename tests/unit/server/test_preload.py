@@ -52,3 +52,15 @@ def test_a_broker_that_has_ended_meanwhile_is_no_trouble(monkeypatch: pytest.Mon
     monkeypatch.setattr(preload, "import_module", came.append)
     preload._run(loop)
     assert came == preload.modules()
+
+
+def test_a_broker_that_joins_has_them_all_before_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[tuple[str, bool]] = []
+
+    def note(name: str) -> ModuleType:
+        came.append((name, threading.current_thread() is threading.main_thread()))
+        return importlib
+
+    monkeypatch.setattr(preload, "import_module", note)
+    preload.load()
+    assert came == [(name, True) for name in preload.modules()]

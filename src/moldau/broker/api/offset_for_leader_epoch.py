@@ -1,13 +1,15 @@
 """OffsetForLeaderEpoch 2-4 (KIP-101, KIP-320): where an epoch of a partition ended.
 
 Epochs rise at a start after an unclean stop, and when a copy is brought back: whenever the log may have gone back. The answer is the
-greatest epoch that is not above the one asked for, and where the next one begins.
+greatest epoch that is not above the one asked for, and where the next one begins. Java's consumer asks for all its partitions that have another leader, and
+fetches from none of them before it is answered; so they are looked at side by side, which is one query for all of them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moldau.broker.at_once import gather
 from moldau.broker.partitions import PartitionError, view_of
 from moldau.metadata.errors import StoreError
 from moldau.protocol import error_codes
@@ -33,7 +35,7 @@ async def handle(broker: Broker, request: Request) -> OffsetForLeaderEpochRespon
     return OffsetForLeaderEpochResponse(
         topics=[
             OffsetForLeaderTopicResult(
-                topic=topic.topic, partitions=[await _end(broker, topic.topic, each) for each in topic.partitions]
+                topic=topic.topic, partitions=await gather(_end(broker, topic.topic, each) for each in topic.partitions)
             )
             for topic in message.topics
         ]

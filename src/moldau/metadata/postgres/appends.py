@@ -165,6 +165,21 @@ class Appends:
             await self.barrier(deadline)
         return results
 
+    async def warm(self) -> None:
+        """Open as many connections as appends use under load, whose servers then have the statement's plan. Writes nothing. Raises StoreError."""
+        nothing = AppendCommit(-1, [], None, False, 0)
+        deadline = asyncio.get_running_loop().time() + self._engine.retry_seconds
+
+        async def work(session: Session) -> list[AppendResult]:
+            return await self.send(session, nothing, [], None)
+
+        await asyncio.gather(
+            *[
+                self._engine.attempt(self._engine.commit_pool, work, "the metadata store refused a read", deadline)
+                for _ in range(min(IN_FLIGHT, self._engine.commit_pool.size))
+            ]
+        )
+
     async def barrier(self, deadline: float) -> None:
         """Whatever is visible now is durable where PostgreSQL was told to keep it. Raises StoreUnavailable."""
         sql = self._engine.queries["barrier"].sql

@@ -14,6 +14,9 @@ from .engine import PostgresEngine
 from .locked_append import LockedAppend
 from .tx import PostgresTx
 
+WARM_READS = 4
+"""Connections of reads that `warm` opens."""
+
 
 class PostgresLogStore:
     """See `moldau.metadata.ports`: `LogStore` and `AppendStore`. Made on the loop's thread."""
@@ -35,6 +38,11 @@ class PostgresLogStore:
         self, known: dict[int, int], blob_id: int, decide: Decide, guards: tuple[TxnGuard, ...] = ()
     ) -> list[AppendResult]:
         return await LockedAppend(self._engine, self.appends, known, blob_id, decide, guards).run()
+
+    async def warm(self) -> None:
+        """What the first appends and the first views would wait for: connections, and statements that each of them must have planned. Raises StoreError."""
+        reads = [self.load_partition(-1) for _ in range(WARM_READS)]
+        await asyncio.gather(self.appends.warm(), *reads)
 
     async def load_partition(self, partition_id: int) -> PartitionState | None:
         row: PartitionRow | None = None
