@@ -22,7 +22,7 @@ from moldau.protocol.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
-from moldau.protocol.skeleton import Skeleton
+from moldau.protocol.skeleton import Skeleton, first_difference
 from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, TRANSACTIONAL_BIT
 from moldau.records.errors import InvalidBatch
 from moldau.records.validate import LOG_APPEND_TIME, prepare
@@ -37,8 +37,6 @@ _HEAD = 8
 """Bytes of the key, the version and the correlation id."""
 _TRIES = 4
 """So many shapes in a row that nothing came for are enough."""
-_ANSWERS_MAX = 64
-"""Partitions whose answers are kept."""
 _INDEX_AND_LENGTH = Struct(">ii")
 _INDEX = Struct(">i")
 _LEAST = 64
@@ -52,20 +50,23 @@ class ProduceShape:
 
     __slots__ = (
         "_after",
-        "_answers",
         "_before",
         "_broker",
         "_first",
         "_flexible",
         "_index_at",
+        "_index_in_answer",
         "_name",
         "_request",
+        "_skeleton",
         "_topic_id",
         "_tries",
         "durable",
     )
 
     _request: Request
+    _skeleton: Skeleton
+    _index_in_answer: int
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -74,7 +75,6 @@ class ProduceShape:
         """Key and version; empty while there is no shape."""
         self._before = self._after = b""
         self._index_at = _HEAD
-        self._answers: dict[int, Skeleton] = {}
 
     def learn(self, frame: bytearray, request: Request) -> None:
         """This request was handled the long way."""
@@ -104,10 +104,10 @@ class ProduceShape:
         self._index_at = start + len(before)
         self._before, self._after = bytes(frame[_HEAD : self._index_at]), after
         self._first = bytes(frame[:4])
-        self._answers.clear()
         self._request = Request(request.peer, request.api_key, request.version, 0, request.client_id)
         self.durable = message.acks == -1
         self._name, self._topic_id = topic.name, topic.topic_id
+        self._learn_answer()
         if self._batch_of(frame) is None:
             self._first = b""  # it says something that we would say otherwise
 
@@ -120,7 +120,7 @@ class ProduceShape:
         partition.index = -1
         minus_one = message.encode(version)
         partition.index, partition.records = index, records
-        at = next(place for place, byte in enumerate(zero) if byte != minus_one[place])
+        at = first_difference(zero, minus_one)
         return bytes(zero[:at]), bytes(zero[at + 4 + (1 if self._flexible else 4) :])
 
     def _batch_of(self, frame: bytearray) -> tuple[int, memoryview] | None:
@@ -186,31 +186,32 @@ class ProduceShape:
                 answer = self._refusal(index, append)
             else:
                 answer = self._answer(index, append.base_offset, stamped, append.view.log_start_offset)
-            reply.send([answer[:4] + frame[4:8] + answer[8:]])
+            answer[4:8] = frame[4:8]
+            reply.send([answer])
 
         reply.overlaps = True
         broker.appender.submit(Append(view, batch, header, self.durable, done))
         return True
 
-    def _answer(self, index: int, base_offset: int, stamped: int, start_offset: int) -> bytes:
-        answers = self._answers
-        skeleton = answers.get(index)
-        numbers = (base_offset, stamped, start_offset)
-        if skeleton is None:
-            if len(answers) >= _ANSWERS_MAX:
-                answers.clear()
-            zeros, ones = (
-                self._framed(
-                    PartitionProduceResponse(
-                        index=index, base_offset=number, log_append_time_ms=number, log_start_offset=number
-                    )
-                )
-                for number in (0, -1)
+    def _learn_answer(self) -> None:
+        """Where the partition is in it, and the numbers."""
+        zero, minus_one = (self._framed(PartitionProduceResponse(index=index)) for index in (0, -1))
+        self._index_in_answer = first_difference(zero, minus_one)
+        zeros, ones = (
+            self._framed(
+                PartitionProduceResponse(base_offset=number, log_append_time_ms=number, log_start_offset=number)
             )
-            skeleton = answers[index] = Skeleton(zeros, ones)
-        return skeleton.fill(numbers if self._request.version >= _START_OFFSET_FROM else numbers[:2])
+            for number in (0, -1)
+        )
+        self._skeleton = Skeleton(zeros, ones)
 
-    def _refusal(self, index: int, append: Append) -> bytes:
+    def _answer(self, index: int, base_offset: int, stamped: int, start_offset: int) -> bytearray:
+        numbers = (base_offset, stamped, start_offset)
+        answer = bytearray(self._skeleton.fill(numbers if self._request.version >= _START_OFFSET_FROM else numbers[:2]))
+        _INDEX.pack_into(answer, self._index_in_answer, index)
+        return answer
+
+    def _refusal(self, index: int, append: Append) -> bytearray:
         broker, code = self._broker, append.error_code
         if code == error_codes.UNKNOWN_TOPIC_OR_PARTITION:
             broker.catalog.suspect()
@@ -226,7 +227,7 @@ class ProduceShape:
             )
         )
 
-    def _framed(self, answer: PartitionProduceResponse) -> bytes:
+    def _framed(self, answer: PartitionProduceResponse) -> bytearray:
         request = self._request
         topic = TopicProduceResponse(name=self._name, topic_id=self._topic_id, partition_responses=[answer])
-        return b"".join(frame_reply(request, ProduceResponse(responses=[topic]).encode(request.version)))
+        return bytearray().join(frame_reply(request, ProduceResponse(responses=[topic]).encode(request.version)))

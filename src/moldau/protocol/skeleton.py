@@ -17,10 +17,11 @@ class Skeleton:
 
     __slots__ = ("_fields", "_pieces", "_struct")
 
-    def __init__(self, zeros: bytes, ones: bytes) -> None:
+    def __init__(self, zeros: bytes | bytearray, ones: bytes | bytearray) -> None:
         """`zeros` are such bytes with 0 for each number, `ones` the same with -1: numbers are where they differ. ValueError, if it is not so."""
         formats, self._fields, at = [">"], list[bytes | int](), 0
-        place = _differs(zeros, ones, 0)
+        zeros, ones = bytes(zeros), bytes(ones)
+        place = first_difference(zeros, ones)
         while place < len(zeros):
             end = place + _INT64_BYTES
             if zeros[place:end] != _ZERO or ones[place:end] != _MINUS_ONE:
@@ -28,7 +29,7 @@ class Skeleton:
             formats.append(f"{place - at}sq")
             self._fields += (zeros[at:place], 0)
             at = end
-            place = _differs(zeros, ones, at)
+            place = first_difference(zeros, ones, at)
         formats.append(f"{len(zeros) - at}s")
         self._fields.append(zeros[at:])
         self._struct = Struct("".join(formats))
@@ -50,7 +51,7 @@ class Skeleton:
         return self._struct.pack(*fields)
 
 
-def _differs(one: bytes, other: bytes, at: int) -> int:
+def first_difference(one: bytes | bytearray, other: bytes | bytearray, at: int = 0) -> int:
     """The first position from `at` on where they differ; the end, if they do not."""
     if len(one) != len(other):
         raise ValueError(f"{len(one)} bytes and {len(other)}")
