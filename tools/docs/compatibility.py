@@ -27,7 +27,7 @@ DIFFERS = {
     "DescribeProducers": "The coordinator's epoch is 0 after a producer's first marker, -1 before.",
     "OffsetForLeaderEpoch": "An epoch rises when a log may have gone back, not with its leader.",
     "ShareFetch": "A broker that is not the leader is NOT_LEADER_OR_FOLLOWER. Markers and aborted records are never acquired.",
-    "StreamsGroupHeartbeat": "Tasks are not warmed up before they move.",
+    "StreamsGroupHeartbeat": "Tasks are not warmed up before they move, as in 4.4.0.",
     "StreamsGroupTopologyDescriptionUpdate": "Descriptions are kept with the group; no plug-in is needed.",
     "ListConfigResources": "Client-metrics are none.",
 }

@@ -28,7 +28,7 @@ REASONS: Final = {
     "stores": "What acks=all acknowledges is durable in the stores; how many copies they keep is theirs to say.",
     "streams_assignor": "The sticky assignor deals the tasks of streams groups.",
     "streams_dealing": "Tasks of streams groups are dealt at once, in milliseconds.",
-    "streams_warmup": "Tasks of streams groups move at once; they are not warmed up before.",
+    "streams_warmup": "Tasks of streams groups move at once; they are not warmed up before, as in Kafka 4.4.0.",
     "sweep": "Expired producers are dropped within seconds.",
     "sync": "A write with acks=all is synced before it is acknowledged; nothing is left to flush later.",
     "telemetry": "Clients' metrics come with a later release.",
