@@ -52,7 +52,7 @@ _SLICE_PARTS = 100
 _SLICE_BYTES = 256 << 10
 _SLEEP_SECONDS_MIN = 0.001
 """Timers of the loop are no finer."""
-_OTHERS_SECONDS = 0.00004
+_OTHERS_SECONDS = 0.0001
 """Of the thread's time; where this passes until the cleaner comes to its turn again it was not alone."""
 _BUSY_SECONDS = 0.1
 """How long others count as having work."""
