@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from support.talker import Talker, records_of
 
-from moldau.protocol import api_keys
+from moldau.protocol import api_keys, error_codes
 from moldau.protocol.messages import share_acknowledge as ack
 from moldau.protocol.messages import share_fetch as fetch
 from moldau.protocol.messages.incremental_alter_configs import (
@@ -20,6 +21,7 @@ from moldau.protocol.messages.metadata import MetadataRequest, MetadataRequestTo
 from moldau.protocol.messages.share_group_heartbeat import ShareGroupHeartbeatRequest
 
 GROUP = 32
+_LOADING_SECONDS = 5.0
 GAP, ACCEPT, RELEASE, REJECT, RENEW = range(5)
 Said = dict[int, list[tuple[int, int, list[int]]]]
 """Partition to (first offset, last offset, types)."""
@@ -151,8 +153,11 @@ class ShareMember:
 
 
 def joined(wire: Talker, group: str, topic: str, partitions: int = 1) -> ShareMember:
-    """A member that has its assignment."""
+    """A member that has its assignment; it asks again while its coordinator is still loading, as clients do."""
     member = ShareMember(wire, group, topic, partitions)
-    answer = member.heartbeat()
+    deadline = time.monotonic() + _LOADING_SECONDS
+    while (answer := member.heartbeat()).error_code == error_codes.COORDINATOR_LOAD_IN_PROGRESS:
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.05)
     assert answer.error_code == 0, answer
     return member
