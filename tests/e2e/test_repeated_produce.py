@@ -211,7 +211,7 @@ def test_a_history_is_the_same_with_and_without_shapes(
         return done
 
     monkeypatch.setattr(ProduceShape, "begin", counted)
-    monkeypatch.setattr(produce_shape, "_TRIES", 1000)
+    monkeypatch.setattr(produce_shape, "TRIES", 1000)
     told: list[Any] = []
 
     def tell(bootstrap: str) -> list[Any]:

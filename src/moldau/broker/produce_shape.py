@@ -28,15 +28,12 @@ from moldau.records.errors import InvalidBatch
 from moldau.records.validate import LOG_APPEND_TIME, prepare
 
 from .dispatch import Request, frame_reply
+from .recurring import HEAD, TRIES
 
 if TYPE_CHECKING:
     from .broker import Broker
     from .dispatch import Reply
 
-_HEAD = 8
-"""Bytes of the key, the version and the correlation id."""
-_TRIES = 4
-"""So many shapes in a row that nothing came for are enough."""
 _INDEX_AND_LENGTH = Struct(">ii")
 _INDEX = Struct(">i")
 _LEAST = 64
@@ -52,6 +49,7 @@ class ProduceShape:
         "_after",
         "_before",
         "_broker",
+        "_durable",
         "_first",
         "_flexible",
         "_index_at",
@@ -61,7 +59,6 @@ class ProduceShape:
         "_skeleton",
         "_topic_id",
         "_tries",
-        "durable",
     )
 
     _request: Request
@@ -74,13 +71,13 @@ class ProduceShape:
         self._first = b""
         """Key and version; empty while there is no shape."""
         self._before = self._after = b""
-        self._index_at = _HEAD
+        self._index_at = HEAD
 
     def learn(self, frame: bytearray, request: Request) -> None:
         """This request was handled the long way."""
         message: ProduceRequest = request.message
         if (
-            self._tries >= _TRIES
+            self._tries >= TRIES
             or message.transactional_id is not None
             or message.acks not in (-1, 1)
             or len(message.topic_data) != 1
@@ -98,14 +95,14 @@ class ProduceShape:
         records = len(partition.records or b"")
         length_bytes = ((records + 1).bit_length() + 6) // 7 if self._flexible else 4
         start = len(frame) - len(after) - records - length_bytes - 4 - len(before)
-        if start < _HEAD or frame[start : start + len(before)] != before:
+        if start < HEAD or frame[start : start + len(before)] != before:
             self._first = b""
             return
         self._index_at = start + len(before)
-        self._before, self._after = bytes(frame[_HEAD : self._index_at]), after
+        self._before, self._after = bytes(frame[HEAD : self._index_at]), after
         self._first = bytes(frame[:4])
         self._request = Request(request.peer, request.api_key, request.version, 0, request.client_id)
-        self.durable = message.acks == -1
+        self._durable = message.acks == -1
         self._name, self._topic_id = topic.name, topic.topic_id
         self._learn_answer()
         if self._batch_of(frame) is None:
@@ -126,7 +123,7 @@ class ProduceShape:
     def _batch_of(self, frame: bytearray) -> tuple[int, memoryview] | None:
         """The partition and its batch, if the request has this shape."""
         at = self._index_at
-        if len(frame) < at + _LEAST or not frame.startswith(self._first) or frame[_HEAD:at] != self._before:
+        if len(frame) < at + _LEAST or not frame.startswith(self._first) or frame[HEAD:at] != self._before:
             return None
         if self._flexible:
             (index,) = _INDEX.unpack_from(frame, at)
@@ -190,7 +187,7 @@ class ProduceShape:
             reply.send([answer])
 
         reply.overlaps = True
-        broker.appender.submit(Append(view, batch, header, self.durable, done))
+        broker.appender.submit(Append(view, batch, header, self._durable, done))
         return True
 
     def _learn_answer(self) -> None:

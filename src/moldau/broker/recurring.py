@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .metrics import Metrics
 
 _BYTES_MAX = 4096
-_HEAD = 8
+HEAD = 8
 """Bytes of the key, the version and the correlation id."""
-_TRIES = 4
+TRIES = 4
 """So many forms in a row that nothing came for are enough."""
 
 
@@ -63,20 +63,20 @@ class Recurring:
         if self._size == len(frame) and self._numbers(frame) is not None and self._form.stands():
             return  # it fitted, and only this time it could not be done so
         self._size = -1
-        if self._tries >= _TRIES or len(frame) > _BYTES_MAX:
+        if self._tries >= TRIES or len(frame) > _BYTES_MAX:
             return
         self._tries += 1
         form = make()
-        if form is None or len(frame) - len(form.bodies[0]) < _HEAD:
+        if form is None or len(frame) - len(form.bodies[0]) < HEAD:
             return
-        prefix = bytes(frame[_HEAD : len(frame) - len(form.bodies[0])])
+        prefix = bytes(frame[HEAD : len(frame) - len(form.bodies[0])])
         self._head, self._form = bytes(frame[:4]), form
         self._skeleton = Skeleton(*(prefix + body for body in form.bodies))
         if self._numbers(frame) is not None:  # else it says something that we would say otherwise
             self._size = len(frame)
 
     def _numbers(self, frame: bytearray) -> tuple[int, ...] | None:
-        return self._skeleton.numbers(frame, _HEAD) if frame.startswith(self._head) else None
+        return self._skeleton.numbers(frame, HEAD) if frame.startswith(self._head) else None
 
     def begin(self, frame: bytearray, reply: Reply) -> bool:
         """See `moldau.broker.dispatch.Again`."""

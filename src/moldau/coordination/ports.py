@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
-from moldau.metadata.commit_notes import CommitLayout
+from moldau.metadata.commit_notes import CommitNote
 from moldau.metadata.errors import StoreError
 from moldau.metadata.rows import Guard
 from moldau.metadata.rows_groups import GroupRecord, OffsetKey, OffsetRow
@@ -79,12 +79,6 @@ class OffsetWriter(Protocol):
         """As `write` of nothing but these; `done` is called once, on the loop's thread, perhaps before this returns."""
         ...
 
-    def write_again(
-        self,
-        layout: CommitLayout,
-        offsets: Sequence[int],
-        commit_timestamp: int,
-        done: Callable[[StoreError | None], None],
-    ) -> None:
-        """As `write_offsets` of `layout.rows(offsets, commit_timestamp)`."""
+    def write_again(self, note: CommitNote, done: Callable[[StoreError | None], None]) -> None:
+        """As `write_offsets` of the note's rows."""
         ...

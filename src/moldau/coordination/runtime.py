@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from moldau.metadata.commit_notes import CommitNote
 from moldau.metadata.errors import StoreError
 from moldau.protocol.error_codes import COORDINATOR_NOT_AVAILABLE, NONE, UNKNOWN_SERVER_ERROR
 
@@ -205,11 +206,8 @@ class GroupRuntime:
         self._watch(group_id, self._groups.deadline(group_id))
         lane = self._lanes.setdefault(group_id, _Lane())
         lane.writes += 1
-
-        def written(error: StoreError | None) -> None:
-            self._committed(group_id, lane, NONE, done, error)
-
-        writer.write_again(form.layout, offsets, now, written)
+        note = CommitNote(form.layout, offsets, now)
+        writer.write_again(note, partial(self._committed, group_id, lane, NONE, done))
         return True
 
     def _committed(

@@ -10,10 +10,10 @@ was 20 us and a share of the same sync.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from moldau.metadata.commit_notes import CommitLayout, CommitNote
+from moldau.metadata.commit_notes import CommitNote
 from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.metadata.notes import GroupNote
 
@@ -82,15 +82,9 @@ class JournaledGroupStore:
         """See `moldau.coordination.ports.OffsetWriter`."""
         self._notes.submit(_Write(GroupNote([], offsets, []), done))
 
-    def write_again(
-        self,
-        layout: CommitLayout,
-        offsets: Sequence[int],
-        commit_timestamp: int,
-        done: Callable[[StoreError | None], None],
-    ) -> None:
+    def write_again(self, note: CommitNote, done: Callable[[StoreError | None], None]) -> None:
         """See `moldau.coordination.ports.OffsetWriter`."""
-        self._notes.submit(_Write(CommitNote(layout, offsets, commit_timestamp), done))
+        self._notes.submit(_Write(note, done))
 
     async def load_groups(self, wanted: Callable[[str], bool] | None = None) -> list[GroupRecord]:
         await self._journal.drained()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from struct import pack, unpack_from
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +26,7 @@ from moldau.broker.recurring import Recurring
 from moldau.coordination.consumer.events import ConsumerHeartbeat
 from moldau.coordination.coordinator import GroupCoordinator
 from moldau.coordination.events import JoinGroup, LeaveGroup, LeavingMember, SyncGroup
-from moldau.metadata.commit_notes import CommitLayout
+from moldau.metadata.commit_notes import CommitLayout, CommitNote
 from moldau.metadata.errors import StoreError, StoreUnavailable
 from moldau.metadata.rows_groups import OffsetRow
 from moldau.protocol import error_codes as e
@@ -65,14 +65,8 @@ class CallbackStore(Store):
         else:
             done(None)
 
-    def write_again(
-        self,
-        layout: CommitLayout,
-        offsets: Sequence[int],
-        commit_timestamp: int,
-        done: Callable[[StoreError | None], None],
-    ) -> None:
-        self.write_offsets(layout.rows(offsets, commit_timestamp), done)
+    def write_again(self, note: CommitNote, done: Callable[[StoreError | None], None]) -> None:
+        self.write_offsets(note.offsets, done)
 
 
 class Catalog:

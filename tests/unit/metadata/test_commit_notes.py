@@ -79,7 +79,7 @@ def test_the_last_one_counts_whichever_way_it_came(seed: int, tmp_path: Path) ->
                     case 3:
                         await log.groups.write([], made, [])
                     case _:
-                        log.groups.write_again(known[layouts.index(rows)], offsets, step, told())
+                        log.groups.write_again(CommitNote(known[layouts.index(rows)], offsets, step), told())
                 expected |= {each.key: each for each in made}
                 if dice.random() < 0.05:
                     await asyncio.gather(*waiting)
