@@ -35,6 +35,8 @@ EARLY_BYTES = 1 << 20
 EARLY_UPLOADS = 2
 QUIET_BYTES = 128 << 10
 QUIET_SECONDS = 0.005
+PACE_SECONDS = 0.01
+"""Between two that did not fill, where several write; a put and its commit cost some milliseconds of CPU, whatever is in them."""
 PARTITIONS_MAX = 200
 """In one object: what a section's header may have."""
 TRIES_MAX = 3
@@ -71,6 +73,7 @@ class Uploads:
         self._waiting: deque[Queued] = deque()
         self._waiting_bytes = 0
         self._added_at = 0.0
+        self._paced_until = 0.0
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.draining = False
@@ -108,7 +111,7 @@ class Uploads:
         early = len(self._running) < EARLY_UPLOADS
         if waiting >= self._rules.upload_max_bytes or (early and waiting >= EARLY_BYTES) or self.draining:
             return 0.0
-        due = self._waiting[0].at + self._linger
+        due = max(self._waiting[0].at + self._linger, self._paced_until)
         return min(due, self._added_at + QUIET_SECONDS) if early and waiting >= QUIET_BYTES else due
 
     def _timed(self) -> None:
@@ -181,6 +184,8 @@ class Uploads:
         return upload
 
     def _start(self, upload: Upload) -> None:
+        # one batch: perhaps of a producer that waits for each answer, and no other would share the next object with it
+        self._paced_until = self._loop.time() + PACE_SECONDS if len(upload.batches) > 1 else 0.0
         task = self._loop.create_task(self._put(upload), name="moldau-upload")
         self._running.add(task)
 
