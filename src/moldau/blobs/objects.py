@@ -5,15 +5,14 @@ is written at one time over 256 prefixes; object stores divide their load by ran
 
 A put is conditional (create only) up to `SINGLE_MAX` bytes: when a put that seemed to fail had succeeded, its retry finds the object there,
 with the size it should have, and is answered as done; and no late retry can ever overwrite. Larger blobs go in parts, several at a time; what
-an aborted upload leaves is the business of the bucket's lifecycle rules. Bytes are checked on their way in by S3 (the signature covers
-a SHA-256 of them, unless `unsigned_payload`; to GCS and Azure it is TLS that keeps them whole), and on their way out by the reader, which checks
-the checksum of every batch anyway.
+an aborted upload leaves is the business of the bucket's lifecycle rules. On their way in bytes are kept whole by TLS; over http:// to another host
+S3 checks a SHA-256 of them, which the signature covers (`unsigned_payload`). On their way out the reader checks the checksum of every batch anyway.
 
 Requests that fail for a passing reason are sent again out of one budget (`moldau.blobs.retry`) until the call's deadline; reads that are late are
 asked a second time (`moldau.blobs.hedge`). The library, which runs in threads of its own, sends each request once.
 
-Sketch: S3 answers a put of a few MiB in 30 to 150 ms and the first byte of a read in 10 to 30 ms; here a put costs 0.9 ms of CPU a MiB, of which
-the SHA-256 is 0.6, and a read 0.6 to 0.8 (docs/internals/object-store.md).
+Sketch: S3 answers a put of a few MiB in 30 to 150 ms and the first byte of a read in 10 to 30 ms; here a put costs 0.3 ms of CPU a MiB, with
+a SHA-256 0.9, and a read 0.6 to 0.8 (docs/internals/object-store.md).
 """
 
 from __future__ import annotations

@@ -133,6 +133,25 @@ class TestUrl:
         signed = obstore.sign(store, "GET", "x", timedelta(seconds=60))
         assert signed.startswith(f"{expected}x?"), signed
 
+    @pytest.mark.parametrize(
+        ("options", "unsigned"),
+        [
+            ("", True),
+            ("endpoint=https://store.example", True),
+            ("endpoint=http://127.0.0.1:9", True),
+            ("endpoint=http://[::1]:9", True),
+            ("endpoint=http://localhost:9&path_style=false", True),
+            ("endpoint=http://store.example:9", False),
+            ("endpoint=http://10.1.2.3:9", False),
+            ("endpoint=http://store.example:9&unsigned_payload=true", True),
+            ("unsigned_payload=false", False),
+        ],
+    )
+    def test_bytes_are_signed_where_somebody_could_change_them_on_the_way(self, options: str, unsigned: bool) -> None:
+        env = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        store = ObjectUrl(f"s3://bucket/p?{options}").connect(env)
+        assert str(store.config["unsigned_payload"]).lower() == str(unsigned).lower()
+
 
 AZURE = {"AZURE_STORAGE_ACCOUNT_NAME": "us", "AZURE_STORAGE_ACCOUNT_KEY": "aHVzaA=="}
 
