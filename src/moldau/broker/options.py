@@ -23,6 +23,7 @@ class Options:
         "backlog",
         "blobs_url",
         "block_cache_bytes",
+        "busy_poll_us",
         "default_replication_factor",
         "delete_topics",
         "fetch_max_bytes",
@@ -87,6 +88,7 @@ class Options:
         self.num_partitions = 1
         self.inline_max_bytes = 65536
         self.flush_max_bytes = 8 << 20
+        self.busy_poll_us = 100
         self.upload_linger_ms = 250
         self.upload_max_bytes = 8 << 20
         self.uploads_max = 4

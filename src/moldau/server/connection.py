@@ -21,6 +21,7 @@ from typing import Protocol, cast
 from moldau.broker.broker import Endpoint
 from moldau.broker.dispatch import Buffer, Dispatcher, Peer, Reply
 
+from .busy_poll import BusyPoll
 from .frame_budget import FrameBudget
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Keeper(Protocol):
 
     frame_max: int
     budget: FrameBudget
+    busy_poll: BusyPoll
 
     def opened(self, connection: Connection) -> bool: ...
 
@@ -50,6 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         self._dispatcher = dispatcher
         self._keeper = keeper
         self._budget = keeper.budget
+        self._busy_poll = keeper.busy_poll
         self._frame_max = keeper.frame_max
         self._transport: asyncio.Transport
         self.peer = Peer("", 0, number, endpoint)
@@ -118,6 +121,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._scratch_view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._busy_poll.asked()
         if self._frame is not None:
             self._frame_filled += nbytes
             if self._frame_filled == len(self._frame):
@@ -313,3 +317,4 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(outgoing[0])
         else:
             self._transport.writelines(outgoing)
+        self._busy_poll.answered()

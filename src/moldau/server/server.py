@@ -15,6 +15,7 @@ from moldau.broker.config.listeners import Listener, Listeners
 from moldau.broker.dispatch import Dispatcher
 
 from .admission import MAX, Admission, resolved
+from .busy_poll import BusyPoll
 from .connection import Connection
 from .frame_budget import FrameBudget
 from .listening import bind_all
@@ -46,6 +47,7 @@ class Server:
         self._numbers = 0
         self.frame_max = node.options.request_max_bytes
         self.budget = FrameBudget(node.options.pending_max_bytes)
+        self.busy_poll: BusyPoll
         self.admission: Admission
         self.accepted = 0
         self.bound: list[Listener] = []
@@ -69,6 +71,7 @@ class Server:
         settings = self._options.settings
         limits = settings.of_listeners(MAX) if settings is not None else {}
         self.admission = Admission(self._setting, limits, self._overrides_changed)
+        self.busy_poll = BusyPoll(asyncio.get_running_loop(), self._options.busy_poll_us / 1e6)
         dispatcher = Dispatcher(broker)
         for endpoint, sockets in self._endpoints:
             while sockets:

@@ -46,6 +46,7 @@ from moldau.protocol.messages.consumer_group_heartbeat import (
 )
 from moldau.protocol.messages.headers import RequestHeader, ResponseHeader
 from moldau.protocol.messages.share_group_heartbeat import ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse
+from moldau.server.busy_poll import BusyPoll
 from moldau.server.connection import Connection
 from moldau.server.frame_budget import FrameBudget
 
@@ -87,6 +88,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.budget = FrameBudget(1 << 20)
+        self.busy_poll = BusyPoll(None, 0)  # type: ignore[arg-type]
 
     def opened(self, connection: Connection) -> bool:
         return True

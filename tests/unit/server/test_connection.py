@@ -8,6 +8,7 @@ from typing import Any
 
 from moldau.broker.broker import Endpoint
 from moldau.broker.dispatch import Peer, Reply
+from moldau.server.busy_poll import BusyPoll
 from moldau.server.connection import Connection
 from moldau.server.frame_budget import FrameBudget
 
@@ -27,6 +28,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.budget = FrameBudget(1 << 20)
+        self.busy_poll = BusyPoll(None, 0)  # type: ignore[arg-type]
 
     def opened(self, connection: Connection) -> bool:
         return True

@@ -23,6 +23,7 @@ _ATTRIBUTES: dict[str, str] = {
     "max.incremental.fetch.session.cache.slots": "fetch_session_slots",
     "moldau.blobs.url": "blobs_url",
     "moldau.block.cache.bytes": "block_cache_bytes",
+    "moldau.busy.poll.us": "busy_poll_us",
     "moldau.cache.view.max.entries": "views_max",
     "moldau.flush.max.bytes": "flush_max_bytes",
     "moldau.inline.max.bytes": "inline_max_bytes",

@@ -31,6 +31,8 @@ moldau.segment.min.bytes          int      786432         1024..8388608    read-
     Data that lie in one piece of at least this size stay where they are; smaller pieces are merged.
 moldau.segment.max.bytes          int      8388608        1024..268435456  read-only  M  acts
     The largest segment that is merged from small pieces; a topic's segment.bytes, if less, counts.
+moldau.busy.poll.us               int      100             0..10000         read-only  L  acts
+    How long the broker looks for the next request before it sleeps, in microseconds, where requests follow one another closely; waking up takes longer than looking, and more CPU. 0 always sleeps.
 moldau.metadata.url               password embedded        -                read-only  H  acts
     Where the metadata store is: `embedded` is SQLite in the data folder; postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE is one that brokers share.
 moldau.blobs.url                  string   embedded        -                read-only  H  acts
