@@ -39,8 +39,9 @@ log = logging.getLogger(__name__)
 
 LOOK_EXTENTS = 1024
 """Extents that one look reads."""
-_SLICE_BYTES = 256 << 10
-_SLICE_EXTENTS = 64
+_SLICE_BYTES = 512 << 10
+_SLICE_BATCHES = 256
+"""Both are checked in about a fifth of a millisecond."""
 _HEADS = 1000
 _BASE_OFFSET = attrgetter("base_offset")
 
@@ -214,13 +215,13 @@ class SegmentBuilder:
         """Read and check. Raises BadExtent, BlobError."""
         parts = await self._swap.read(run.extents)
         builder = Builder(run.extents[0])
-        taken = 0
-        for number, extent in enumerate(run.extents):
+        taken = batches = 0
+        for extent in run.extents:
             data = parts.pop(extent.last_offset)
-            builder.add(extent, data)
+            batches += builder.add(extent, data)
             taken += len(data)
-            if taken >= _SLICE_BYTES or number % _SLICE_EXTENTS == _SLICE_EXTENTS - 1:
-                taken = 0
+            if taken >= _SLICE_BYTES or batches >= _SLICE_BATCHES:
+                taken = batches = 0
                 await asyncio.sleep(0)
         return builder.bare() if run.inline else builder.finish()
 
