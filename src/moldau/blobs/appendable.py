@@ -17,9 +17,9 @@ SMALL_BYTES = 12 << 10
 ZERO_BYTES = 256 << 10
 """As many zeros are written ahead at once: they ride in a sync, and spare each of the next ones a commit of the file system's own journal."""
 _ZEROS = bytes(ZERO_BYTES)
-WRITE_BYTES = 512 << 10
-"""Bytes of one write. More in one call are kept by Linux in pages of 2 MiB at once, which may have to be fetched from the host of a virtual machine or put
-together from small ones: writes of 2 MiB and more took 2.5 ms a MiB of the kernel's time on one, those of 32 KiB to 1 MiB 0.4 ms.
+WRITE_BYTES = 1 << 20
+"""Bytes of one write at most. Linux keeps what comes in one call in pages as large as it, up to 2 MiB, and those are dear: they have to be put together, or
+fetched from the host of a virtual machine. Measured on one: writes of 2 MiB and more took 2.5 ms of the kernel for each MiB, those of 32 KiB to 1 MiB 0.4.
 """
 _IOV_MAX = 1024
 """Buffers per pwritev: the limit of POSIX systems."""

@@ -8,8 +8,11 @@ Steps of one merge, each of which may be the last one before a crash:
     4. one transaction: old rows out, the new row in, the blob's row in, inline bytes that only the old rows named out
     5. the view in memory takes the new row
 
+A byte is read once and written once in a merge. Each batch's checksum is computed once, from the bytes that are written; that of the whole segment
+follows extent by extent, while they are in the processor's cache. The rows of a look are read once: what a merge made takes the place of what it was made of.
+
 Measured, two cores: an extent costs 16 us of CPU, a quarter of it on the loop's thread; a run of 256 tiny ones holds the metadata store for
-1.3 ms; 16 KiB batches cost 4 ms a MiB. The job sleeps as long as it worked, so it takes at most half of one core and the disk, in
+1.3 ms; 16 KiB batches cost 1.2 ms a MiB: half of it the kernel's, which copies twice, a sixth the checksums. The job sleeps as long as it worked, so it takes at most half of one core and the disk, in
 pieces of a few milliseconds. Memory: two copies of one segment.
 """
 
