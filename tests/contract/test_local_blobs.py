@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from support.aio import opened, run
 
 from moldau import faults
 from moldau.blobs import appendable, files
-from moldau.blobs.appendable import GROW_BYTES, SMALL_BYTES, ZERO_BYTES, write_all
+from moldau.blobs.appendable import GROW_BYTES, SMALL_BYTES, WRITE_BYTES, ZERO_BYTES, write_all
 from moldau.blobs.files import OPEN_MAX
 from moldau.blobs.local import LocalBlobs
 from moldau.blobs.ports import BlobError, BlobMissing
@@ -451,6 +452,24 @@ class TestWriteAll:
 
     def test_more_buffers_than_one_call_takes(self, tmp_path: Path) -> None:
         self._check(tmp_path, [bytes([n % 256]) for n in range(3000)])
+
+    @pytest.mark.parametrize("length", [WRITE_BYTES, WRITE_BYTES + 1, 2 * WRITE_BYTES, 3 * WRITE_BYTES - 1])
+    @pytest.mark.parametrize("parts", [1, 3, 1025])
+    def test_no_write_takes_more_than_it_may(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, parts: int
+    ) -> None:
+        original, sizes = os.pwritev, []
+
+        def counted(fd: int, buffers: Any, position: int) -> int:
+            sizes.append(sum(len(buffer) for buffer in buffers))
+            return original(fd, buffers, position)
+
+        monkeypatch.setattr(os, "pwritev", counted)
+        whole = random.Random(length).randbytes(length)
+        step = -(-length // parts)
+        self._check(tmp_path, [whole[at : at + step] for at in range(0, length, step)])
+        assert max(sizes) <= WRITE_BYTES
+        assert len(sizes) <= -(-length // WRITE_BYTES) + 1
 
     def test_a_write_that_gets_nowhere_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "pwritev", _nothing)

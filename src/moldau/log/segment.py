@@ -164,8 +164,10 @@ class Builder:
         self._max_timestamp = -1
         self._crc = 0
 
-    def add(self, extent: Extent, data: Buffer) -> None:
-        """The next extent with its bytes. Raises BadExtent; then nothing of it was taken and the builder is of no more use."""
+    def add(self, extent: Extent, data: Buffer) -> int:
+        """The next extent with its bytes; returns how many batches it has. Raises BadExtent; then nothing of it was taken and the builder is of
+        no more use.
+        """
         base = extent.base_offset
         if base != self._next_offset or extent.leader_epoch != self._first.leader_epoch:
             raise BadExtent(extent, f"offset {self._next_offset} was expected")
@@ -174,7 +176,7 @@ class Builder:
             raise BadExtent(extent, f"{end} bytes came, {extent.length} were expected")
         if end >= HEADER_BYTES and _BATCH.unpack_from(data)[0] != base:
             data = bytearray(data)  # the guess was wrong: each batch gets its true offset
-        at, start = 0, self._length
+        at, start, before = 0, self._length, self._batches
         view = memoryview(data)
         while at < end:
             if end - at < HEADER_BYTES:
@@ -208,6 +210,7 @@ class Builder:
         )  # here, where there is little of it: a whole segment would take milliseconds
         self._length += end
         self._next_offset = base
+        return self._batches - before
 
     def bare(self) -> Segment:
         """The batches without header and index, for what stays inline."""

@@ -8,8 +8,11 @@ Steps of one merge, each of which may be the last one before a crash:
     4. one transaction: old rows out, the new row in, the blob's row in, inline bytes that only the old rows named out
     5. the view in memory takes the new row
 
+A byte is read once and written once in a merge. Each batch's checksum is computed once, from the bytes that are written; that of the whole segment
+follows extent by extent, while they are in the processor's cache. The rows of a look are read once: what a merge made takes the place of what it was made of.
+
 Measured, two cores: an extent costs 16 us of CPU, a quarter of it on the loop's thread; a run of 256 tiny ones holds the metadata store for
-1.3 ms; 16 KiB batches cost 4 ms a MiB. The job sleeps as long as it worked, so it takes at most half of one core and the disk, in
+1.3 ms; 16 KiB batches cost 1.2 ms a MiB: half of it the kernel's, which copies twice, a sixth the checksums. The job sleeps as long as it worked, so it takes at most half of one core and the disk, in
 pieces of a few milliseconds. Memory: two copies of one segment.
 """
 
@@ -18,7 +21,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
+from operator import attrgetter
 
 from moldau import faults
 from moldau.blobs.ports import BlobError
@@ -37,9 +42,11 @@ log = logging.getLogger(__name__)
 
 LOOK_EXTENTS = 1024
 """Extents that one look reads."""
-_SLICE_BYTES = 256 << 10
-_SLICE_EXTENTS = 64
+_SLICE_BYTES = 512 << 10
+_SLICE_BATCHES = 256
+"""Both are checked in about a fifth of a millisecond."""
 _HEADS = 1000
+_BASE_OFFSET = attrgetter("base_offset")
 
 Pause = Callable[[float], Awaitable[None]]
 _POINTS = SwapPoints(
@@ -128,16 +135,20 @@ class SegmentBuilder:
         self._backlog.pop(partition_id, None)
 
     async def build(self, partition_id: int, rule: BuildRule) -> int:
-        """Do what the plan says, again until nothing is left to do; returns how many merges."""
+        """Do what the plan says, again until nothing is left to do; returns how many merges.
+
+        What becomes old enough meanwhile is for the next look: whoever runs after the end of a log that grows fast makes many small merges.
+        """
         self._backlog.pop(partition_id, None)
         looked = self._looked.setdefault(partition_id, _Looked(0))
+        now = self._clock()
         merges = 0
         while True:
             view = self._views.get(partition_id)
             if view is not None:
                 looked.settled = max(looked.settled, view.log_start_offset)
                 old_at = view.appended_from(looked.settled) + rule.min_age_ms
-                if old_at > self._clock():
+                if old_at > now:
                     looked.bytes_total, looked.need_bytes, looked.look_at = view.bytes_total, NEVER, old_at
                     return merges
             extents = await self._rows.extents_from(partition_id, looked.settled, LOOK_EXTENTS)
@@ -148,56 +159,72 @@ class SegmentBuilder:
             elif not extents and not await self._log_store.extents_from(partition_id, looked.settled, 1):
                 self.forget(partition_id)
                 return merges
-            made = plan(extents, rule, self._clock(), looked.settled, looked.spoiled)
+            at_limit, before = len(extents) == LOOK_EXTENTS, merges
+            made = plan(extents, rule, now, looked.settled, looked.spoiled)
+            while made.runs:
+                done = await self._merge_all(partition_id, made.runs, extents, looked)
+                merges += done
+                if done < len(made.runs):
+                    break  # somebody else was here
+                made = plan(extents, rule, now, looked.settled, looked.spoiled)
             looked.need_bytes, looked.look_at = made.need_bytes, made.look_at
-            done = 0
-            for run in made.runs:
-                started = time.perf_counter()
-                done += await self._merge(partition_id, run, looked)
-                await self._pause(time.perf_counter() - started)
-            merges += done
-            if not done:
-                further = made.settled > looked.settled and len(extents) == LOOK_EXTENTS
-                looked.settled = made.settled
-                if not further:
-                    return merges
+            if made.runs and merges > before:
+                continue
+            further = at_limit and (merges > before or made.settled > looked.settled)
+            looked.settled = made.settled
+            if not further:
+                return merges
+
+    async def _merge_all(self, partition_id: int, runs: list[Run], extents: list[Extent], looked: _Looked) -> int:
+        """Merge each, and put what was made in the place of what it was made of; returns how many."""
+        done = 0
+        for run in runs:
+            started = time.perf_counter()
+            merged = await self._merge(partition_id, run, looked)
+            if merged is not None:
+                done += 1
+                at = bisect_left(extents, run.extents[0].base_offset, key=_BASE_OFFSET)
+                extents[at : at + len(run.extents)] = merged
+            await self._pause(time.perf_counter() - started)
+        return done
 
     # -- one merge ----------------------------------------------------------------------------------------------------
 
-    async def _merge(self, partition_id: int, run: Run, looked: _Looked) -> bool:
+    async def _merge(self, partition_id: int, run: Run, looked: _Looked) -> list[Extent] | None:
+        """What is in the place of the run's extents now; None: somebody else was here."""
         if not await self._swap.covered(partition_id, run.extents[-1].last_offset):
-            return False  # the partition is gone
+            return None  # the partition is gone
         try:
             segment = await self._segment(run)
         except BadExtent as damage:
             looked.spoiled.add(damage.extent.last_offset)
             log.error("event=damaged_extent what='%s' advice='run moldau inspect'", damage)
-            return True  # plan again, around it
+            return run.extents  # plan again, around it
         except BlobError as error:
             fresh = await self._log_store.extents_from(partition_id, run.extents[0].base_offset, len(run.extents))
             if fresh == run.extents:
                 raise
             log.debug("event=extents_moved partition_id=%d error=%s", partition_id, error)
-            return False  # somebody else was here
+            return None
         new = self._row(run, segment)
         if not await self._swap.swap(run.extents, new, segment, _POINTS):
-            return False  # retention was here
+            return None  # retention was here
         self.merges += 1
         self.extents_merged += len(run.extents)
         self.bytes_written += new.length
-        return True
+        return [new]
 
     async def _segment(self, run: Run) -> Segment:
         """Read and check. Raises BadExtent, BlobError."""
         parts = await self._swap.read(run.extents)
         builder = Builder(run.extents[0])
-        taken = 0
-        for number, extent in enumerate(run.extents):
+        taken = batches = 0
+        for extent in run.extents:
             data = parts.pop(extent.last_offset)
-            builder.add(extent, data)
+            batches += builder.add(extent, data)
             taken += len(data)
-            if taken >= _SLICE_BYTES or number % _SLICE_EXTENTS == _SLICE_EXTENTS - 1:
-                taken = 0
+            if taken >= _SLICE_BYTES or batches >= _SLICE_BATCHES:
+                taken = batches = 0
                 await asyncio.sleep(0)
         return builder.bare() if run.inline else builder.finish()
 

@@ -10,7 +10,7 @@ from support.logs import TINY, Log
 from support.stores import Stores
 
 from moldau import faults
-from moldau.log import segment, snapshot
+from moldau.log import segment, segment_builder, snapshot
 from moldau.log.segment_plan import BuildRule
 from moldau.metadata.rows import KIND_INLINE, KIND_SEGMENT, KIND_WAL, Extent
 
@@ -23,6 +23,11 @@ async def small_log(it: Stores, count: int = 60, inline: bool = True) -> tuple[L
     for n in range(count):
         await log.append(p, [b"%d-%d" % (n, each) * 40 for each in range(3)], inline=inline, timestamp=n * 10)
     return log, p
+
+
+async def small_append(log: Log, p: int, count: int) -> None:
+    for _ in range(count):
+        await log.append(p, [b"z" * 200])
 
 
 async def check_whole(log: Log, p: int) -> None:
@@ -53,6 +58,18 @@ class Behind:
         return [
             each for each in await self.it.log.extents_from(partition_id, offset, limit) if each.last_offset < self.end
         ]
+
+
+class Counted:
+    """A log store that counts the looks at its rows."""
+
+    def __init__(self, it: Stores) -> None:
+        self.it = it
+        self.looks = 0
+
+    async def extents_from(self, partition_id: int, offset: int, limit: int) -> list[Extent]:
+        self.looks += 1
+        return await self.it.log.extents_from(partition_id, offset, limit)
 
 
 class TestBuilder:
@@ -215,6 +232,51 @@ class TestBuilder:
         assert log.builder.candidates() == [p]
         assert await log.builder.build(p, rule) == 1
         assert await log.rows(p) == 2
+        await check_whole(log, p)
+
+    @opened
+    async def test_what_becomes_old_during_the_work_is_left_to_the_next_look(self, it: Stores) -> None:
+        log, p = await small_log(it, 100)
+        rule = BuildRule(RULE.large_bytes, RULE.segment_bytes, min_age_ms=5000, roll_ms=RULE.roll_ms)
+        log.now += 5000
+        await small_append(log, p, 100)
+        waits = log.builder._pause
+
+        async def long_pause(seconds: float) -> None:
+            log.now += 5000
+            await waits(seconds)
+
+        log.builder._pause = long_pause
+        assert await log.builder.build(p, rule) >= 1
+        extents = await it.extents(p)
+        assert sum(extent.records == 1 for extent in extents) == 100, "none of the young ones was merged"
+        assert log.builder.candidates() == [p]
+        assert await log.builder.build(p, rule) >= 1
+        assert not any(extent.records == 1 for extent in await it.extents(p))
+        await check_whole(log, p)
+
+    @opened
+    async def test_a_look_reads_the_rows_once(self, it: Stores) -> None:
+        log, p = await small_log(it, 400)
+        counted = Counted(it)
+        log.builder._rows = counted  # type: ignore[assignment]
+        assert await log.builder.build(p, RULE) > 2
+        assert counted.looks == 1
+        assert log.builder.candidates() == []
+        await check_whole(log, p)
+
+    @opened
+    async def test_more_rows_than_one_look_takes(self, it: Stores) -> None:
+        log, p = await small_log(it, 100)
+        counted = Counted(it)
+        log.builder._rows = counted  # type: ignore[assignment]
+        rule = BuildRule(1 << 20, 1 << 20, min_age_ms=0, roll_ms=1 << 40)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(segment_builder, "LOOK_EXTENTS", 40)
+            await log.builder.build(p, rule)
+        assert counted.looks > 1
+        assert await log.rows(p) < 40
+        assert log.builder.candidates() == []
         await check_whole(log, p)
 
     @opened
