@@ -11,8 +11,8 @@ What was swapped stays right whether the rest of the run happens or not (see `co
 and writes nothing twice. A conflict with another job (retention, a builder on another broker) ends the run, as does a store that does
 not answer; it is tried again later. Damaged bytes end it, too: the partition waits an hour for somebody to run `moldau inspect`.
 
-The work on records is in slices of a fifth of a millisecond. While others have work they come between any two, and the job sleeps after a few, five times as long as it
-worked; while it is alone it looks after some whether anybody came. Or it sleeps as long as `log.cleaner.io.max.bytes.per.second` says so. Memory: the keys, two segments, and an extent.
+The work on records is in slices of a fifth of a millisecond. While others have work the job sleeps after each, five times as long as it worked: it is not enough to let
+them come between, because who is woken by their answers may be given this core, and gets it when the loop sleeps. While it is alone it looks after some slices whether anybody came. Or it sleeps as long as `log.cleaner.io.max.bytes.per.second` says so. Memory: the keys, two segments, and an extent.
 """
 
 from __future__ import annotations
@@ -121,16 +121,16 @@ class _Run:
         self._since = time.perf_counter()
 
     def worked(self) -> float:
-        """Seconds of work since the last sleep."""
+        """Seconds of work since the last rest."""
         return time.perf_counter() - self._since
 
     def owed(self) -> float:
         """Seconds of sleep that the limit of bytes wants."""
         return self._unpaid / self.limits.bytes_per_second
 
-    def resume(self, worked: float = 0.0, *, slept: bool = True) -> None:
-        """Work goes on now, as if `worked` seconds of it were since the last sleep."""
-        self._since = time.perf_counter() - worked
+    def resume(self, *, slept: bool = True) -> None:
+        """Work goes on now."""
+        self._since = time.perf_counter()
         if slept:
             self._unpaid = 0
 
@@ -349,21 +349,29 @@ class Cleaner:
             await self._breathe(run)
 
     async def _breathe(self, run: _Run) -> None:
-        """Let others come between, if there may be any; sleep, once there was enough work, while they have some, too."""
-        seconds = run.worked()
+        """Sleep while others have work; else see now and then whether they have."""
+        seconds, pause = run.worked(), run.owed()
         busy = time.perf_counter() < run.busy_until
-        pause = run.owed()
-        if busy and seconds >= _SLEEP_SECONDS_MIN:
-            pause = max(pause, seconds * _BUSY_FACTOR)
+        if not busy and pause < _SLEEP_SECONDS_MIN:
+            if seconds < _ALONE_SECONDS:
+                return
+            busy = await self._others(run, asyncio.sleep(0))
+            if not busy:
+                run.resume(slept=False)
+        if busy:
+            pause = max(pause, _SLEEP_SECONDS_MIN, seconds * _BUSY_FACTOR)
         if pause >= _SLEEP_SECONDS_MIN:
-            await self._pause(pause)
+            await self._others(run, self._pause(pause))
             run.resume()
-        elif busy or seconds >= _ALONE_SECONDS:
-            began = time.thread_time()  # what other processes take of the core is no work of this loop
-            await asyncio.sleep(0)
-            if time.thread_time() - began > _OTHERS_SECONDS:
-                run.busy_until = time.perf_counter() + _BUSY_SECONDS
-            run.resume(seconds if busy else 0.0, slept=False)
+
+    async def _others(self, run: _Run, rest: Awaitable[None]) -> bool:
+        """Whether others worked during the rest."""
+        began = time.thread_time()  # what other processes take of the core is no work of this loop
+        await rest
+        if time.thread_time() - began <= _OTHERS_SECONDS:
+            return False
+        run.busy_until = time.perf_counter() + _BUSY_SECONDS
+        return True
 
     # -- what becomes one ---------------------------------------------------------------------------------------------
 
