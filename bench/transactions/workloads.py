@@ -18,8 +18,8 @@ The sketches, for two shared cores where an fdatasync of a small append takes 22
     with Kafka a few ms more.
 ``compaction``  3 million records of 100 B, 300,000 keys, 16 KB batches, one partition, nothing else to do. We look at each record once, 1 us: 90-100 MB/s if the cleaner
     took all of the loop's time. Kafka reads the keys, 0.3 us a record, then everything once more, 0.5 us.
-``beside-cleaner``  500 requests/s of one record each, while a cleaner works on another partition, by the same without it. The work comes in slices of a third of a ms:
-    the p99 of 1-2 ms grows by half a slice or two.
+``beside-cleaner``  500 requests/s of one record each, while a cleaner works on another partition, by the same without it. The work comes in slices of a fifth of a ms, with
+    a ms and more between two of them: the p99 of 1-2 ms grows by one slice.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import TypeVar
 from moldau import faults
 
 from .appendable import sync_data, write_all
+from .pieces import pieces, push
 from .ports import BlobError, BlobMissing, Buffer
 
 T = TypeVar("T")
@@ -30,6 +31,9 @@ _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 class BlobFiles:
     """See `moldau.blobs.ports.BlobStore`. `read_now` and `delete` are called on one thread, that of the loop."""
+
+    pushes = False
+    """Whether puts are the business of maintenance alone, and others sync small appends on the same device (`moldau.blobs.pieces`)."""
 
     def __init__(self, folder: Path, *, syncs: bool, threads: int = 4) -> None:
         self.folder = folder
@@ -64,7 +68,12 @@ class BlobFiles:
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
-                write_all(fd, buffers, 0, length)
+                position = 0
+                for piece, size in pieces(buffers):
+                    write_all(fd, piece, position, size)
+                    if self.pushes and self._may_sync and length > size:
+                        push(fd, position, size)
+                    position += size
                 if self._may_sync:
                     sync_data(fd)
             finally:

@@ -41,6 +41,8 @@ _SYNC_NOW_NS = 1_000_000
 class LocalBlobs(BlobFiles):
     """See `moldau.blobs.ports.AppendableBlobs`. `read_now` and `delete` are called on one thread, that of the loop."""
 
+    pushes = True
+
     def __init__(self, folder: Path, *, syncs: bool = True) -> None:
         super().__init__(folder, syncs=syncs)
         self._deletions = Deletions(folder)

@@ -11,8 +11,8 @@ What was swapped stays right whether the rest of the run happens or not (see `co
 and writes nothing twice. A conflict with another job (retention, a builder on another broker) ends the run, as does a store that does
 not answer; it is tried again later. Damaged bytes end it, too: the partition waits an hour for somebody to run `moldau inspect`.
 
-The work on records is in slices of a third of a millisecond, between which others run; while these have work the job sleeps after a few, five times as long as it
-worked, or as long as `log.cleaner.io.max.bytes.per.second` says so. Memory: the keys, two segments, and an extent.
+The work on records is in slices of a fifth of a millisecond. While others have work the job sleeps after each, five times as long as it worked: it is not enough to let
+them come between, because who is woken by their answers may be given this core, and gets it when the loop sleeps. While it is alone it looks after some slices whether anybody came. Or it sleeps as long as `log.cleaner.io.max.bytes.per.second` says so. Memory: the keys, two segments, and an extent.
 """
 
 from __future__ import annotations
@@ -48,10 +48,12 @@ RETRY_MS = 5_000
 _LOOK_EXTENTS = 1000
 _PAGE_EXTENTS = 256
 _READ_BYTES = 2 << 20
-_SLICE_PARTS = 100
+_SLICE_PARTS = 40
 _SLICE_BYTES = 256 << 10
 _SLEEP_SECONDS_MIN = 0.001
 """Timers of the loop are no finer."""
+_ALONE_SECONDS = 0.0006
+"""Who is alone works that long before he looks around: a turn of the loop costs a twentieth of it."""
 _OTHERS_SECONDS = 0.0001
 """Of the thread's time; where this passes until the cleaner comes to its turn again it was not alone."""
 _BUSY_SECONDS = 0.1
@@ -119,17 +121,17 @@ class _Run:
         self._since = time.perf_counter()
 
     def worked(self) -> float:
-        """Seconds of work since the last sleep."""
+        """Seconds of work since the last rest."""
         return time.perf_counter() - self._since
 
     def owed(self) -> float:
         """Seconds of sleep that the limit of bytes wants."""
         return self._unpaid / self.limits.bytes_per_second
 
-    def resume(self, worked: float | None = None) -> None:
-        """Work goes on now, `worked` seconds of it without a sleep; None: there was one."""
-        self._since = time.perf_counter() - (worked or 0.0)
-        if worked is None:
+    def resume(self, *, slept: bool = True) -> None:
+        """Work goes on now."""
+        self._since = time.perf_counter()
+        if slept:
             self._unpaid = 0
 
 
@@ -347,20 +349,29 @@ class Cleaner:
             await self._breathe(run)
 
     async def _breathe(self, run: _Run) -> None:
-        """Let others come between; sleep, once there was enough work, while they have some, too."""
-        seconds = run.worked()
-        pause = run.owed()
-        if seconds >= _SLEEP_SECONDS_MIN and time.perf_counter() < run.busy_until:
-            pause = max(pause, seconds * _BUSY_FACTOR)
+        """Sleep while others have work; else see now and then whether they have."""
+        seconds, pause = run.worked(), run.owed()
+        busy = time.perf_counter() < run.busy_until
+        if not busy and pause < _SLEEP_SECONDS_MIN:
+            if seconds < _ALONE_SECONDS:
+                return
+            busy = await self._others(run, asyncio.sleep(0))
+            if not busy:
+                run.resume(slept=False)
+        if busy:
+            pause = max(pause, _SLEEP_SECONDS_MIN, seconds * _BUSY_FACTOR)
         if pause >= _SLEEP_SECONDS_MIN:
-            await self._pause(pause)
+            await self._others(run, self._pause(pause))
             run.resume()
-        else:
-            began = time.thread_time()  # what other processes take of the core is no work of this loop
-            await asyncio.sleep(0)
-            if time.thread_time() - began > _OTHERS_SECONDS:
-                run.busy_until = time.perf_counter() + _BUSY_SECONDS
-            run.resume(seconds)
+
+    async def _others(self, run: _Run, rest: Awaitable[None]) -> bool:
+        """Whether others worked during the rest."""
+        began = time.thread_time()  # what other processes take of the core is no work of this loop
+        await rest
+        if time.thread_time() - began <= _OTHERS_SECONDS:
+            return False
+        run.busy_until = time.perf_counter() + _BUSY_SECONDS
+        return True
 
     # -- what becomes one ---------------------------------------------------------------------------------------------
 

@@ -37,8 +37,10 @@ from moldau.records.record import iter_records, raw_records
 from .extent_walk import walk
 from .transactions import AbortedRange
 
-SLICE_RECORDS = 300
-"""Records between two yields: a third of a millisecond."""
+SLICE_RECORDS = 100
+"""Records after which a batch is the last one before a yield: a tenth of a millisecond and more."""
+CHUNK_RECORDS = 200
+"""Records of one batch that are looked at without a yield."""
 _BATCH_AS_RECORDS = 5
 """What a batch costs beside its records."""
 _KEY_OVERHEAD = 48
@@ -244,7 +246,7 @@ def _chunks(raw: bytes, count: int) -> Generator[None, None, list[Indexed]]:
     if count < 0:
         raise invalid("a negative number of records")
     while count:
-        chunk = index(raw, pos, min(count, SLICE_RECORDS))
+        chunk = index(raw, pos, min(count, CHUNK_RECORDS))
         chunks.append(chunk)
         pos = chunk.starts[-1]
         count -= len(chunk.keys)

@@ -10,7 +10,7 @@ from moldau.records.crc import crc32c
 
 from .damage import DamagedLog, head_of, shift_of, where
 
-SLICE_BATCHES = 200
+SLICE_BATCHES = 100
 SLICE_BYTES = 512 << 10
 
 Buffer = bytes | bytearray | memoryview

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from typing import Any
 
 import pytest
@@ -485,5 +487,35 @@ def test_a_batch_that_does_not_parse_stays(opener: Any) -> None:
             assert await log.compact()
             assert [BatchHeader(each).base_offset for each in await log.batches()] == [0, 2, 3]
             assert bytes(batch) in await log.batches()
+
+    run(body())
+
+
+def test_while_others_work_it_sleeps_after_each_slice(opener: Any) -> None:
+    async def body() -> None:
+        async with opener() as it:
+            log = await opened(it)
+            for _ in range(30):
+                await log.write(pairs(*[f"key-{n}" for n in range(300)]))
+            pauses: list[float] = []
+
+            async def pause(seconds: float) -> None:
+                pauses.append(seconds)
+                await asyncio.sleep(0)
+
+            async def others() -> None:
+                while True:
+                    until = time.thread_time() + 0.0005
+                    while time.thread_time() < until:
+                        pass
+                    await asyncio.sleep(0)
+
+            log.log.cleaner._pause = pause
+            at_work = asyncio.create_task(others())
+            assert await log.compact()
+            at_work.cancel()
+            assert len(await log.there()) == 300
+            assert len(pauses) >= 10
+            assert min(pauses) >= 0.001
 
     run(body())
