@@ -18,6 +18,7 @@ from support.wire import Wire, request
 from moldau.broker import produce_shape
 from moldau.broker.produce_shape import ProduceShape
 from moldau.protocol import api_keys as k
+from moldau.protocol import error_codes
 from moldau.protocol.message import Message
 from moldau.protocol.messages.produce import (
     PartitionProduceData,
@@ -128,8 +129,11 @@ class Story:
                     partition_data=[PartitionProduceData(index=partition, records=batch)],
                 )
             ]
-            if dice.random() < 0.05:
-                data[0].partition_data.append(PartitionProduceData(index=0, records=self.batch()))
+            for _ in range(dice.choice([0, 0, 0, 0, 1, 2])):
+                more, batch = dice.randrange(2), self.batch()
+                if dice.random() < 0.2:
+                    batch = self.spoilt() if dice.random() < 0.3 or habit["topic"] != "t" else self.sequenced(more)
+                data[0].partition_data.append(PartitionProduceData(index=more, records=batch))
             body = ProduceRequest(acks=habit["acks"], timeout_ms=dice.choice([1000, 1000, 1000, 5]), topic_data=data)
             sent.append(framed(wire, body, version, habit["client"], extra=dice.random() < 0.05))
         wire.link.sendall(b"".join(sent))
@@ -197,7 +201,7 @@ def ends(bootstrap: str) -> list[Any]:
         return [(t.name, [(p.partition_index, p.offset) for p in t.partitions]) for t in answer.topics]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_history_is_the_same_with_and_without_shapes(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +262,37 @@ def test_the_second_one_is_not_decoded(version: int, monkeypatch: pytest.MonkeyP
         assert len(decoded) == 1
         assert ask(0, 1, acks=1).base_offset == 5
         assert len(decoded) == 1
+
+
+@pytest.mark.parametrize("version", range(3, 14))
+def test_several_partitions_are_not_decoded(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are more or fewer of them than there were; and of a batch that is refused the others are told as ever."""
+    with BrokerThread() as broker, Wire(broker.bootstrap) as wire:
+        topic_id = made(wire, "t", {})
+
+        def ask(*partitions: int, sequence: int = -1) -> list[tuple[int, int, int]]:
+            made_of = {"producer_id": 5, "producer_epoch": 0, "base_sequence": sequence} if sequence >= 0 else {}
+            batch = bytes(build_batch([Record(0, 7, None, bytes(50))], **made_of))
+            data = TopicProduceData(
+                name="t",
+                topic_id=topic_id,
+                partition_data=[PartitionProduceData(index=each, records=batch) for each in partitions],
+            )
+            answer = wire.ask(request(k.PRODUCE, acks=-1, timeout_ms=9, topic_data=[data]), version)
+            return [(p.index, p.error_code, p.base_offset) for p in answer.responses[0].partition_responses]
+
+        for partition in (0, 1):
+            ask(partition)
+        decoded: list[Any] = []
+        decode = ProduceRequest.decode
+        monkeypatch.setattr(ProduceRequest, "decode", lambda *given: (decoded.append(given), decode(*given))[1])
+        assert ask(0, 1) == [(0, 0, 1), (1, 0, 1)]
+        assert ask(1, 0, 1) == [(1, 0, 2), (0, 0, 2), (1, 0, 3)]
+        assert ask(1) == [(1, 0, 4)]
+        assert ask(1, sequence=0) == [(1, 0, 5)]
+        code = error_codes.OUT_OF_ORDER_SEQUENCE_NUMBER
+        assert ask(0, 1, sequence=3) == [(0, 0, 3), (1, code, -1)]  # in partition 0 nothing is known of the producer
+        assert not decoded
 
 
 def test_a_connection_that_never_repeats_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,20 @@
-"""Produce requests of a connection that differ in the partition and the batch alone: for one topic, and no transaction.
+"""Produce requests of a connection that differ in the partitions and the batches alone: for one topic, and no transaction.
 
-What the first one says around those is kept as bytes. A next one that says the same is not decoded: its batch is checked and handed to the appender as by
+    what is the same | number of partitions | index, length, batch, of each | what is the same
+
+What the first one says around those is kept as bytes. A next one that says the same is not decoded: its batches are checked and handed to the appender as by
 `moldau.broker.api.produce`, and its answer is the first one's with other numbers in it. What is anything else goes the long way: other bytes, a topic or partition
-that is not known here or not led here, one whose view has to be loaded, a batch that is refused or belongs to a transaction.
+that is not known here or not led here, one whose view has to be loaded, a batch that is refused or belongs to a transaction. Nothing is handed on before it is known
+of all batches that it may be.
 
-Sketch, for one record a request: header, decoding, three objects of an answer and its encoding are 10 us of 24; this is 2 us instead.
+Sketch, for one record a request: header, decoding, three objects of an answer and its encoding are 10 us of 24; this is 2 us instead. Each further partition costs 3 us
+here, 9 the long way.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -23,7 +28,7 @@ from moldau.protocol.messages.produce import (
     TopicProduceResponse,
 )
 from moldau.protocol.skeleton import Skeleton, first_difference
-from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, TRANSACTIONAL_BIT
+from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LOG_APPEND_TIME_BIT, TRANSACTIONAL_BIT
 from moldau.records.errors import InvalidBatch
 from moldau.records.validate import LOG_APPEND_TIME, prepare
 
@@ -31,13 +36,18 @@ from .dispatch import Request, frame_reply
 from .recurring import HEAD, TRIES
 
 if TYPE_CHECKING:
+    from moldau.log.view import PartitionView
+
     from .broker import Broker
+    from .catalog import Topic
     from .dispatch import Reply
 
 _INDEX_AND_LENGTH = Struct(">ii")
 _INDEX = Struct(">i")
 _LEAST = 64
 """A partition and a batch have more bytes than that."""
+_PARTITIONS_MAX = 100
+"""Of a request. Their number is one byte."""
 _START_OFFSET_FROM = 5
 """Version in which the answer has the log's start offset."""
 
@@ -49,21 +59,18 @@ class ProduceShape:
         "_after",
         "_before",
         "_broker",
+        "_count_at",
         "_durable",
         "_first",
         "_flexible",
-        "_index_at",
-        "_index_in_answer",
+        "_forms",
         "_name",
         "_request",
-        "_skeleton",
         "_topic_id",
         "_tries",
     )
 
     _request: Request
-    _skeleton: Skeleton
-    _index_in_answer: int
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -71,7 +78,9 @@ class ProduceShape:
         self._first = b""
         """Key and version; empty while there is no shape."""
         self._before = self._after = b""
-        self._index_at = HEAD
+        self._count_at = HEAD
+        self._forms: dict[int, tuple[Skeleton, list[int]]] = {}
+        """By the number of partitions: an answer, and where their indexes are in it."""
 
     def learn(self, frame: bytearray, request: Request) -> None:
         """This request was handled the long way."""
@@ -81,150 +90,220 @@ class ProduceShape:
             or message.transactional_id is not None
             or message.acks not in (-1, 1)
             or len(message.topic_data) != 1
-            or len(message.topic_data[0].partition_data) != 1
-            or not message.topic_data[0].partition_data[0].records
+            or not 1 <= len(message.topic_data[0].partition_data) <= _PARTITIONS_MAX
         ):
             return
-        if self._first and self._batch_of(frame) is not None:
+        if self._first and self._batches_of(frame) is not None:
             return  # it had this shape, and only this time it could not be done so
         self._tries += 1
         topic = message.topic_data[0]
-        partition = topic.partition_data[0]
         self._flexible = request.version >= api_keys.FLEXIBLE_FROM[api_keys.PRODUCE]
-        before, after = self._around(message, partition, request.version)
-        records = len(partition.records or b"")
-        length_bytes = ((records + 1).bit_length() + 6) // 7 if self._flexible else 4
-        start = len(frame) - len(after) - records - length_bytes - 4 - len(before)
-        if start < HEAD or frame[start : start + len(before)] != before:
-            self._first = b""
-            return
-        self._index_at = start + len(before)
-        self._before, self._after = bytes(frame[HEAD : self._index_at]), after
+        before, self._after = self._around(message, request.version)
+        start = self._header_bytes(request)
+        self._count_at = start + len(before)
+        self._before = bytes(frame[HEAD:start]) + before
         self._first = bytes(frame[:4])
         self._request = Request(request.peer, request.api_key, request.version, 0, request.client_id)
         self._durable = message.acks == -1
         self._name, self._topic_id = topic.name, topic.topic_id
-        self._learn_answer()
-        if self._batch_of(frame) is None:
+        self._forms.clear()
+        if self._batches_of(frame) is None:
             self._first = b""  # it says something that we would say otherwise
 
-    def _around(self, message: ProduceRequest, partition: PartitionProduceData, version: int) -> tuple[bytes, bytes]:
-        """What the request says before the partition's index and behind its batch."""
-        index, records = partition.index, partition.records
-        partition.records = b""
-        partition.index = 0
-        zero = message.encode(version)
-        partition.index = -1
-        minus_one = message.encode(version)
-        partition.index, partition.records = index, records
-        at = first_difference(zero, minus_one)
-        return bytes(zero[:at]), bytes(zero[at + 4 + (1 if self._flexible else 4) :])
+    def _header_bytes(self, request: Request) -> int:
+        """As long as one without tags that we do not know; one with them has no shape."""
+        return HEAD + 2 + len((request.client_id or "").encode()) + self._flexible
 
-    def _batch_of(self, frame: bytearray) -> tuple[int, memoryview] | None:
-        """The partition and its batch, if the request has this shape."""
-        at = self._index_at
+    def _around(self, message: ProduceRequest, version: int) -> tuple[bytes, bytes]:
+        """What the request's body says before the number of partitions, and behind the last of them."""
+        topic = message.topic_data[0]
+        partitions, topic.partition_data = topic.partition_data, [PartitionProduceData(index=0, records=b"")]
+        zero = message.encode(version)
+        topic.partition_data[0].index = -1
+        minus_one = message.encode(version)
+        topic.partition_data = partitions
+        at = first_difference(zero, minus_one)
+        if self._flexible:  # one byte of the number before the index, and behind it the length and the partition's tags
+            return bytes(zero[: at - 1]), bytes(zero[at + 6 :])
+        return bytes(zero[: at - 4]), bytes(zero[at + 8 :])
+
+    def _batches_of(self, frame: bytearray) -> list[tuple[int, memoryview]] | None:
+        """The partitions and their batches, if the request has this shape."""
+        at, flexible, after = self._count_at, self._flexible, self._after
         if len(frame) < at + _LEAST or not frame.startswith(self._first) or frame[HEAD:at] != self._before:
             return None
-        if self._flexible:
-            (index,) = _INDEX.unpack_from(frame, at)
-            at += 4
-            size, shift = 0, 0
-            while True:
-                byte = frame[at]
-                at += 1
-                size |= (byte & 0x7F) << shift
-                if byte < 0x80:
-                    break
-                shift += 7
-                if shift > 28:
-                    return None
-            size -= 1
+        if flexible:
+            count = frame[at] - 1
+            at += 1
         else:
-            index, size = _INDEX_AND_LENGTH.unpack_from(frame, at)
-            at += 8
-        if size < HEADER_BYTES or at + size + len(self._after) != len(frame) or not frame.endswith(self._after):
+            (count,) = _INDEX.unpack_from(frame, at)
+            at += 4
+        if not 1 <= count <= _PARTITIONS_MAX:
             return None
-        return index, memoryview(frame)[at : at + size]
+        found: list[tuple[int, memoryview]] = []
+        whole, last = memoryview(frame), len(frame) - _LEAST
+        while count:
+            if at > last:
+                return None
+            if flexible:
+                (index,) = _INDEX.unpack_from(frame, at)
+                at += 4
+                size, shift = 0, 0
+                while True:
+                    byte = frame[at]
+                    at += 1
+                    size |= (byte & 0x7F) << shift
+                    if byte < 0x80:
+                        break
+                    shift += 7
+                    if shift > 28:
+                        return None
+                size -= 1
+            else:
+                index, size = _INDEX_AND_LENGTH.unpack_from(frame, at)
+                at += 8
+            end = at + size
+            if size < HEADER_BYTES or end + flexible > len(frame):
+                return None
+            found.append((index, whole[at:end]))
+            if flexible:
+                if frame[end]:
+                    return None  # tags
+                end += 1
+            at = end
+            count -= 1
+        return found if at + len(after) == len(frame) and frame.endswith(after) else None
 
     def begin(self, frame: bytearray, reply: Reply) -> bool:
         """See `moldau.broker.dispatch.Again`."""
         if not self._first:
             return False
-        found = self._batch_of(frame)
+        found = self._batches_of(frame)
         if found is None:
             return False
         started = time.perf_counter_ns()
-        index, batch = found
-        if batch[ATTRIBUTES_AT + 1] & TRANSACTIONAL_BIT:
-            return False
         broker, version = self._broker, self._request.version
         topic = broker.catalog.by_id.get(self._topic_id) if version >= 13 else broker.catalog.by_name.get(self._name)
-        if topic is None or not 0 <= index < len(topic.partition_ids):
+        if topic is None:
             return False
-        partition_id = topic.partition_ids[index]
-        steering = broker.steering
-        view = broker.views.get(partition_id)
-        if view is None or (steering is not None and not steering.writer(partition_id)):
-            return False
-        rules, now = topic.rules, broker.clock()
-        try:
-            header, batch = prepare(batch, rules, now, zstd_allowed=version >= 7)
-        except InvalidBatch:
-            return False
+        rules, now, durable = topic.rules, broker.clock(), self._durable
+        if rules.timestamp_type == LOG_APPEND_TIME and len(found) > 1:
+            return False  # the first would have been stamped, when the second is found to be bad, and is then refused itself
+        appends: list[Append] = []
+        missing = len(found)
+
+        def done(_: Append) -> None:
+            nonlocal missing
+            missing -= 1
+            if not missing:
+                self._finish(frame, reply, started, found, appends)
+
+        for index, batch in found:
+            view = self._view(topic, index)
+            if view is None or batch[ATTRIBUTES_AT + 1] & TRANSACTIONAL_BIT:
+                return False
+            try:
+                header, prepared = prepare(batch, rules, now, zstd_allowed=version >= 7)
+            except InvalidBatch:
+                return False
+            appends.append(Append(view, prepared, header, durable, done))
         self._tries = 0
-        metrics = broker.metrics
-        metrics.bytes_in += len(batch)
-        metrics.records_in += header.record_count
-        stamped = now if rules.timestamp_type == LOG_APPEND_TIME else -1
-
-        def done(append: Append) -> None:
-            metrics.request(api_keys.PRODUCE, started)
-            if append.error_code:
-                answer = self._refusal(index, append)
-            else:
-                answer = self._answer(index, append.base_offset, stamped, append.view.log_start_offset)
-            answer[4:8] = frame[4:8]
-            reply.send([answer])
-
+        metrics, submit = broker.metrics, broker.appender.submit
         reply.overlaps = True
-        broker.appender.submit(Append(view, batch, header, self._durable, done))
+        for append in appends:
+            metrics.bytes_in += len(append.batch)
+            metrics.records_in += append.header.record_count
+            submit(append)
         return True
 
-    def _learn_answer(self) -> None:
-        """Where the partition is in it, and the numbers."""
-        zero, minus_one = (self._framed(PartitionProduceResponse(index=index)) for index in (0, -1))
-        self._index_in_answer = first_difference(zero, minus_one)
+    def _view(self, topic: Topic, index: int) -> PartitionView | None:
+        """If it is in memory, and the partition is written here."""
+        if not 0 <= index < len(topic.partition_ids):
+            return None
+        broker, partition_id = self._broker, topic.partition_ids[index]
+        steering = broker.steering
+        if steering is not None and not steering.writer(partition_id):
+            return None
+        return broker.views.get(partition_id)
+
+    def _finish(
+        self,
+        frame: bytearray,
+        reply: Reply,
+        started: int,
+        found: list[tuple[int, memoryview]],
+        appends: list[Append],
+    ) -> None:
+        """All are appended or refused: answer."""
+        self._broker.metrics.request(api_keys.PRODUCE, started)
+        if any(append.error_code for append in appends):
+            answer = self._framed(
+                [self._told(index, append) for (index, _), append in zip(found, appends, strict=True)]
+            )
+        else:
+            answer = self._answer(found, appends)
+        answer[4:8] = frame[4:8]
+        reply.send([answer])
+
+    def _form(self, count: int) -> tuple[Skeleton, list[int]]:
+        """An answer for so many partitions: the numbers, and where the indexes are."""
+        zero, minus_one = (self._framed([PartitionProduceResponse(index=index)] * count) for index in (0, -1))
+        places, at = list[int](), 0
+        for _ in range(count):
+            places.append(first_difference(zero, minus_one, at))
+            at = places[-1] + 4
         zeros, ones = (
             self._framed(
-                PartitionProduceResponse(base_offset=number, log_append_time_ms=number, log_start_offset=number)
+                [PartitionProduceResponse(base_offset=number, log_append_time_ms=number, log_start_offset=number)]
+                * count
             )
             for number in (0, -1)
         )
-        self._skeleton = Skeleton(zeros, ones)
+        return Skeleton(zeros, ones), places
 
-    def _answer(self, index: int, base_offset: int, stamped: int, start_offset: int) -> bytearray:
-        numbers = (base_offset, stamped, start_offset)
-        answer = bytearray(self._skeleton.fill(numbers if self._request.version >= _START_OFFSET_FROM else numbers[:2]))
-        _INDEX.pack_into(answer, self._index_in_answer, index)
+    def _answer(self, found: list[tuple[int, memoryview]], appends: list[Append]) -> bytearray:
+        form = self._forms.get(len(appends))
+        if form is None:
+            form = self._forms[len(appends)] = self._form(len(appends))
+        skeleton, places = form
+        numbers: list[int] = []
+        starts = self._request.version >= _START_OFFSET_FROM
+        for append in appends:
+            numbers += (append.base_offset, _stamp(append))
+            if starts:
+                numbers.append(append.view.log_start_offset)
+        answer = bytearray(skeleton.fill(numbers))
+        for place, (index, _) in zip(places, found, strict=True):
+            _INDEX.pack_into(answer, place, index)
         return answer
 
-    def _refusal(self, index: int, append: Append) -> bytearray:
-        broker, code = self._broker, append.error_code
+    def _told(self, index: int, append: Append) -> PartitionProduceResponse:
+        """Where one or another was refused."""
+        broker, code, start_offset = self._broker, append.error_code, append.view.log_start_offset
+        if not code:
+            return PartitionProduceResponse(
+                index=index,
+                base_offset=append.base_offset,
+                log_append_time_ms=_stamp(append),
+                log_start_offset=start_offset,
+            )
         if code == error_codes.UNKNOWN_TOPIC_OR_PARTITION:
             broker.catalog.suspect()
         broker.metrics.errors[api_keys.PRODUCE, code] += 1
-        return self._framed(
-            PartitionProduceResponse(
-                index=index,
-                error_code=code,
-                base_offset=-1,
-                log_append_time_ms=-1,
-                log_start_offset=append.view.log_start_offset,
-                error_message=append.error_message,
-            )
+        return PartitionProduceResponse(
+            index=index,
+            error_code=code,
+            base_offset=-1,
+            log_append_time_ms=-1,
+            log_start_offset=start_offset,
+            error_message=append.error_message,
         )
 
-    def _framed(self, answer: PartitionProduceResponse) -> bytearray:
+    def _framed(self, answers: Sequence[PartitionProduceResponse]) -> bytearray:
         request = self._request
-        topic = TopicProduceResponse(name=self._name, topic_id=self._topic_id, partition_responses=[answer])
+        topic = TopicProduceResponse(name=self._name, topic_id=self._topic_id, partition_responses=list(answers))
         return bytearray().join(frame_reply(request, ProduceResponse(responses=[topic]).encode(request.version)))
+
+
+def _stamp(append: Append) -> int:
+    return append.header.max_timestamp if append.header.attributes & LOG_APPEND_TIME_BIT else -1
