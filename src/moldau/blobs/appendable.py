@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from moldau import faults
 
+from .pieces import IOV_MAX, pieces
 from .ports import BlobError, Buffer
 
 GROW_BYTES = 16 << 20
@@ -21,8 +22,6 @@ WRITE_BYTES = 1 << 20
 """Bytes of one write at most. Linux keeps what comes in one call in pages as large as it, up to 2 MiB, and those are dear: they have to be put together, or
 fetched from the host of a virtual machine. Measured on one: writes of 2 MiB and more took 2.5 ms of the kernel for each MiB, those of 32 KiB to 1 MiB 0.4.
 """
-_IOV_MAX = 1024
-"""Buffers per pwritev: the limit of POSIX systems."""
 _REWRITE_BYTES = 1 << 20
 _NO_ROOM = 1 << 62
 
@@ -142,11 +141,10 @@ def write_all(fd: int, buffers: Sequence[Buffer], position: int, length: int) ->
     """Write all buffers at `position`, `WRITE_BYTES` at once at most and however short single writes turn out. Raises OSError. The
     caller has the fault point.
     """
-    if length <= WRITE_BYTES and len(buffers) <= _IOV_MAX and os.pwritev(fd, buffers, position) == length:
+    if length <= WRITE_BYTES and len(buffers) <= IOV_MAX and os.pwritev(fd, buffers, position) == length:
         return
     # much, many buffers, or a short write: write all (again) in portions, each until nothing of it is left
-    for views in _portions(buffers):
-        left = sum(len(view) for view in views)
+    for views, left in pieces(buffers, WRITE_BYTES):
         while left:
             done = os.pwritev(fd, views, position)
             if not done:
@@ -157,20 +155,3 @@ def write_all(fd: int, buffers: Sequence[Buffer], position: int, length: int) ->
                 done -= len(views.pop(0))
             if views:
                 views[0] = views[0][done:]
-
-
-def _portions(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:
-    """What one write may take, again and again."""
-    portion: list[memoryview] = []
-    room = WRITE_BYTES
-    for buffer in buffers:
-        view = memoryview(buffer)
-        while len(view):
-            portion.append(view[:room])
-            room -= len(portion[-1])
-            view = view[len(portion[-1]) :]
-            if not room or len(portion) == _IOV_MAX:
-                yield portion
-                portion, room = [], WRITE_BYTES
-    if portion:
-        yield portion

@@ -17,26 +17,30 @@ from collections.abc import Callable, Iterator, Sequence
 from .ports import Buffer
 
 PIECE_BYTES = 256 << 10
+IOV_MAX = 1024
+"""Buffers of one write: the limit of POSIX systems."""
 _WAIT_BEFORE, _WRITE, _WAIT_AFTER = 1, 2, 4
 _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 """What says something of the bytes; all else says that there is no such call for this file."""
 
 
-def pieces(buffers: Sequence[Buffer]) -> Iterator[tuple[list[memoryview], int]]:
-    """(buffers, bytes) of all bytes in order, `PIECE_BYTES` each but for the last piece. Nothing is copied."""
+def pieces(buffers: Sequence[Buffer], most: int = PIECE_BYTES) -> Iterator[tuple[list[memoryview], int]]:
+    """(buffers, bytes) of all bytes in order, `most` bytes each, but for the last piece and where there are too many buffers for one write. Nothing
+    is copied.
+    """
     piece: list[memoryview] = []
-    room = PIECE_BYTES
+    room = most
     for buffer in buffers:
         view = memoryview(buffer)
-        while len(view) >= room:
-            yield [*piece, view[:room]], PIECE_BYTES
-            view = view[room:]
-            piece, room = [], PIECE_BYTES
-        if len(view):
-            piece.append(view)
-            room -= len(view)
+        while len(view):
+            piece.append(view[:room])
+            view = view[len(piece[-1]) :]
+            room -= len(piece[-1])
+            if not room or len(piece) == IOV_MAX:
+                yield piece, most - room
+                piece, room = [], most
     if piece:
-        yield piece, PIECE_BYTES - room
+        yield piece, most - room
 
 
 @functools.cache
