@@ -129,12 +129,20 @@ class Reply:
         self._ready(self)
 
     def cancels(self, task: asyncio.Task[Any]) -> None:
-        """Cancel the task when the connection goes before the reply."""
+        """Cancel the task when the connection goes before the reply; if the task fails, hang up: nobody else would answer."""
 
         def cancel() -> None:
             task.cancel()
 
         self.on_abandon = cancel
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("event=reply_failed action=close", exc_info=error)
+            if not self.complete:
+                self.hang_up()
 
     def abandon(self) -> None:
         """The connection is gone: stop what can be stopped."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.talker import Talker, batch_of
+from support.talker import Gone, Talker, batch_of
 
 from moldau.broker.api import fetch
 from moldau.broker.broker import Broker
@@ -77,3 +77,25 @@ def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch, isolation_level
         monkeypatch.setattr(fetch, "STEP_BYTES", 1)
         part = records(wire.call(api_keys.FETCH, 11, asked(isolation_level, max_bytes=2 * len(whole[0]))))
         assert part == [*whole[:2], *[b""] * (PARTITIONS - 2)]
+
+
+def test_who_cannot_be_answered_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours in a fetch that goes on in a task: the client hears of it at once, and the log says what it was."""
+    options = Options()
+    options.tail_cache_bytes = 1000
+    with BrokerThread(options) as running, Talker(running.bootstrap, timeout=5.0) as wire:
+        wire.create_topic("old", PARTITIONS)
+        wire.produce("old", 0, batch_of([VALUE]))
+
+        async def fails(*_: Any) -> None:
+            raise RuntimeError("not foreseen")
+
+        reader = running.lifecycle.node.broker.reader
+        monkeypatch.setattr(reader, "read_now", lambda *_: None)
+        monkeypatch.setattr(reader, "read", fails)
+        with pytest.raises(Gone, match="hung up"):
+            wire.call(api_keys.FETCH, 11, asked(0))
+    assert "event=reply_failed" in caplog.text
+    assert "not foreseen" in caplog.text
