@@ -223,7 +223,7 @@ def test_a_history_is_the_same_with_and_without_shapes(
 
     with BrokerThread(data=tmp_path / "with") as broker:
         told.append(tell(broker.bootstrap))
-    assert taken > STEPS // 4
+    assert taken > STEPS // 8
     monkeypatch.setattr(ProduceShape, "learn", lambda *given: None)
     before = taken
     with BrokerThread(data=tmp_path / "without") as broker:

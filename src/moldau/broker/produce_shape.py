@@ -28,7 +28,7 @@ from moldau.protocol.messages.produce import (
     TopicProduceResponse,
 )
 from moldau.protocol.skeleton import Skeleton, first_difference
-from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LOG_APPEND_TIME_BIT, TRANSACTIONAL_BIT
+from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LOG_APPEND_TIME_BIT, TRANSACTIONAL_BIT, BatchHeader
 from moldau.records.errors import InvalidBatch
 from moldau.records.validate import LOG_APPEND_TIME, prepare
 
@@ -48,6 +48,9 @@ _LEAST = 64
 """A partition and a batch have more bytes than that."""
 _PARTITIONS_MAX = 100
 """Of a request. Their number is one byte."""
+_Found = tuple[int, memoryview]
+"""A partition's index, and its batch."""
+_Ready = tuple["PartitionView", memoryview, BatchHeader]
 _START_OFFSET_FROM = 5
 """Version in which the answer has the log's start offset."""
 
@@ -127,7 +130,7 @@ class ProduceShape:
             return bytes(zero[: at - 1]), bytes(zero[at + 6 :])
         return bytes(zero[: at - 4]), bytes(zero[at + 8 :])
 
-    def _batches_of(self, frame: bytearray) -> list[tuple[int, memoryview]] | None:
+    def _batches_of(self, frame: bytearray) -> list[_Found] | None:
         """The partitions and their batches, if the request has this shape."""
         at, flexible, after = self._count_at, self._flexible, self._after
         if len(frame) < at + _LEAST or not frame.startswith(self._first) or frame[HEAD:at] != self._before:
@@ -140,7 +143,7 @@ class ProduceShape:
             at += 4
         if not 1 <= count <= _PARTITIONS_MAX:
             return None
-        found: list[tuple[int, memoryview]] = []
+        found: list[_Found] = []
         whole, last = memoryview(frame), len(frame) - _LEAST
         while count:
             if at > last:
@@ -186,53 +189,79 @@ class ProduceShape:
         topic = broker.catalog.by_id.get(self._topic_id) if version >= 13 else broker.catalog.by_name.get(self._name)
         if topic is None:
             return False
-        rules, now, durable = topic.rules, broker.clock(), self._durable
-        if rules.timestamp_type == LOG_APPEND_TIME and len(found) > 1:
+        if len(found) > 1:
+            return self._begin_several(frame, reply, started, topic, found)
+        index, batch = found[0]
+        ready = self._ready(topic, index, batch, broker.clock())
+        if ready is None:
+            return False
+        view, batch, header = ready
+        self._tries = 0
+        metrics = broker.metrics
+        metrics.bytes_in += len(batch)
+        metrics.records_in += header.record_count
+
+        def done(append: Append) -> None:
+            metrics.request(api_keys.PRODUCE, started)
+            answer = self._framed([self._told(index, append)]) if append.error_code else self._answer_one(index, append)
+            answer[4:8] = frame[4:8]
+            reply.send([answer])
+
+        reply.overlaps = True
+        broker.appender.submit(Append(view, batch, header, self._durable, done))
+        return True
+
+    def _begin_several(self, frame: bytearray, reply: Reply, started: int, topic: Topic, found: list[_Found]) -> bool:
+        if topic.rules.timestamp_type == LOG_APPEND_TIME:
             return False  # the first would have been stamped, when the second is found to be bad, and is then refused itself
-        appends: list[Append] = []
-        missing = len(found)
+        now = self._broker.clock()
+        ready = []
+        for index, batch in found:
+            each = self._ready(topic, index, batch, now)
+            if each is None:
+                return False
+            ready.append(each)
+        self._tries = 0
+        missing = len(ready)
 
         def done(_: Append) -> None:
             nonlocal missing
             missing -= 1
             if not missing:
                 self._finish(frame, reply, started, found, appends)
+                appends.clear()  # each knows this function, which knows them: a circle costs the garbage collector more than all the rest
 
-        for index, batch in found:
-            view = self._view(topic, index)
-            if view is None or batch[ATTRIBUTES_AT + 1] & TRANSACTIONAL_BIT:
-                return False
-            try:
-                header, prepared = prepare(batch, rules, now, zstd_allowed=version >= 7)
-            except InvalidBatch:
-                return False
-            appends.append(Append(view, prepared, header, durable, done))
-        self._tries = 0
-        metrics, submit = broker.metrics, broker.appender.submit
+        appends = [Append(view, batch, header, self._durable, done) for view, batch, header in ready]
+        metrics, submit = self._broker.metrics, self._broker.appender.submit
         reply.overlaps = True
-        for append in appends:
+        for append in list(appends):
             metrics.bytes_in += len(append.batch)
             metrics.records_in += append.header.record_count
             submit(append)
         return True
 
-    def _view(self, topic: Topic, index: int) -> PartitionView | None:
-        """If it is in memory, and the partition is written here."""
-        if not 0 <= index < len(topic.partition_ids):
+    def _ready(self, topic: Topic, index: int, batch: memoryview, now: int) -> _Ready | None:
+        """The batch as it is to be appended, if the partition is written here, its view is in memory, and the batch is good and of no transaction."""
+        if not 0 <= index < len(topic.partition_ids) or batch[ATTRIBUTES_AT + 1] & TRANSACTIONAL_BIT:
             return None
         broker, partition_id = self._broker, topic.partition_ids[index]
         steering = broker.steering
-        if steering is not None and not steering.writer(partition_id):
+        view = broker.views.get(partition_id)
+        if view is None or (steering is not None and not steering.writer(partition_id)):
             return None
-        return broker.views.get(partition_id)
+        try:
+            header, batch = prepare(batch, topic.rules, now, zstd_allowed=self._request.version >= 7)
+        except InvalidBatch:
+            return None
+        return view, batch, header
 
     def _finish(
         self,
         frame: bytearray,
         reply: Reply,
         started: int,
-        found: list[tuple[int, memoryview]],
-        appends: list[Append],
+        found: list[_Found],
+        appends: Sequence[Append],
     ) -> None:
         """All are appended or refused: answer."""
         self._broker.metrics.request(api_keys.PRODUCE, started)
@@ -261,7 +290,7 @@ class ProduceShape:
         )
         return Skeleton(zeros, ones), places
 
-    def _answer(self, found: list[tuple[int, memoryview]], appends: list[Append]) -> bytearray:
+    def _answer(self, found: list[_Found], appends: Sequence[Append]) -> bytearray:
         form = self._forms.get(len(appends))
         if form is None:
             form = self._forms[len(appends)] = self._form(len(appends))
@@ -275,6 +304,17 @@ class ProduceShape:
         answer = bytearray(skeleton.fill(numbers))
         for place, (index, _) in zip(places, found, strict=True):
             _INDEX.pack_into(answer, place, index)
+        return answer
+
+    def _answer_one(self, index: int, append: Append) -> bytearray:
+        """The same for one, which is most of them."""
+        form = self._forms.get(1)
+        if form is None:
+            form = self._forms[1] = self._form(1)
+        skeleton, (place,) = form
+        numbers = (append.base_offset, _stamp(append), append.view.log_start_offset)
+        answer = bytearray(skeleton.fill(numbers if self._request.version >= _START_OFFSET_FROM else numbers[:2]))
+        _INDEX.pack_into(answer, place, index)
         return answer
 
     def _told(self, index: int, append: Append) -> PartitionProduceResponse:
