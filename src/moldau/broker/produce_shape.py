@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _INDEX_AND_LENGTH = Struct(">ii")
 _INDEX = Struct(">i")
+_ONE = _INDEX.pack(1)
 _LEAST = 64
 """A partition and a batch have more bytes than that."""
 _PARTITIONS_MAX = 100
@@ -60,7 +61,9 @@ class ProduceShape:
 
     __slots__ = (
         "_after",
+        "_after_one",
         "_before",
+        "_before_one",
         "_broker",
         "_count_at",
         "_durable",
@@ -74,6 +77,8 @@ class ProduceShape:
     )
 
     _request: Request
+    _before_one: bytes
+    _after_one: bytes
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -96,7 +101,7 @@ class ProduceShape:
             or not 1 <= len(message.topic_data[0].partition_data) <= _PARTITIONS_MAX
         ):
             return
-        if self._first and self._batches_of(frame) is not None:
+        if self._first and self._fits(frame):
             return  # it had this shape, and only this time it could not be done so
         self._tries += 1
         topic = message.topic_data[0]
@@ -105,12 +110,14 @@ class ProduceShape:
         start = self._header_bytes(request)
         self._count_at = start + len(before)
         self._before = bytes(frame[HEAD:start]) + before
+        self._before_one = self._before + (b"\2" if self._flexible else _ONE)
+        self._after_one = b"\0" * self._flexible + self._after
         self._first = bytes(frame[:4])
         self._request = Request(request.peer, request.api_key, request.version, 0, request.client_id)
         self._durable = message.acks == -1
         self._name, self._topic_id = topic.name, topic.topic_id
         self._forms.clear()
-        if self._batches_of(frame) is None:
+        if not self._fits(frame):
             self._first = b""  # it says something that we would say otherwise
 
     def _header_bytes(self, request: Request) -> int:
@@ -130,8 +137,24 @@ class ProduceShape:
             return bytes(zero[: at - 1]), bytes(zero[at + 6 :])
         return bytes(zero[: at - 4]), bytes(zero[at + 8 :])
 
+    def _fits(self, frame: bytearray) -> bool:
+        return self._batch_of(frame) is not None or self._batches_of(frame) is not None
+
+    def _batch_of(self, frame: bytearray) -> _Found | None:
+        """The partition and its batch, if the request has this shape and only one."""
+        at = HEAD + len(self._before_one)
+        if len(frame) < at + _LEAST or not frame.startswith(self._first) or frame[HEAD:at] != self._before_one:
+            return None
+        index, size = _INDEX_AND_LENGTH.unpack_from(frame, at)
+        at += 8
+        if self._flexible:
+            size, at = _size_at(frame, at - 4)
+        if size < HEADER_BYTES or at + size + len(self._after_one) != len(frame) or not frame.endswith(self._after_one):
+            return None
+        return index, memoryview(frame)[at : at + size]
+
     def _batches_of(self, frame: bytearray) -> list[_Found] | None:
-        """The partitions and their batches, if the request has this shape."""
+        """The same of a request for any number of them."""
         at, flexible, after = self._count_at, self._flexible, self._after
         if len(frame) < at + _LEAST or not frame.startswith(self._first) or frame[HEAD:at] != self._before:
             return None
@@ -148,23 +171,10 @@ class ProduceShape:
         while count:
             if at > last:
                 return None
+            index, size = _INDEX_AND_LENGTH.unpack_from(frame, at)
+            at += 8
             if flexible:
-                (index,) = _INDEX.unpack_from(frame, at)
-                at += 4
-                size, shift = 0, 0
-                while True:
-                    byte = frame[at]
-                    at += 1
-                    size |= (byte & 0x7F) << shift
-                    if byte < 0x80:
-                        break
-                    shift += 7
-                    if shift > 28:
-                        return None
-                size -= 1
-            else:
-                index, size = _INDEX_AND_LENGTH.unpack_from(frame, at)
-                at += 8
+                size, at = _size_at(frame, at - 4)
             end = at + size
             if size < HEADER_BYTES or end + flexible > len(frame):
                 return None
@@ -181,17 +191,15 @@ class ProduceShape:
         """See `moldau.broker.dispatch.Again`."""
         if not self._first:
             return False
-        found = self._batches_of(frame)
+        found = self._batch_of(frame)
         if found is None:
-            return False
+            return self._begin_several(frame, reply)
         started = time.perf_counter_ns()
         broker, version = self._broker, self._request.version
         topic = broker.catalog.by_id.get(self._topic_id) if version >= 13 else broker.catalog.by_name.get(self._name)
         if topic is None:
             return False
-        if len(found) > 1:
-            return self._begin_several(frame, reply, started, topic, found)
-        index, batch = found[0]
+        index, batch = found
         ready = self._ready(topic, index, batch, broker.clock())
         if ready is None:
             return False
@@ -211,8 +219,14 @@ class ProduceShape:
         broker.appender.submit(Append(view, batch, header, self._durable, done))
         return True
 
-    def _begin_several(self, frame: bytearray, reply: Reply, started: int, topic: Topic, found: list[_Found]) -> bool:
-        if topic.rules.timestamp_type == LOG_APPEND_TIME:
+    def _begin_several(self, frame: bytearray, reply: Reply) -> bool:
+        found = self._batches_of(frame)
+        if found is None:
+            return False
+        started = time.perf_counter_ns()
+        catalog = self._broker.catalog
+        topic = catalog.by_id.get(self._topic_id) if self._request.version >= 13 else catalog.by_name.get(self._name)
+        if topic is None or topic.rules.timestamp_type == LOG_APPEND_TIME:
             return False  # the first would have been stamped, when the second is found to be bad, and is then refused itself
         now = self._broker.clock()
         ready = []
@@ -347,3 +361,17 @@ class ProduceShape:
 
 def _stamp(append: Append) -> int:
     return append.header.max_timestamp if append.header.attributes & LOG_APPEND_TIME_BIT else -1
+
+
+def _size_at(frame: bytearray, at: int) -> tuple[int, int]:
+    """(a compact length, where what is so long begins); -1: it is null, or none."""
+    size = shift = 0
+    while True:
+        byte = frame[at]
+        at += 1
+        size |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return size - 1, at
+        shift += 7
+        if shift > 28:
+            return -1, at
