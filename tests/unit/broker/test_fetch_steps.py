@@ -99,3 +99,21 @@ def test_who_cannot_be_answered_is_hung_up_on(
             wire.call(api_keys.FETCH, 11, asked(0))
     assert "event=reply_failed" in caplog.text
     assert "not foreseen" in caplog.text
+
+
+def test_nor_is_one_left_alone_that_waited(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault in a long poll whose time is over."""
+    with BrokerThread(Options()) as running, Talker(running.bootstrap, timeout=5.0) as wire:
+        wire.create_topic("old", PARTITIONS)
+        wire.produce("old", 0, batch_of([VALUE]))
+
+        def fails(*_: Any) -> None:
+            raise RuntimeError("not foreseen")
+
+        monkeypatch.setattr(running.lifecycle.node.broker.reader, "read_now", fails)
+        request = asked(0)
+        request.min_bytes, request.max_wait_ms = 1 << 20, 50
+        with pytest.raises(Gone, match="hung up"):
+            wire.call(api_keys.FETCH, 11, request)
+    assert "event=reply_failed" in caplog.text
+    assert "not foreseen" in caplog.text

@@ -397,13 +397,20 @@ class _Fetch:
 
     def _again(self) -> None:
         if not self._over:
-            self._deadline = True
-            self.attempt()
+            self._attempt_late()
 
     def _expired(self) -> None:
         self._stop_waiting()
+        self._attempt_late()
+
+    def _attempt_late(self) -> None:
+        """From a callback of the loop: nobody else would answer, whatever goes wrong."""
         self._deadline = True
-        self.attempt()
+        try:
+            self.attempt()
+        except Exception:
+            log.exception("event=reply_failed action=close")
+            self.reply.hang_up()
 
     def _abandoned(self) -> None:
         self._over = True
