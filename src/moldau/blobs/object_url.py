@@ -29,7 +29,6 @@ An endpoint may come from the environment too: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT
 from __future__ import annotations
 
 import configparser
-import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -37,6 +36,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from moldau.host_port import is_loopback
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -205,13 +206,7 @@ class ObjectUrl:
 def _unaltered(endpoint: str) -> bool:
     """Whether nobody can change what is sent there on its way."""
     parts = urlsplit(endpoint)
-    if parts.scheme != "http":
-        return True
-    host = parts.hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return parts.scheme != "http" or is_loopback(parts.hostname or "")
 
 
 def _profile(env: Mapping[str, str]) -> dict[str, str]:

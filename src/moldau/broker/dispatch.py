@@ -31,6 +31,7 @@ from moldau.cluster.notes import PEER_API, unpack
 from moldau.host_port import host_port
 from moldau.protocol import api_keys, error_codes
 from moldau.protocol.errors import ProtocolError
+from moldau.protocol.primitives import tag_head, uvarint
 from moldau.protocol.registry import request_class
 
 from . import served
@@ -140,9 +141,13 @@ class Reply:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.error("event=reply_failed action=close", exc_info=error)
-            if not self.complete:
-                self.hang_up()
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """A fault of ours kept it from being given: say so in the log, and leave nobody waiting for it."""
+        log.error("event=reply_failed action=close", exc_info=error)
+        if not self.complete:
+            self.hang_up()
 
     def abandon(self) -> None:
         """The connection is gone: stop what can be stopped."""
@@ -288,25 +293,11 @@ def frame_parts(request: Request, parts: list[Buffer]) -> list[Buffer]:
 
 
 def _skip_tags(frame: bytearray, at: int) -> int:
-    """The position after the tagged fields of a request header. Raises IndexError past the end."""
-    count, at = _uvarint(frame, at)
+    """The position after the tagged fields of a request header. Raises IndexError past the end, DecodeError."""
+    count, at = uvarint(frame, at + 1, frame[at])
     for _ in range(count):
-        _, at = _uvarint(frame, at)
-        size, at = _uvarint(frame, at)
+        _, size, at = tag_head(frame, at)
         at += size
         if at > len(frame):
             raise IndexError("tagged fields of the request header end after the frame")
     return at
-
-
-def _uvarint(frame: bytearray, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = frame[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 28:
-            raise IndexError("a varint of the request header is too long")

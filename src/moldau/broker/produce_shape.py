@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from moldau.log.flush import Append
 from moldau.protocol import api_keys, error_codes
+from moldau.protocol.errors import DecodeError
 from moldau.protocol.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
@@ -27,6 +28,7 @@ from moldau.protocol.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
+from moldau.protocol.primitives import uvarint
 from moldau.protocol.skeleton import Skeleton, first_difference
 from moldau.records.batch import ATTRIBUTES_AT, HEADER_BYTES, LOG_APPEND_TIME_BIT, TRANSACTIONAL_BIT, BatchHeader
 from moldau.records.errors import InvalidBatch
@@ -65,7 +67,6 @@ class ProduceShape:
         "_before",
         "_before_one",
         "_broker",
-        "_count_at",
         "_durable",
         "_first",
         "_flexible",
@@ -86,7 +87,6 @@ class ProduceShape:
         self._first = b""
         """Key and version; empty while there is no shape."""
         self._before = self._after = b""
-        self._count_at = HEAD
         self._forms: dict[int, tuple[Skeleton, list[int]]] = {}
         """By the number of partitions: an answer, and where their indexes are in it."""
 
@@ -108,7 +108,6 @@ class ProduceShape:
         self._flexible = request.version >= api_keys.FLEXIBLE_FROM[api_keys.PRODUCE]
         before, self._after = self._around(message, request.version)
         start = self._header_bytes(request)
-        self._count_at = start + len(before)
         self._before = bytes(frame[HEAD:start]) + before
         self._before_one = self._before + (b"\2" if self._flexible else _ONE)
         self._after_one = b"\0" * self._flexible + self._after
@@ -155,7 +154,7 @@ class ProduceShape:
 
     def _batches_of(self, frame: bytearray) -> list[_Found] | None:
         """The same of a request for any number of them."""
-        at, flexible, after = self._count_at, self._flexible, self._after
+        at, flexible, after = HEAD + len(self._before), self._flexible, self._after
         if len(frame) < at + _LEAST or not frame.startswith(self._first) or frame[HEAD:at] != self._before:
             return None
         if flexible:
@@ -195,28 +194,22 @@ class ProduceShape:
         if found is None:
             return self._begin_several(frame, reply)
         started = time.perf_counter_ns()
-        broker, version = self._broker, self._request.version
-        topic = broker.catalog.by_id.get(self._topic_id) if version >= 13 else broker.catalog.by_name.get(self._name)
+        topic = self._topic()
         if topic is None:
             return False
         index, batch = found
-        ready = self._ready(topic, index, batch, broker.clock())
+        ready = self._ready(topic, index, batch, self._broker.clock())
         if ready is None:
             return False
         view, batch, header = ready
         self._tries = 0
-        metrics = broker.metrics
-        metrics.bytes_in += len(batch)
-        metrics.records_in += header.record_count
 
         def done(append: Append) -> None:
-            metrics.request(api_keys.PRODUCE, started)
             answer = self._framed([self._told(index, append)]) if append.error_code else self._answer_one(index, append)
-            answer[4:8] = frame[4:8]
-            reply.send([answer])
+            self._send(frame, reply, started, answer)
 
         reply.overlaps = True
-        broker.appender.submit(Append(view, batch, header, self._durable, done))
+        self._submit(Append(view, batch, header, self._durable, done))
         return True
 
     def _begin_several(self, frame: bytearray, reply: Reply) -> bool:
@@ -224,8 +217,7 @@ class ProduceShape:
         if found is None:
             return False
         started = time.perf_counter_ns()
-        catalog = self._broker.catalog
-        topic = catalog.by_id.get(self._topic_id) if self._request.version >= 13 else catalog.by_name.get(self._name)
+        topic = self._topic()
         if topic is None or topic.rules.timestamp_type == LOG_APPEND_TIME:
             return False  # the first would have been stamped, when the second is found to be bad, and is then refused itself
         now = self._broker.clock()
@@ -242,17 +234,29 @@ class ProduceShape:
             nonlocal missing
             missing -= 1
             if not missing:
-                self._finish(frame, reply, started, found, appends)
+                self._send(frame, reply, started, self._answer(found, appends))
                 appends.clear()  # each knows this function, which knows them: a circle costs the garbage collector more than all the rest
 
         appends = [Append(view, batch, header, self._durable, done) for view, batch, header in ready]
-        metrics, submit = self._broker.metrics, self._broker.appender.submit
         reply.overlaps = True
         for append in list(appends):
-            metrics.bytes_in += len(append.batch)
-            metrics.records_in += append.header.record_count
-            submit(append)
+            self._submit(append)
         return True
+
+    def _topic(self) -> Topic | None:
+        catalog = self._broker.catalog
+        return catalog.by_id.get(self._topic_id) if self._request.version >= 13 else catalog.by_name.get(self._name)
+
+    def _submit(self, append: Append) -> None:
+        broker = self._broker
+        broker.metrics.bytes_in += len(append.batch)
+        broker.metrics.records_in += append.header.record_count
+        broker.appender.submit(append)
+
+    def _send(self, frame: bytearray, reply: Reply, started: int, answer: bytearray) -> None:
+        self._broker.metrics.request(api_keys.PRODUCE, started)
+        answer[4:8] = frame[4:8]
+        reply.send([answer])
 
     def _ready(self, topic: Topic, index: int, batch: memoryview, now: int) -> _Ready | None:
         """The batch as it is to be appended, if the partition is written here, its view is in memory, and the batch is good and of no transaction."""
@@ -269,27 +273,11 @@ class ProduceShape:
             return None
         return view, batch, header
 
-    def _finish(
-        self,
-        frame: bytearray,
-        reply: Reply,
-        started: int,
-        found: list[_Found],
-        appends: Sequence[Append],
-    ) -> None:
-        """All are appended or refused: answer."""
-        self._broker.metrics.request(api_keys.PRODUCE, started)
-        if any(append.error_code for append in appends):
-            answer = self._framed(
-                [self._told(index, append) for (index, _), append in zip(found, appends, strict=True)]
-            )
-        else:
-            answer = self._answer(found, appends)
-        answer[4:8] = frame[4:8]
-        reply.send([answer])
-
     def _form(self, count: int) -> tuple[Skeleton, list[int]]:
         """An answer for so many partitions: the numbers, and where the indexes are."""
+        form = self._forms.get(count)
+        if form is not None:
+            return form
         zero, minus_one = (self._framed([PartitionProduceResponse(index=index)] * count) for index in (0, -1))
         places, at = list[int](), 0
         for _ in range(count):
@@ -302,13 +290,13 @@ class ProduceShape:
             )
             for number in (0, -1)
         )
-        return Skeleton(zeros, ones), places
+        form = self._forms[count] = Skeleton(zeros, ones), places
+        return form
 
-    def _answer(self, found: list[_Found], appends: Sequence[Append]) -> bytearray:
-        form = self._forms.get(len(appends))
-        if form is None:
-            form = self._forms[len(appends)] = self._form(len(appends))
-        skeleton, places = form
+    def _answer(self, found: list[_Found], appends: list[Append]) -> bytearray:
+        if any(append.error_code for append in appends):
+            return self._framed([self._told(index, append) for (index, _), append in zip(found, appends, strict=True)])
+        skeleton, places = self._form(len(appends))
         numbers: list[int] = []
         starts = self._request.version >= _START_OFFSET_FROM
         for append in appends:
@@ -321,11 +309,8 @@ class ProduceShape:
         return answer
 
     def _answer_one(self, index: int, append: Append) -> bytearray:
-        """The same for one, which is most of them."""
-        form = self._forms.get(1)
-        if form is None:
-            form = self._forms[1] = self._form(1)
-        skeleton, (place,) = form
+        """The same for one that was appended, which is most of them."""
+        skeleton, (place,) = self._form(1)
         numbers = (append.base_offset, _stamp(append), append.view.log_start_offset)
         answer = bytearray(skeleton.fill(numbers if self._request.version >= _START_OFFSET_FROM else numbers[:2]))
         _INDEX.pack_into(answer, place, index)
@@ -365,13 +350,8 @@ def _stamp(append: Append) -> int:
 
 def _size_at(frame: bytearray, at: int) -> tuple[int, int]:
     """(a compact length, where what is so long begins); -1: it is null, or none."""
-    size = shift = 0
-    while True:
-        byte = frame[at]
-        at += 1
-        size |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return size - 1, at
-        shift += 7
-        if shift > 28:
-            return -1, at
+    try:
+        size, at = uvarint(frame, at + 1, frame[at])
+    except DecodeError:
+        return -1, at
+    return size - 1, at

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from moldau.cli.errors import CliError
 from moldau.cli.output import count
 from moldau.cli.wire import Wire
-from moldau.host_port import host_port
+from moldau.host_port import host_port, is_loopback
 from moldau.protocol import api_keys
 from moldau.protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 
@@ -142,18 +142,16 @@ def reachable(listener: str, broker_host: str) -> tuple[str, int] | str:
     if not port.isdigit():
         return f"it serves no HTTP; {_SET}"
     host = host.removeprefix("[").removesuffix("]")
-    if _is(host, "is_unspecified"):
+    if _is_any(host):
         return broker_host, int(port)
-    if _is(host, "is_loopback") and not _is(broker_host, "is_loopback"):
+    if is_loopback(host) and not is_loopback(broker_host):
         return f"it serves HTTP on {listener} only; {_SET}"
     return host, int(port)
 
 
-def _is(host: str, kind: str) -> bool:
-    if host == "localhost":
-        return kind == "is_loopback"
+def _is_any(host: str) -> bool:
     try:
-        return bool(getattr(ip_address(host), kind))
+        return ip_address(host).is_unspecified
     except ValueError:  # another name
         return False
 

@@ -30,7 +30,7 @@ new: Callable[[type[T]], T] = object.__new__
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
-def uvarint(data: bytes | memoryview, pos: int, first: int) -> tuple[int, int]:
+def uvarint(data: bytes | bytearray | memoryview, pos: int, first: int) -> tuple[int, int]:
     """Value and next position of an unsigned varint whose `first` byte was read; at most 31 bits."""
     if first < 128:
         return first, pos
@@ -93,7 +93,7 @@ def skip_tags(data: bytes | memoryview, pos: int, count: int) -> int:
     return pos
 
 
-def tag_head(data: bytes | memoryview, pos: int) -> tuple[int, int, int]:
+def tag_head(data: bytes | bytearray | memoryview, pos: int) -> tuple[int, int, int]:
     """Number and size of a tagged field, and where its bytes begin."""
     tag, pos = uvarint(data, pos + 1, data[pos])
     length, pos = uvarint(data, pos + 1, data[pos])

@@ -408,9 +408,8 @@ class _Fetch:
         self._deadline = True
         try:
             self.attempt()
-        except Exception:
-            log.exception("event=reply_failed action=close")
-            self.reply.hang_up()
+        except Exception as error:
+            self.reply.failed(error)
 
     def _abandoned(self) -> None:
         self._over = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from moldau.host_port import host_port
+from moldau.host_port import host_port, is_loopback
 
 from .errors import ConfigError
 
@@ -31,14 +31,7 @@ class Listener:
     @property
     def is_loopback(self) -> bool:
         """Whether nobody but this machine can reach it."""
-        if self.host.lower() == "localhost":
-            return True
-        import ipaddress
-
-        try:
-            return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def is_any(self) -> bool:
