@@ -47,7 +47,7 @@ WHILE_SERVING = {
     "blobs.local.sync": 9,
     "blobs.local.sync_folder": 3,
     "blobs.local.synced": 9,
-    "blobs.local.zero": 2,
+    "blobs.local.zero": 8,
     "blobs.local.put": 2,
     "blobs.local.put_synced": 2,
     "blobs.local.put_written": 2,

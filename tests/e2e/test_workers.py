@@ -70,7 +70,7 @@ class Load:
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 2, "log_level": 0}
         )
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
@@ -152,7 +152,7 @@ class Group:
         self._joined: set[int] = set()
         self._over = False
         self._threads = [
-            threading.Thread(target=self._run, args=(n, bootstrap)) for n, bootstrap in enumerate(bootstraps)
+            threading.Thread(target=self._run, args=(n, bootstrap), daemon=True) for n, bootstrap in enumerate(bootstraps)
         ]
         for thread in self._threads:
             thread.start()

@@ -79,6 +79,8 @@ class Node:
         self.options = options
         self.clock = clock
         self.broker = Broker()
+        self.before_known: Callable[[], None] = lambda: None
+        """Called before others can learn of this broker: from now on its ports take connections, which are served when it is up."""
 
     async def start(self, endpoints: list[Endpoint]) -> None:
         """Open the stores and build the broker, whose clients will be told of `endpoints`. Raises StoreError, BlobError, OSError."""

@@ -84,6 +84,7 @@ class SharedNode(Node):
         self._serve()
         await stores.warm()  # once it is registered, clients come by themselves, and many at once
         told = {endpoint.listener: (endpoint.host, endpoint.port) for endpoint in endpoints}
+        self.before_known()
         incarnation = await stores.cluster.start_broker(
             options.node_id, options.rack, pack_endpoints(told), VERSION, clock(), features.packed()
         )

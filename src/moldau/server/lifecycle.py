@@ -73,6 +73,7 @@ class Lifecycle:
                 await self._listen_http()
             if self.home.joins:
                 preload.load()
+            self.node.before_known = self.server.listen
             await self.home.start(self.server.endpoints)
             if self.http_address is not None and not self.options.http_port:
                 self.node.broker.configs.bound["moldau.http.listener"] = host_port(*self.http_address)

@@ -65,6 +65,12 @@ class Server:
         """What clients of each listener are told."""
         return [endpoint for endpoint, _ in self._endpoints]
 
+    def listen(self) -> None:
+        """Take connections, which wait for `serve`. Another broker that was refused here would tell clients that this one is not there."""
+        for _, sockets in self._endpoints:
+            for link in sockets:
+                link.listen(self._options.backlog)
+
     async def serve(self) -> list[Endpoint]:
         """Serve on the ports that `bind` took, now that the node is up; returns what clients of each listener are told."""
         broker = self._node.broker
