@@ -152,7 +152,8 @@ class Group:
         self._joined: set[int] = set()
         self._over = False
         self._threads = [
-            threading.Thread(target=self._run, args=(n, bootstrap), daemon=True) for n, bootstrap in enumerate(bootstraps)
+            threading.Thread(target=self._run, args=(n, bootstrap), daemon=True)
+            for n, bootstrap in enumerate(bootstraps)
         ]
         for thread in self._threads:
             thread.start()
