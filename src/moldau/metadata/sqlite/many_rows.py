@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-_MANY = 64
+_MANY = 32
+"""While a statement of so many rows runs the lock is free for as long as it took to gather the values of the next."""
 
 
 class ManyRows:
@@ -25,10 +26,14 @@ class ManyRows:
         self._many = text + ", ".join([values] * _MANY) + then
         self._width = len(names)
 
+    @property
+    def step(self) -> int:
+        """So many values fill a statement: who puts them as they come gives the lock away between."""
+        return self._width * _MANY
+
     def put(self, cursor: sqlite3.Cursor, values: list[Any]) -> None:
         """`values` of all rows, one row behind the other."""
-        width = self._width
-        step = width * _MANY
+        width, step = self._width, self.step
         whole = len(values) - len(values) % step
         for start in range(0, whole, step):
             cursor.execute(self._many, values[start : start + step])
