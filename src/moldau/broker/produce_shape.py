@@ -19,7 +19,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from moldau.log.flush import Append
-from moldau.protocol import api_keys, error_codes
+from moldau.protocol import api_keys
 from moldau.protocol.errors import DecodeError
 from moldau.protocol.messages.produce import (
     PartitionProduceData,
@@ -35,6 +35,7 @@ from moldau.records.errors import InvalidBatch
 from moldau.records.validate import LOG_APPEND_TIME, prepare
 
 from .dispatch import Request, frame_reply
+from .produce_refusal import refuse
 from .recurring import HEAD, TRIES
 
 if TYPE_CHECKING:
@@ -318,25 +319,14 @@ class ProduceShape:
 
     def _told(self, index: int, append: Append) -> PartitionProduceResponse:
         """Where one or another was refused."""
-        broker, code, start_offset = self._broker, append.error_code, append.view.log_start_offset
-        if not code:
-            return PartitionProduceResponse(
-                index=index,
-                base_offset=append.base_offset,
-                log_append_time_ms=_stamp(append),
-                log_start_offset=start_offset,
-            )
-        if code == error_codes.UNKNOWN_TOPIC_OR_PARTITION:
-            broker.catalog.suspect()
-        broker.metrics.errors[api_keys.PRODUCE, code] += 1
-        return PartitionProduceResponse(
-            index=index,
-            error_code=code,
-            base_offset=-1,
-            log_append_time_ms=-1,
-            log_start_offset=start_offset,
-            error_message=append.error_message,
+        answer = PartitionProduceResponse(
+            index=index, base_offset=-1, log_append_time_ms=-1, log_start_offset=append.view.log_start_offset
         )
+        if append.error_code:
+            refuse(self._broker, answer, append.error_code, append.error_message, known=True)
+        else:
+            answer.base_offset, answer.log_append_time_ms = append.base_offset, _stamp(append)
+        return answer
 
     def _framed(self, answers: Sequence[PartitionProduceResponse]) -> bytearray:
         request = self._request

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.talker import Gone, Talker, batch_of
 
-from moldau.broker.api import fetch
+from moldau.broker import fetch_reading
 from moldau.broker.broker import Broker
 from moldau.broker.options import Options
 from moldau.protocol import api_keys
@@ -70,11 +70,11 @@ def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch, isolation_level
         assert len(set(read_at)) == 1, "little enough for one turn"
         running._loop.call_soon_threadsafe(count)
         read_at.clear()
-        monkeypatch.setattr(fetch, "STEP_BYTES", 100_000)
+        monkeypatch.setattr(fetch_reading, "STEP_BYTES", 100_000)
         assert records(wire.call(api_keys.FETCH, 11, asked(isolation_level))) == whole
         assert len(read_at) == PARTITIONS, "nothing is read twice"
         assert len(set(read_at)) == PARTITIONS // 2
-        monkeypatch.setattr(fetch, "STEP_BYTES", 1)
+        monkeypatch.setattr(fetch_reading, "STEP_BYTES", 1)
         part = records(wire.call(api_keys.FETCH, 11, asked(isolation_level, max_bytes=2 * len(whole[0]))))
         assert part == [*whole[:2], *[b""] * (PARTITIONS - 2)]
 

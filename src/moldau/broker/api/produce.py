@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from moldau.broker.dispatch import frame_reply
+from moldau.broker.produce_refusal import refuse
 from moldau.broker.produce_shape import ProduceShape
 from moldau.broker.transactional import IMPLICIT_FROM, Joining, is_stale
 from moldau.log.flush import Append
@@ -198,10 +199,10 @@ def _refuse_unknown(produce: _Produce, topic: Topic | None, answer: PartitionPro
     _refuse(produce, answer, error_codes.UNKNOWN_TOPIC_ID if by_id else error_codes.UNKNOWN_TOPIC_OR_PARTITION, None)
 
 
-def _refuse(produce: _Produce, answer: PartitionProduceResponse, code: int, message: str | None) -> None:
-    answer.error_code = code
-    produce.broker.metrics.errors[api_keys.PRODUCE, code] += 1
-    answer.error_message = message
+def _refuse(
+    produce: _Produce, answer: PartitionProduceResponse, code: int, message: str | None, *, known: bool = False
+) -> None:
+    refuse(produce.broker, answer, code, message, known=known)
     produce.failed = True
 
 
@@ -282,9 +283,7 @@ def _submit(
                 _join(produce, Joining(topic, index, batch, header, answer), again=True)
                 produce.one_done()
                 return
-            if append.error_code == error_codes.UNKNOWN_TOPIC_OR_PARTITION:
-                broker.catalog.suspect()
-            _refuse(produce, answer, append.error_code, append.error_message)
+            _refuse(produce, answer, append.error_code, append.error_message, known=True)
         else:
             answer.base_offset = append.base_offset
             if append.header.attributes & LOG_APPEND_TIME_BIT:  # by `prepare`
@@ -319,11 +318,9 @@ def _submit_loaded(
             broker.appender.submit(append(view))
             return
         code = error_codes.KAFKA_STORAGE_ERROR if error else error_codes.UNKNOWN_TOPIC_OR_PARTITION
-        if not error:
-            broker.catalog.suspect()
-        elif isinstance(broker.appender, SharedAppender):
+        if error and isinstance(broker.appender, SharedAppender):
             broker.appender.pass_over(partition_id, header)
-        _refuse(produce, answer, code, str(error) if error else None)
+        _refuse(produce, answer, code, str(error) if error else None, known=True)
         produce.one_done()
 
     broker.views.load_then(partition_id, loaded)
