@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 STEP_BYTES = 512 << 10
 """So much is copied out of the stores in one turn of the loop; what the tail cache has is given without a copy, and does not count."""
+STEP_PAUSE_SECONDS = 0.002
+"""Between two such steps where stores are shared: what others asked for takes more than one turn of the loop there."""
 
 
 class FetchReading:
@@ -84,6 +86,7 @@ class FetchReading:
         broker, reader = places.broker, places.broker.reader
         self.data.clear()
         first = True
+        pause = STEP_PAUSE_SECONDS if broker.refresher.shared else 0
         until = reader.copied_bytes + STEP_BYTES
         for index, (partition, view) in enumerate(zip(places.partitions, views, strict=True)):
             if isinstance(view, int) or partition.fetch_offset >= places.end(view) or (room <= 0 and not first):
@@ -95,7 +98,7 @@ class FetchReading:
                 first = False
                 continue
             if reader.copied_bytes >= until:
-                await sleep(0)
+                await sleep(pause)
                 until = reader.copied_bytes + STEP_BYTES
             limit, end = min(room, partition.max_bytes), self._cut(view)
             try:

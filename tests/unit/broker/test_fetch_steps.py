@@ -11,6 +11,7 @@ from support.talker import Gone, Talker, batch_of
 from moldau.broker import fetch_reading
 from moldau.broker.broker import Broker
 from moldau.broker.options import Options
+from moldau.log.refresher import Refresher
 from moldau.protocol import api_keys
 from moldau.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from moldau.testing import BrokerThread
@@ -77,6 +78,30 @@ def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch, isolation_level
         monkeypatch.setattr(fetch_reading, "STEP_BYTES", 1)
         part = records(wire.call(api_keys.FETCH, 11, asked(isolation_level, max_bytes=2 * len(whole[0]))))
         assert part == [*whole[:2], *[b""] * (PARTITIONS - 2)]
+
+
+@pytest.mark.parametrize(("shared", "pause"), [(False, 0.0), (True, fetch_reading.STEP_PAUSE_SECONDS)])
+def test_where_stores_are_shared_it_pauses_for_others(
+    monkeypatch: pytest.MonkeyPatch, shared: bool, pause: float
+) -> None:
+    """Their commits take several turns of the loop, and each would wait for a step."""
+    options = Options()
+    options.tail_cache_bytes = 1000
+    with BrokerThread(options) as running, Talker(running.bootstrap) as wire:
+        wire.create_topic("old", PARTITIONS)
+        for partition in range(PARTITIONS):
+            wire.produce("old", partition, batch_of([VALUE]))
+        slept: list[float] = []
+
+        async def noted(seconds: float) -> None:
+            slept.append(seconds)
+
+        monkeypatch.setattr(fetch_reading, "sleep", noted)
+        monkeypatch.setattr(fetch_reading, "STEP_BYTES", 1)
+        monkeypatch.setattr(Refresher, "shared", property(lambda _: shared))
+        read = records(wire.call(api_keys.FETCH, 11, asked(0)))
+    assert all(len(each) > len(VALUE) for each in read)
+    assert slept == [pause] * (PARTITIONS - 2), "the first is read at once, the second in the task's first turn"
 
 
 def test_who_cannot_be_answered_is_hung_up_on(
