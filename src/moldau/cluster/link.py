@@ -184,7 +184,7 @@ class Link(asyncio.Protocol):
     def _suspect(self, why: str) -> None:
         if not self._doubted:
             self._doubted = True
-            # one that starts does not listen yet, and one that leaves does not any more
+            # one that died before it was met does not listen, and one that leaves does not any more
             expected = not self._was_up or self._members.is_draining(self.peer.node_id)
             log.log(
                 logging.DEBUG if expected else logging.WARNING,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from ..errors import StoreCorrupt, StoreUnavailable
@@ -50,16 +51,26 @@ def apply(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendC
     for commit in commits:
         for entry in commit.entries:
             by_partition.setdefault(entry.partition_id, []).append((commit, entry))
-    values: list[Any] = []
-    step = _EXTENTS.step
     moved: list[int] = []
     live: Counter[int] = Counter()
-    for partition_id, end, epoch, running in _heads(
-        cursor, list(by_partition)
-    ):  # of those whose topics were not deleted
-        entries = by_partition[partition_id]
+    heads = _heads(cursor, list(by_partition))  # of those whose topics were not deleted
+    _EXTENTS.put(cursor, _extents(heads, by_partition, moved, live))
+    _advance(cursor, moved)
+    cursor.executemany(_LIVE, [(count, blob_id) for blob_id, count in live.items()])
+    cursor.executemany(_APPLIED, list(applied_ends(commits).items()))
+    return []
+
+
+def _extents(
+    heads: list[tuple[int, int, int, int]],
+    by_partition: dict[int, list[tuple[AppendCommit, AppendEntry]]],
+    moved: list[int],
+    live: Counter[int],
+) -> Iterator[tuple[Any, ...]]:
+    """The rows that are not there yet. `moved` gets what they make of their partitions, `live` how many of them each blob has."""
+    for partition_id, end, epoch, running in heads:
         taken = 0
-        for commit, entry in entries:
+        for commit, entry in by_partition[partition_id]:
             if entry.expected_end + entry.records <= end:
                 continue  # an apply before whose reply was lost
             if entry.expected_end != end:
@@ -70,7 +81,7 @@ def apply(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendC
             taken += entry.length
             live[commit.blob_id] += 1
             running = max(running, entry.max_timestamp)
-            values += (
+            yield (
                 partition_id,
                 end - 1,
                 entry.expected_end,
@@ -85,15 +96,7 @@ def apply(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendC
                 commit.now,
                 entry.fold,
             )
-            if len(values) == step:
-                _EXTENTS.put(cursor, values)
-                values.clear()
         moved += (partition_id, end, taken, running)
-    _advance(cursor, moved)
-    _EXTENTS.put(cursor, values)
-    cursor.executemany(_LIVE, [(count, blob_id) for blob_id, count in live.items()])
-    cursor.executemany(_APPLIED, list(applied_ends(commits).items()))
-    return []
 
 
 def _heads(cursor: sqlite3.Cursor, partition_ids: list[int]) -> list[tuple[int, int, int, int]]:

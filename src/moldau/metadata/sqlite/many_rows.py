@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 _MANY = 32
@@ -12,7 +14,7 @@ _MANY = 32
 class ManyRows:
     """Inserts rows of these columns, `_MANY` in a statement as far as they go. With a `key` (columns, as `columns`) a row that is there already is written over."""
 
-    __slots__ = ("_many", "_one", "_width")
+    __slots__ = ("_many", "_one")
 
     def __init__(self, table: str, columns: str, key: str = "") -> None:
         names = columns.split(", ")
@@ -24,18 +26,13 @@ class ManyRows:
         text = f"INSERT INTO {table} ({columns}) VALUES "
         self._one = text + values + then
         self._many = text + ", ".join([values] * _MANY) + then
-        self._width = len(names)
 
-    @property
-    def step(self) -> int:
-        """So many values fill a statement: who puts them as they come gives the lock away between."""
-        return self._width * _MANY
-
-    def put(self, cursor: sqlite3.Cursor, values: list[Any]) -> None:
-        """`values` of all rows, one row behind the other."""
-        width, step = self._width, self.step
-        whole = len(values) - len(values) % step
-        for start in range(0, whole, step):
-            cursor.execute(self._many, values[start : start + step])
-        for start in range(whole, len(values), width):
-            cursor.execute(self._one, values[start : start + width])
+    def put(self, cursor: sqlite3.Cursor, rows: Iterable[Sequence[Any]]) -> None:
+        """The rows are taken as they come: those of a statement when the one before has run."""
+        rest = iter(rows)
+        while some := list(islice(rest, _MANY)):
+            if len(some) == _MANY:
+                cursor.execute(self._many, [value for row in some for value in row])
+            else:
+                for row in some:
+                    cursor.execute(self._one, row)

@@ -7,7 +7,7 @@ committed. What reaches back to rows that are there (an end of an older transact
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from ..commit_notes import CommitNote
@@ -28,10 +28,6 @@ _TXNS = ManyRows("txn", ", ".join(TxnRow._fields), "transactional_id")
 _PARTITIONS = ManyRows("txn_partition", "transactional_id, partition_id", "transactional_id, partition_id")
 _RECORD_DELETE = "DELETE FROM coordinator_record WHERE kind = ? AND group_id = ? AND record_key = ?"
 _TOPIC = "SELECT 1 FROM topic WHERE topic_id = ? AND deleted_ms IS NULL"
-
-
-def _put(cursor: sqlite3.Cursor, into: ManyRows, rows: Iterable[Sequence[Any]]) -> None:
-    into.put(cursor, [value for row in rows for value in row])
 
 
 class _Txn:
@@ -70,12 +66,12 @@ class NoteRows:
         """Everything that was added is in rows."""
         gone = [key for key, value in self._records.items() if value is None]
         self._cursor.executemany(_RECORD_DELETE, gone)
-        _put(self._cursor, _RECORDS, ((*key, value) for key, value in self._records.items() if value is not None))
-        _put(self._cursor, _OFFSETS, self._last_offsets())
+        _RECORDS.put(self._cursor, ((*key, value) for key, value in self._records.items() if value is not None))
+        _OFFSETS.put(self._cursor, self._last_offsets())
         txns = self._txns
-        _put(self._cursor, _TXNS, (txn.row for txn in txns.values()))
-        _put(self._cursor, _PARTITIONS, ((name, each) for name, txn in txns.items() for each in txn.partition_ids))
-        _put(self._cursor, _PENDING, ((name, *row) for name, txn in txns.items() for row in txn.offsets.values()))
+        _TXNS.put(self._cursor, (txn.row for txn in txns.values()))
+        _PARTITIONS.put(self._cursor, ((name, each) for name, txn in txns.items() for each in txn.partition_ids))
+        _PENDING.put(self._cursor, ((name, *row) for name, txn in txns.items() for row in txn.offsets.values()))
         self._records.clear()
         self._offsets.clear()
         txns.clear()
@@ -127,9 +123,9 @@ class NoteRows:
         """Of what takes part some is in rows."""
         self.flush()
         name = note.transactional_id
-        _put(self._cursor, _TXNS, [row])
-        _put(self._cursor, _PARTITIONS, ((name, each) for each in note.partition_ids))
-        _put(self._cursor, _PENDING, ((name, *offset) for offset in note.offsets))
+        _TXNS.put(self._cursor, [row])
+        _PARTITIONS.put(self._cursor, ((name, each) for each in note.partition_ids))
+        _PENDING.put(self._cursor, ((name, *offset) for offset in note.offsets))
         if note.end is not None:
             if note.end.commit:
                 self._run("txn_offsets_commit", transactional_id=name)
