@@ -15,7 +15,8 @@ from moldau.log.refold import Refold
 from moldau.log.snapshots import fold_into
 from moldau.log.transactions import AbortedRange
 from moldau.log.view import PartitionView
-from moldau.metadata.rows import Extent, PartitionRow, PartitionState
+from moldau.metadata.gathering import gather
+from moldau.metadata.rows import AppendCommit, AppendEntry, Extent, PartitionRow, PartitionState
 
 APPENDED_AT = 5
 
@@ -224,6 +225,43 @@ def test_merged_rows_come_to_the_same_state_after_whatever_came_before(
     onto = snapshot.pack(folded(begin))
     expected = snapshot.pack(folded(rest, onto))
     once = merged(rest, sizes)
+    assert snapshot.pack(folded(once, onto)) == expected
+    assert snapshot.pack(folded(merged(once, again), onto)) == expected
+
+
+def gathered(extents: list[Extent], sizes: list[int]) -> list[Extent]:
+    """As a journal would have made their rows."""
+    found, at, turn = [], 0, 0
+    while at < len(extents):
+        run = extents[at : at + sizes[turn % len(sizes)]]
+        at, turn = at + len(run), turn + 1
+        placed = [
+            (
+                AppendCommit(1, [], None, False, APPENDED_AT),
+                AppendEntry(
+                    1, e.base_offset, e.last_offset + 1 - e.base_offset, 0, 10, e.max_timestamp, e.fold, bytes(10)
+                ),
+            )
+            for e in run
+        ]
+        found.append(gather(placed, 7, 0, -1).extent)
+    return found
+
+
+@given(histories(), SIZES, SIZES, SIZES, st.floats(0, 1))
+@settings(max_examples=400)
+def test_gathered_rows_come_to_the_same_state_and_so_does_what_is_merged_of_them(
+    history: History, cuts: list[int], sizes: list[int], again: list[int], before: float
+) -> None:
+    extents = history.extents(cuts)
+    cut = int(before * len(extents))
+    begin, rest = extents[:cut], extents[cut:]
+    onto = snapshot.pack(folded(begin))
+    expected = snapshot.pack(folded(rest, onto))
+    once = gathered(rest, sizes)
+    assert [(each.base_offset, each.last_offset) for each in once] == [
+        (each.base_offset, each.last_offset) for each in merged(rest, sizes)
+    ]
     assert snapshot.pack(folded(once, onto)) == expected
     assert snapshot.pack(folded(merged(once, again), onto)) == expected
 

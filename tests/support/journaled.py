@@ -57,11 +57,12 @@ class Embedded:
         clock = self.it.clock
         wal = self.wal = WriteAhead(self.blobs, self.it.log, self.it.maintenance, ids, clock)
         await wal.open()
-        self.journal = Journal(journal_store, wal, self.loop, 2000)
+        self.journal = Journal(journal_store, wal, ids, self.loop, 2000)
         self.notes = NoteQueue(self.journal, clock, self.loop)
         store = JournaledStore(self.it.log, self.journal)
         self.cache = TailCache(1 << 20)
         self.views = Views(store, self.cache, 100)
+        self.journal.gathered = self.views.gathered
         self.reader = Reader(store, self.blobs, self.cache)
         self.appender = Appender(
             self.journal, self.views, self.cache, clock, self.loop, 2000, 1 << 20, self.open.__contains__

@@ -89,7 +89,7 @@ class EmbeddedNode(Node):
         ids = BlobIds(await cluster_store.reserve_blob_block())
         self.wal = WriteAhead(blobs, rows, maintenance_store, ids, clock)
         await self.wal.open()
-        journal = self.journal = Journal(journal_store, self.wal, loop, options.inline_max_bytes)
+        journal = self.journal = Journal(journal_store, self.wal, ids, loop, options.inline_max_bytes)
         notes = self.notes = NoteQueue(journal, clock, loop)
 
         await self._know(cluster_store, SqlTopicStore(engine), SqlCatalogStore(engine), loop, shared=False)
@@ -104,6 +104,7 @@ class EmbeddedNode(Node):
         broker.members = Membership(Member(options.node_id, incarnation, options.rack, {}, VERSION))
         guesses = await may_be_guessed(cluster_store)
         self._read(JournaledStore(rows, journal), blobs, shared=False, guesses=guesses)
+        journal.gathered = broker.views.gathered
         broker.appender = Appender(
             journal,
             broker.views,

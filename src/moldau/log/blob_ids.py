@@ -31,6 +31,14 @@ class BlobIds:
         self._next += 1
         return blob_id
 
+    def take_many(self, count: int) -> range:
+        """So many of them, or none where a block ends: less than a block has."""
+        first = self._next
+        if self._end - first < count:
+            return range(0)
+        self._next += count
+        return range(first, self._next)
+
     @property
     def running_low(self) -> bool:
         """Whether `add` should be called soon."""

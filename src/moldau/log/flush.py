@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from moldau.metadata.gathering import SMALL_BYTES
 from moldau.metadata.rows import APPENDED, KIND_WAL, AppendCommit, AppendEntry, AppendResult
 from moldau.metadata.rows_txn import TxnGuard
 from moldau.protocol import error_codes
@@ -97,6 +98,10 @@ class Part:
 
     def entry(self, position: int) -> AppendEntry:
         """Its row in a commit, given where its bytes begin in the blob."""
+        data: Batch | bytes | None = None
+        if self.length <= SMALL_BYTES:
+            appends = self.appends
+            data = appends[0].batch if len(appends) == 1 else b"".join([append.batch for append in appends])
         return AppendEntry(
             self.view.partition_id,
             self.base,
@@ -105,6 +110,7 @@ class Part:
             self.length,
             self.max_timestamp,
             self.folds[0] if len(self.folds) == 1 else b"".join(self.folds),
+            data,
         )
 
 

@@ -12,7 +12,8 @@ What keeps this the same as a commit of the rows (invariants 1 to 3):
 - Sections of a partition are written in the order of its offsets, in one blob at a time, by one queue. The next blob takes its first section
   only when nothing is under way in the one before; after a failed write only when the one before is sealed, durably, at the end of what
   was answered. So whatever happened, replaying the unsealed blobs in order gives the same rows (`moldau.log.replay`).
-- Rows and the position up to which the blob is applied change in one transaction: a section is applied once.
+- Rows and the position up to which the blob is applied change in one transaction: a section is applied once. Small neighbours become one row that has their
+  bytes (`moldau.metadata.gathering`); the views take it when it is there.
 - A sync of the metadata store first syncs the journal (`SqliteEngine.before_sync`): no power cut leaves rows without bytes.
 - Whoever reads or changes rows about the end of a partition asks for `drained` first (`moldau.log.journaled_store`). The segment builder and
   snapshots need no end that is the newest, and do not.
@@ -28,11 +29,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from moldau.blobs.ports import BlobError
+from moldau.metadata.gathering import FEW
 from moldau.metadata.ports import JournalStore
-from moldau.metadata.rows import AppendCommit, AppendResult
+from moldau.metadata.rows import AppendCommit, Extent
 
+from .blob_ids import BlobIds
 from .sequencer import Done, W
 from .wal import WriteAhead
 
@@ -53,9 +57,15 @@ class Journal:
     """A `Sequencer`. Everything here runs on the loop's thread."""
 
     def __init__(
-        self, store: JournalStore, wal: WriteAhead, loop: asyncio.AbstractEventLoop, at_once_max_bytes: int
+        self,
+        store: JournalStore,
+        wal: WriteAhead,
+        ids: BlobIds,
+        loop: asyncio.AbstractEventLoop,
+        at_once_max_bytes: int,
     ) -> None:
         self._store = store
+        self._ids = ids
         self._wal = wal
         self._loop = loop
         self._at_once_max = at_once_max_bytes
@@ -70,6 +80,8 @@ class Journal:
         self._applying = False
         self._timer: asyncio.TimerHandle | None = None
         self._drains: list[_Drain] = []
+        self.gathered: Callable[[list[Extent]], None] = lambda extents: None
+        """Told of extents that stand in the place of several that were published."""
         wal.drained = self.drained
 
     # -- write --------------------------------------------------------------------------------------------------------
@@ -135,8 +147,10 @@ class Journal:
         self._applying = True
         rows, self._rows = self._rows, []
 
-        def applied(_: list[AppendResult] | None, error: Exception | None) -> None:
+        def applied(gathered: list[Extent] | None, error: Exception | None) -> None:
             self._applying = False
+            if gathered:
+                self.gathered(gathered)
             if error is not None:
                 self._rows = rows + self._rows
                 # StoreCorrupt cannot be (nobody else writes); if it is, rows are kept until appends are refused and somebody looks
@@ -152,7 +166,7 @@ class Journal:
             if self._rows and self._timer is None and not self._applying:
                 self._timer = self._loop.call_later(APPLY_SECONDS, self._apply)
 
-        self._store.apply(rows, applied)
+        self._store.apply(rows, applied, self._ids.take_many(self._entries // FEW))
 
     # -- drain --------------------------------------------------------------------------------------------------------
 

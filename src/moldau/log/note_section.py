@@ -23,7 +23,7 @@ class NoteSection:
         self.now = now
         self.blob_id = self.position = -1
         self._notes: list[Note | CommitNote] = []
-        self._ends: list[tuple[int, TxnNote, Markers]] = []
+        self._ends: list[tuple[int, TxnNote, Markers, list[bytes]]] = []
         self._packed: list[bytes] = []
         self._length = 0
         self._body = b""
@@ -35,7 +35,7 @@ class NoteSection:
     def add_end(self, note: TxnNote, markers: Markers, batches: list[bytes]) -> int:
         """One that does. Returns where the first of its markers will be, counted from the begin of the notes."""
         self._put(note, note.pack(batches), True)
-        self._ends.append((self._length, note, markers))
+        self._ends.append((self._length, note, markers, batches))
         return self._length - len(batches) * markers.length
 
     def _put(self, note: Note | CommitNote, packed: bytes, durable: bool) -> None:
@@ -65,8 +65,8 @@ class NoteSection:
         """See `Write`."""
         self.blob_id, self.position = blob_id, position
         entries: list[AppendEntry] = []
-        for end, note, markers in self._ends:
-            entries += _entries(note, markers, position + end)
+        for end, note, markers, batches in self._ends:
+            entries += _entries(note, markers, position + end, batches)
         return _commit(blob_id, entries, self._notes, self.now, position + self._length, self._length)
 
     def results(self, commit: AppendCommit) -> list[AppendResult]:
@@ -82,7 +82,8 @@ def commit_of(data: bytes, blob_id: int, position: int, now: int) -> AppendCommi
         for note, end in unpack(data):
             notes.append(note)
             if isinstance(note, TxnNote) and note.end is not None:
-                entries += _entries(note, note.markers(), position + end)
+                markers = note.markers()
+                entries += _entries(note, markers, position + end, markers.batches(note.ends))
     except BadNote as error:
         raise sections.BadSection(f"notes at {position}: {error}") from error
     return _commit(blob_id, entries, notes, now, position + len(data), len(data))
@@ -95,10 +96,11 @@ def _commit(
     return AppendCommit(blob_id, entries, None, False, now, notes=notes, applied_to=end, notes_weight=weight)
 
 
-def _entries(note: TxnNote, markers: Markers, end: int) -> list[AppendEntry]:
+def _entries(note: TxnNote, markers: Markers, end: int, batches: list[bytes]) -> list[AppendEntry]:
     """The rows of its markers, the last of which ends at `end`."""
-    position = end - len(note.ends) * markers.length
+    now, length, fold = note.now, markers.length, markers.fold
+    position = end - len(batches) * length
     return [
-        AppendEntry(partition_id, base, 1, position + nth * markers.length, markers.length, note.now, markers.fold)
-        for nth, (partition_id, base, _) in enumerate(note.ends)
+        AppendEntry(partition_id, base, 1, position + nth * length, length, now, fold, batch)
+        for nth, ((partition_id, base, _), batch) in enumerate(zip(note.ends, batches, strict=True))
     ]

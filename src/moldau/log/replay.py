@@ -16,8 +16,9 @@ import logging
 
 from moldau.blobs.ports import AppendableBlobs
 from moldau.metadata.errors import StoreCorrupt
+from moldau.metadata.gathering import SMALL_BYTES
 from moldau.metadata.ports import JournalStore, MaintenanceStore
-from moldau.metadata.rows import AppendCommit, AppendEntry, AppendResult
+from moldau.metadata.rows import AppendCommit, AppendEntry, Extent
 from moldau.records.batch import compute_crc, iter_headers
 from moldau.records.errors import InvalidBatch
 
@@ -80,7 +81,8 @@ def _entry(partition_id: int, base: int, data: memoryview, position: int) -> App
         raise sections.BadSection(
             f"partition {partition_id} offset {offset}: the bytes at {position + end} are no batch"
         )
-    return AppendEntry(partition_id, base, offset - base, position, len(data), newest, b"".join(folds))
+    small = bytes(data) if len(data) <= SMALL_BYTES else None
+    return AppendEntry(partition_id, base, offset - base, position, len(data), newest, b"".join(folds), small)
 
 
 class Replay:
@@ -209,7 +211,7 @@ class Replay:
             return
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def applied(_: list[AppendResult] | None, error: Exception | None) -> None:
+        def applied(_: list[Extent] | None, error: Exception | None) -> None:
             if error is not None:
                 told.set_exception(error)
             else:

@@ -11,6 +11,7 @@ import asyncio
 
 from moldau import faults
 from moldau.clock import Clock
+from moldau.metadata.fold_entry import ENTRY_BYTES
 from moldau.metadata.ports import LogStore, MaintenanceStore
 from moldau.metadata.rows import Extent
 
@@ -27,6 +28,7 @@ STOP_VIEWS_MAX = 1000
 """Snapshots at a stop at most: it must not take long."""
 _AT_ONCE = 200
 _FOLD_SLICE = 250
+"""Extents, or entries of them, between two turns of the loop."""
 
 
 def fold_into(states: ProducerStates, extents: list[Extent], from_offset: int) -> None:
@@ -56,9 +58,13 @@ class Snapshots:
         end = state.row.end_offset
         if end > state.snapshot_offset:
             states = snapshot.unpack(state.snapshot)
-            for at in range(0, len(state.extents), _FOLD_SLICE):
-                fold_into(states, state.extents[at : at + _FOLD_SLICE], state.snapshot_offset)
-                await asyncio.sleep(0)
+            folded = 0
+            for extent in state.extents:
+                fold_into(states, [extent], state.snapshot_offset)
+                folded += 1 + len(extent.fold) // ENTRY_BYTES
+                if folded >= _FOLD_SLICE:
+                    folded = 0
+                    await asyncio.sleep(0)
             gone = state.row.log_start_offset
             if states.transactions.aborted:  # a whole run of the cleaner leaves nothing of what was aborted
                 gone = max(gone, await self._store.cleaned_to(partition_id))

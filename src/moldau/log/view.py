@@ -148,18 +148,17 @@ class PartitionView:
         """Index in `extents` of the first extent that ends at or after `offset` (may be one past the last)."""
         return bisect_left(self.last_offsets, offset)
 
-    def replace_tail(self, old: list[Extent], new: list[Extent]) -> None:
-        """Maintenance swapped rows that hold the same batches. Where readers were in the old ones is not asked for again."""
-        first, last = old[0].base_offset, old[-1].last_offset
-        if first < self.tail_start:
-            # part of it is below the tail: begin the tail above what was replaced
-            keep = self.find(last + 1)
-            del self.extents[:keep], self.last_offsets[:keep]
-            self.tail_start = max(self.tail_start, last + 1)
-        else:
-            low, high = self.find(first), self.find(last) + 1
-            self.extents[low:high] = new
-            self.last_offsets[low:high] = [extent.last_offset for extent in new]
+    def replace_tail(self, first: int, last: int, new: list[Extent]) -> None:
+        """Maintenance swapped the rows of these offsets for others with the same batches. Where readers were in the old ones is not asked for again."""
+        if last + 1 < self.tail_start:
+            return
+        low, high = self.find(first), self.find(last) + 1
+        if first < self.tail_start and new:
+            # the tail begins within what was swapped, or right above it: now it has all of that
+            low, self.tail_start = 0, new[0].base_offset
+            high = self.find(last + 1)
+        self.extents[low:high] = new
+        self.last_offsets[low:high] = [extent.last_offset for extent in new]
 
     def appended_from(self, offset: int) -> int:
         """When the extent that holds the offset was appended, or the first one above; -1 if that is not in memory."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from moldau.metadata.errors import StoreCorrupt, StoreError, StoreUnavailable
 from moldau.metadata.ports import LogStore
+from moldau.metadata.rows import Extent
 
 from .tail_cache import TailCache
 from .view import PartitionView
@@ -95,6 +96,13 @@ class Views:
                 self._evict()
         for then in self._waiting.pop(partition_id, ()):
             then(view, error)
+
+    def gathered(self, extents: list[Extent]) -> None:
+        """Each stands for several that were published, and holds the same batches."""
+        for extent in extents:
+            view = self._views.get(extent.partition_id)
+            if view is not None:
+                view.replace_tail(extent.base_offset, extent.last_offset, [extent])
 
     def keep(self, partition_ids: list[int]) -> None:
         """Somebody needs these in memory, whether they are already or will be, until they are released."""

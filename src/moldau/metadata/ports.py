@@ -10,7 +10,7 @@ reading;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from .rows import (
@@ -47,6 +47,9 @@ on a thread of the store's own.
 AppendDone = Callable[[list[AppendResult] | None, Exception | None], None]
 """Called once, on the event loop's thread: results in the order of the entries, or the error."""
 
+ApplyDone = Callable[[list[Extent] | None, Exception | None], None]
+"""Called once, on the event loop's thread: extents that stand for several entries each, or the error."""
+
 
 ConfigChange = Callable[[Mapping[str, str]], dict[str, str]]
 """Configs as they are to configs as they shall be. Pure, quick, and it may be called twice, on any thread. What it raises comes out."""
@@ -82,12 +85,15 @@ class AppendStore(Protocol):
 class JournalStore(Protocol):
     """Rows that follow what a journal has made final (`moldau.log.journal`)."""
 
-    def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
+    def apply(self, commits: list[AppendCommit], done: ApplyDone, blob_ids: Sequence[int] = ()) -> None:
         """Write the rows of all commits and of their notes, and that each blob is applied up to where they end, in one transaction.
 
         Their bytes are in blobs (`inline` is None). It waits for no sync: a later durable commit, or a checkpoint, makes it durable.
         Partitions that are gone are left out, and entries that are there already (after a lost reply all is given again). The error is
-        StoreCorrupt when an entry does not begin where its partition ends. The answer is empty.
+        StoreCorrupt when an entry does not begin where its partition ends.
+
+        With `blob_ids` that nobody else uses, neighbours that have their bytes (`AppendEntry.data`) may become one extent of inline bytes: the answer is
+        those that were made.
         """
         ...
 

@@ -229,10 +229,10 @@ class PartitionHead(_Row):
 
 class AppendEntry(_Row):
     """One partition's part of an append commit. `expected_end` is both the guess of the base offset and the version
-    read.
+    read. Of a journal's section `data` may be its bytes, where they are few.
     """
 
-    __slots__ = ("expected_end", "fold", "length", "max_timestamp", "partition_id", "position", "records")
+    __slots__ = ("data", "expected_end", "fold", "length", "max_timestamp", "partition_id", "position", "records")
 
     def __init__(
         self,
@@ -243,8 +243,10 @@ class AppendEntry(_Row):
         length: int,
         max_timestamp: int,
         fold: bytes = b"",
+        data: bytes | bytearray | memoryview | None = None,
     ) -> None:
         self.partition_id = partition_id
+        self.data = data
         self.expected_end = expected_end
         self.records = records
         self.position = position

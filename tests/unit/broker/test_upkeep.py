@@ -72,7 +72,7 @@ def test_a_clean_stop_leaves_snapshots(tmp_path: Path) -> None:
         admin.create_topics([NewTopic("t", 1, 1)])["t"].result(10)
         producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 0, "batch.num.messages": 1})
         for number in range(40):
-            producer.produce("t", b"%d" % number)
+            producer.produce("t", b"%2000d" % number)
             producer.flush(10)
     with BrokerThread(data=tmp_path / "data") as broker:
         node = broker.lifecycle.node

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from ..errors import StoreCorrupt
-from ..ports import LOCKED_EXTENTS_MAX, AppendDone, Decide
+from ..ports import LOCKED_EXTENTS_MAX, AppendDone, ApplyDone, Decide
 from ..rows import (
     APPENDED,
     BLOB_GONE,
@@ -75,7 +75,7 @@ class MemoryLogStore:
             state.inline[commit.blob_id] = (commit.now, bytes(commit.inline))
         return results
 
-    def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
+    def apply(self, commits: list[AppendCommit], done: ApplyDone, blob_ids: Sequence[int] = ()) -> None:
         if any(commit.notes for commit in commits):
             raise NotImplementedError("a journal in memory has no notes")
         ends: dict[int, int] = {}

@@ -1,7 +1,7 @@
 """`JournalStore` on SQLite: rows of many flushes in one transaction that waits for no sync.
 
 Written for a busy loop on the other thread: each step of a statement gives Python's lock away and has to win it back, so the rows of an
-apply go in few statements, each of many rows: a SELECT, an UPDATE and INSERTs. The values of an INSERT are gathered when the one before has
+apply go in few statements, each of many rows: a SELECT, an UPDATE and INSERTs. Small neighbours become one row (`moldau.metadata.gathering`). The values of an INSERT are gathered when the one before has
 run: that takes as long as running it, so the loop waits for the lock a tenth of a millisecond at most.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import StoreCorrupt, StoreUnavailable
-from ..ports import AppendDone
-from ..rows import KIND_WAL, AppendCommit, AppendEntry, AppendResult, applied_ends
+from ..gathering import Gathered, gather, runs, worth_it
+from ..ports import ApplyDone
+from ..rows import KIND_WAL, AppendCommit, AppendEntry, Extent, applied_ends
 from .engine import SqliteEngine
 from .many_rows import ManyRows
 from .note_rows import NoteRows
@@ -25,6 +26,7 @@ _EXTENTS = ManyRows(
     "partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records, leader_epoch, kind, appended_at,"
     " fold",
 )
+_INLINE = ManyRows("inline_blob", "blob_id, created_ms, data, extents")
 _HEADS = (
     "SELECT partition_id, end_offset, leader_epoch, max_timestamp FROM partition WHERE alive = 1 AND partition_id IN "
 )
@@ -44,59 +46,106 @@ _APPLIED = (
 _APPLIED_TO = "SELECT blob_id, applied_to FROM journal"
 
 
-def apply(cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendCommit]) -> list[AppendResult]:
+def apply(
+    cursor: sqlite3.Cursor, queries: dict[str, str], commits: list[AppendCommit], blob_ids: Sequence[int] = ()
+) -> list[Extent]:
     """Inside the caller's transaction. Raises StoreCorrupt."""
     _apply_notes(cursor, queries, commits)
     by_partition: dict[int, list[tuple[AppendCommit, AppendEntry]]] = {}
     for commit in commits:
         for entry in commit.entries:
             by_partition.setdefault(entry.partition_id, []).append((commit, entry))
-    moved: list[int] = []
-    live: Counter[int] = Counter()
     heads = _heads(cursor, list(by_partition))  # of those whose topics were not deleted
-    _EXTENTS.put(cursor, _extents(heads, by_partition, moved, live))
-    _advance(cursor, moved)
-    cursor.executemany(_LIVE, [(count, blob_id) for blob_id, count in live.items()])
+    made = _Made(blob_ids)
+    _EXTENTS.put(cursor, made.extents(heads, by_partition))
+    _INLINE.put(cursor, [(one.blob_id, one.appended_at, data, 1) for one, data in made.gathered])
+    _advance(cursor, made.moved)
+    cursor.executemany(_LIVE, [(count, blob_id) for blob_id, count in made.live.items()])
     cursor.executemany(_APPLIED, list(applied_ends(commits).items()))
-    return []
+    return [one for one, _ in made.gathered]
 
 
-def _extents(
-    heads: list[tuple[int, int, int, int]],
-    by_partition: dict[int, list[tuple[AppendCommit, AppendEntry]]],
-    moved: list[int],
-    live: Counter[int],
-) -> Iterator[tuple[Any, ...]]:
-    """The rows that are not there yet. `moved` gets what they make of their partitions, `live` how many of them each blob has."""
-    for partition_id, end, epoch, running in heads:
-        taken = 0
-        for commit, entry in by_partition[partition_id]:
-            if entry.expected_end + entry.records <= end:
-                continue  # an apply before whose reply was lost
-            if entry.expected_end != end:
-                raise StoreCorrupt(
-                    f"partition {partition_id} ends at {end}, the journal goes on at {entry.expected_end}"
-                )
-            end += entry.records
-            taken += entry.length
-            live[commit.blob_id] += 1
-            running = max(running, entry.max_timestamp)
-            yield (
-                partition_id,
-                end - 1,
-                entry.expected_end,
-                commit.blob_id,
-                entry.position,
-                entry.length,
-                entry.max_timestamp,
-                running,
-                entry.records,
-                epoch,
-                KIND_WAL,
-                commit.now,
-                entry.fold,
+class _Made:
+    """What an apply writes: `moved` is what becomes of the partitions, `live` how many extents more each blob has."""
+
+    def __init__(self, blob_ids: Sequence[int]) -> None:
+        self._blob_ids = iter(blob_ids)
+        self.moved: list[int] = []
+        self.live: Counter[int] = Counter()
+        self.gathered: list[Gathered] = []
+
+    def extents(
+        self,
+        heads: list[tuple[int, int, int, int]],
+        by_partition: dict[int, list[tuple[AppendCommit, AppendEntry]]],
+    ) -> Iterator[Sequence[Any]]:
+        """The rows, as they are asked for."""
+        for partition_id, end, epoch, running in heads:
+            fresh = _fresh(by_partition[partition_id], end)
+            for run in runs(fresh):
+                blob_id = next(self._blob_ids, -1) if worth_it(run) else -1
+                if blob_id >= 0:
+                    one = gather(run, blob_id, epoch, running)
+                    self.gathered.append(one)
+                    running = one.extent.running_max_timestamp
+                    yield _row(one.extent)
+                    continue
+                for commit, entry in run:
+                    self.live[commit.blob_id] += 1
+                    running = max(running, entry.max_timestamp)
+                    yield (
+                        partition_id,
+                        entry.expected_end + entry.records - 1,
+                        entry.expected_end,
+                        commit.blob_id,
+                        entry.position,
+                        entry.length,
+                        entry.max_timestamp,
+                        running,
+                        entry.records,
+                        epoch,
+                        KIND_WAL,
+                        commit.now,
+                        entry.fold,
+                    )
+            if fresh:
+                last = fresh[-1][1]
+                taken = sum([entry.length for _, entry in fresh])
+                self.moved += (partition_id, last.expected_end + last.records, taken, running)
+
+
+def _fresh(placed: list[tuple[AppendCommit, AppendEntry]], end: int) -> list[tuple[AppendCommit, AppendEntry]]:
+    """Those that are not in the rows of their partition yet, which ends there. Raises StoreCorrupt."""
+    first = 0
+    while first < len(placed) and placed[first][1].expected_end + placed[first][1].records <= end:
+        first += 1  # an apply before whose reply was lost
+    fresh = placed[first:]
+    for _, entry in fresh:
+        if entry.expected_end != end:
+            raise StoreCorrupt(
+                f"partition {entry.partition_id} ends at {end}, the journal goes on at {entry.expected_end}"
             )
-        moved += (partition_id, end, taken, running)
+        end += entry.records
+    return fresh
+
+
+def _row(extent: Extent) -> Sequence[Any]:
+    """In the order of the columns of `_EXTENTS`."""
+    return (
+        extent.partition_id,
+        extent.last_offset,
+        extent.base_offset,
+        extent.blob_id,
+        extent.position,
+        extent.length,
+        extent.max_timestamp,
+        extent.running_max_timestamp,
+        extent.records,
+        extent.leader_epoch,
+        extent.kind,
+        extent.appended_at,
+        extent.fold,
+    )
 
 
 def _heads(cursor: sqlite3.Cursor, partition_ids: list[int]) -> list[tuple[int, int, int, int]]:
@@ -135,14 +184,14 @@ class SqliteJournalStore:
     def __init__(self, engine: SqliteEngine) -> None:
         self._engine = engine
 
-    def apply(self, commits: list[AppendCommit], done: AppendDone) -> None:
-        def operation(cursor: sqlite3.Cursor) -> list[AppendResult]:
+    def apply(self, commits: list[AppendCommit], done: ApplyDone, blob_ids: Sequence[int] = ()) -> None:
+        def operation(cursor: sqlite3.Cursor) -> list[Extent]:
             # the system may write rows to the disk before we ask for it: what they name must be there by then
             try:
                 self._engine.before_sync()
             except Exception as error:
                 raise StoreUnavailable(f"the journal cannot be synced: {error}") from error
-            return apply(cursor, self._engine.queries, commits)
+            return apply(cursor, self._engine.queries, commits, blob_ids)
 
         self._engine.submit(operation, done, durable=False, measured=False)
 
