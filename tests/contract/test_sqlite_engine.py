@@ -287,9 +287,11 @@ class TestTheWorld:
             await it.append(entry(p, 0))
         engine = engine_of(it)
         await engine.checkpoint()
-        assert engine._reader is not None
-        engine._reader.execute("PRAGMA cache_size=0")
-        page = int(engine._reader.execute("SELECT rootpage FROM sqlite_master WHERE name = 'extent'").fetchone()[0])
+        assert engine._reader.connection is not None
+        engine._reader.connection.execute("PRAGMA cache_size=0")
+        page = int(
+            engine._reader.connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'extent'").fetchone()[0]
+        )
         with engine.path.open("r+b") as file:
             file.seek((page - 1) * 4096)
             file.write(b"\xff" * 4096)

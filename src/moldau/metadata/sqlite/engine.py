@@ -45,8 +45,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop, Future
 from collections import deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,10 +53,11 @@ from moldau import faults
 from moldau.clock import Clock, now_ms
 from moldau.histogram import Histogram
 
-from ..errors import StoreCorrupt, StoreError, StoreUnavailable
+from ..errors import StoreError, StoreUnavailable
 from ..sql.named import load_queries
 from .connection import WalIndex, connect, is_worlds_fault, migrate, prime_wal, store_error, wipe_wal
 from .integrity import problems
+from .reads import Body, Reads
 from .turns import NoTurns, Turns
 from .tx import SqliteTx, drive
 from .wal_check import refuse_damaged_wal
@@ -67,7 +67,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Cursor], Any]
 Done = Callable[[Any, Exception | None], None]
-Body = Callable[[SqliteTx], Coroutine[Any, Any, T]]
 
 _GROUP_MAX = 512
 """Operations in one transaction at most."""
@@ -140,11 +139,9 @@ class SqliteEngine:
         self._checkpointed = 0  # commits at the last checkpoint
         self._wal: WalIndex | None = None
         self._writer: sqlite3.Connection | None = None
-        self._reader: sqlite3.Connection | None = None
-        self._aside: sqlite3.Connection | None = None
+        self._reader = Reads("moldau-read", loop, self.queries, clock)
+        self._aside = Reads("moldau-aside", loop, self.queries, clock)
         self._thread = threading.Thread(target=self._run, name="moldau-commit", daemon=True)
-        self._read_pool = ThreadPoolExecutor(1, thread_name_prefix="moldau-read")
-        self._aside_pool = ThreadPoolExecutor(1, thread_name_prefix="moldau-aside")
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -157,10 +154,10 @@ class SqliteEngine:
                 refuse_damaged_wal(self.path, power_kept=self._power_kept, was_shared=self._was_shared)
             with self._turns.taken():
                 self._open_writer()
-            self._reader = connect(self.path)
-            self._aside = connect(self.path, cache_kib=1024)
+            self._reader.open(self.path)
+            aside = self._aside.open(self.path, cache_kib=1024)
             if not self.syncs:
-                self._aside.execute("PRAGMA synchronous=OFF")
+                aside.execute("PRAGMA synchronous=OFF")
         except BaseException as error:
             self._disconnect()
             if isinstance(error, (sqlite3.Error, OSError, ValueError)):
@@ -192,8 +189,8 @@ class SqliteEngine:
         if self._thread.is_alive():
             self._thread.join()
         self._refuse_queue()
-        self._read_pool.shutdown()
-        self._aside_pool.shutdown()
+        self._reader.end()
+        self._aside.end()
         if self._writer is not None and not self._shared:
             try:
                 faults.hit("metadata.sqlite.close")
@@ -204,10 +201,11 @@ class SqliteEngine:
         self._disconnect()
 
     def _disconnect(self) -> None:
-        for connection in (self._aside, self._reader, self._writer):
-            if connection is not None:
-                connection.close()
-        self._aside = self._reader = self._writer = None
+        self._aside.close()
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         if self._wal is not None:
             self._wal.close()
             self._wal = None
@@ -421,47 +419,22 @@ class SqliteEngine:
 
     async def read(self, body: Body[T]) -> T:
         """A read transaction in the reader's thread: one snapshot, no waiting for writers. Raises StoreError."""
-        return await self._submit_read(self._read_pool, lambda: self._read(self._reader, body))
+        return await self._reader.transaction(body)
 
     async def scan(self, body: Body[T]) -> T:
         """As `read`, for long reads: `read` does not wait for it."""
-        return await self._submit_read(self._aside_pool, lambda: self._read(self._aside, body))
-
-    async def _submit_read(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        try:
-            future = self._loop.run_in_executor(pool, work)
-        except RuntimeError as error:  # shut down
-            raise StoreUnavailable("the metadata store is closed") from error
-        return await future
-
-    def _read(self, connection: sqlite3.Connection | None, body: Body[T]) -> T:
-        if connection is None:
-            raise StoreUnavailable("the metadata store is closed")
-        try:
-            cursor = connection.cursor()
-            cursor.execute("BEGIN")
-            try:
-                return drive(body(SqliteTx(cursor, self.queries, self.clock)))
-            finally:
-                cursor.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise store_error(error, "the metadata store refused a read") from error
-        except (ValueError, TypeError, LookupError) as error:
-            # a flipped bit can make any value of any column: what does not become what it should be is damage
-            raise StoreCorrupt(f"rows of the metadata store say what cannot be: {error!r}") from error
+        return await self._aside.transaction(body)
 
     async def damage(self, *, deep: bool) -> list[str]:
         """What is wrong with the file (`moldau.metadata.sqlite.integrity`). Raises StoreError."""
 
-        def work() -> list[str]:
-            if self._aside is None:
-                raise StoreUnavailable("the metadata store is closed")
+        def work(connection: sqlite3.Connection) -> list[str]:
             try:
-                return list(problems(self._aside, deep=deep))
+                return list(problems(connection, deep=deep))
             except (sqlite3.Error, ValueError) as error:
                 raise store_error(error, "the metadata file cannot be checked") from error
 
-        return await self._submit_read(self._aside_pool, work)
+        return await self._aside.run(work)
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
@@ -470,14 +443,14 @@ class SqliteEngine:
 
         Costs nothing when there was no commit since the last one, or another process makes one.
         """
-        return await self._submit_read(self._aside_pool, self._checkpoint)
+        return await self._aside.run(self._checkpoint)
 
     def _ask_checkpoint(self) -> None:
         self._checkpoint_asked = True
 
-        def work() -> None:
+        def work(connection: sqlite3.Connection) -> None:
             try:
-                if not self._checkpoint() and self._shared:
+                if not self._checkpoint(connection) and self._shared:
                     time.sleep(_CHECKPOINT_PAUSE_SECONDS)
                 self._ask_above = _CHECKPOINT_PAGES
             except StoreError as error:
@@ -487,11 +460,9 @@ class SqliteEngine:
                 self._checkpoint_asked = False
 
         with contextlib.suppress(RuntimeError):  # closing: it does one itself
-            self._aside_pool.submit(work)
+            self._aside.begin(work)
 
-    def _checkpoint(self) -> int:
-        if self._aside is None:
-            raise StoreUnavailable("the metadata store is closed")
+    def _checkpoint(self, connection: sqlite3.Connection) -> int:
         try:
             with self._lock:
                 if self.wal_pages == 0 if self._shared else self.commits == self._checkpointed:
@@ -501,11 +472,11 @@ class SqliteEngine:
             try:
                 faults.hit("metadata.sqlite.checkpoint")
                 self.before_sync()
-                busy = self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0]
+                busy = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0]
                 if busy:  # another process makes one
                     return 0
                 with self._lock, self._turns.taken():
-                    pages = self._aside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+                    pages = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
                     faults.hit("metadata.sqlite.checkpointed")
             finally:
                 with self._lock:
