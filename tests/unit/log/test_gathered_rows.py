@@ -11,6 +11,7 @@ from support.aio import run
 from support.journaled import Embedded, embedded
 
 from moldau import faults
+from moldau.log import journal
 from moldau.log.view import PartitionView
 from moldau.metadata import gathering
 from moldau.metadata.errors import StoreError
@@ -19,7 +20,8 @@ from moldau.records.batch import BatchHeader, iter_headers
 
 
 @pytest.fixture(autouse=True)
-def disarm() -> Iterator[None]:
+def disarm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(journal, "APPLY_SECONDS", 60.0)  # rows are made when they are asked for
     yield
     faults.arm("")
 

@@ -65,6 +65,9 @@ def test_each_host_has_a_url_of_its_own() -> None:
     ]
     for one in ("postgresql://a/db", "postgresql:///db?host=a,b&port=1,2", "postgresql://a,b/db?port=1,2"):
         assert Address(one).hosts == [Address(one).url]
+    with pytest.raises(ValueError, match="IPv6"):
+        Address("postgresql://a,[::1/db")
+    assert Address("postgresql://u:secret@a,[::1]:5/db").told == "postgresql://u@a,[::1]:5/db"
 
 
 def test_the_primary_is_found_and_asked_first_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:

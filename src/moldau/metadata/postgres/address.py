@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 SCHEMES = ("postgresql://", "postgres://")
 
@@ -23,7 +23,7 @@ class Address:
 
     def __init__(self, url: str) -> None:
         """Raises ValueError."""
-        parts = urlsplit(url)
+        parts = _split(url)
         if not url.startswith(SCHEMES):
             raise ValueError(f"expected postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE, got {hidden(url)!r}")
         pairs = parse_qsl(parts.query, keep_blank_values=True)
@@ -36,6 +36,8 @@ class Address:
         each = [names] if "port" in given or "host" in given else names.split(",")
         self.hosts = [urlunsplit(parts._replace(netloc=f"{user}{at}{name}", query=query)) for name in each]
         """The URL of each host by itself, in their order."""
+        for host in self.hosts:
+            urlsplit(host)
 
     @property
     def told(self) -> str:
@@ -68,8 +70,15 @@ class Address:
 
 def hidden(url: str) -> str:
     """The URL without its password, for logs."""
-    parts = urlsplit(url)
+    parts = _split(url)
     host = parts.netloc.rpartition("@")
     user = host[0].partition(":")[0]
     query = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
     return urlunsplit(parts._replace(netloc=f"{user}{host[1]}{host[2]}", query=urlencode(query)))
+
+
+def _split(url: str) -> SplitResult:
+    """As `urlsplit`, which from Python 3.13 on takes no list of hosts with an IPv6 address in it."""
+    scheme, separator, rest = url.partition("://")
+    end = min([at for at in (rest.find(mark) for mark in "/?#") if at >= 0], default=len(rest))
+    return urlsplit(f"{scheme}{separator}{rest[end:]}")._replace(netloc=rest[:end])
