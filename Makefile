@@ -7,7 +7,7 @@ SUITE ?= librdkafka
 # processes that tests are spread over
 JOBS ?= 2
 
-.PHONY: serve test test-fast s3-servers helm check conformance bench docs wheel clean
+.PHONY: serve test test-fast s3-servers helm check conformance bench docs wheel pythons clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -51,6 +51,9 @@ docs: $(STAMP)  ## regenerate the generated pages
 
 wheel: $(STAMP)  ## build dist/moldau-*.whl
 	$(BIN)/python -m build --wheel --outdir dist .
+
+pythons: wheel  ## the wheel and the tests under CPython 3.12, 3.13 and 3.14, in roots made by debootstrap (needs root's rights)
+	tools/try_pythons --tests $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist build
