@@ -289,6 +289,7 @@ class LogStoreContract:
             future.add_done_callback(lambda _, n=n: order.append(n))
             futures.append(future)
         answers = await asyncio.gather(*futures)
+        await asyncio.sleep(0)  # the callbacks have run, too
         assert [(a.status, a.offset) for (a,) in answers] == [(APPENDED, n) for n in range(200)]
         assert order == list(range(200))
         assert numbers(await it.extents(p)) == [(n, n) for n in range(200)]

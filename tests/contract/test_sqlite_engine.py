@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -474,6 +475,12 @@ async def _nothing(tx: Any) -> None:
     await tx.run("cluster_get")
 
 
+def entities(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "m.sqlite")) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM entity").fetchone()
+    return int(count)
+
+
 class TestLife:
     def test_what_is_queued_at_close_is_committed_and_told(self, tmp_path: Path) -> None:
         async def main() -> None:
@@ -484,8 +491,7 @@ class TestLife:
             assert await asyncio.gather(*futures) == [f"{n:03}" for n in range(700)]
 
         run(main())
-        rows = sqlite3.connect(tmp_path / "m.sqlite").execute("SELECT count(*) FROM entity").fetchone()
-        assert rows == (700,)
+        assert entities(tmp_path) == 700
 
     @pytest.mark.parametrize("cheap", [False, True])
     def test_what_comes_after_close_is_refused(self, tmp_path: Path, cheap: bool) -> None:
@@ -512,8 +518,7 @@ class TestLife:
         for n in range(3):
             engine.submit(note(str(n)), lambda result, error: None)
         engine.close()
-        rows = sqlite3.connect(tmp_path / "m.sqlite").execute("SELECT count(*) FROM entity").fetchone()
-        assert rows == (3,)
+        assert entities(tmp_path) == 3
 
     def test_each_start_primes_the_wal(self, tmp_path: Path) -> None:
         async def main() -> None:
