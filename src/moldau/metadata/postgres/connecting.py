@@ -34,7 +34,10 @@ class Connector:
 
     async def connect(self, seconds: float, statement_timeout_ms: int) -> Any:
         """Raises what the driver raises; of several hosts that refuse, the error that says most."""
-        arguments = self._address.arguments(statement_timeout_ms)
+        return await self.connect_with(self._address.arguments(statement_timeout_ms), seconds)
+
+    async def connect_with(self, arguments: dict[str, Any], seconds: float) -> Any:
+        """The same with arguments that were changed."""
         timeout = min(seconds, self._address.connect_timeout)
         if len(self._hosts) == 1:
             return await asyncpg.connect(timeout=timeout, **arguments)

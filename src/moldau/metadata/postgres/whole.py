@@ -17,6 +17,7 @@ from moldau import faults
 from ..errors import StoreUnavailable
 from ..sql.tables import NOT_MOVED, SEQUENCE, TABLES, Row, Table
 from .address import Address, hidden
+from .connecting import Connector
 from .errors import InDoubt, is_worlds_fault, store_error
 from .text import escape, unescape
 
@@ -40,7 +41,7 @@ class PostgresWhole:
         for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
             arguments["server_settings"][name] = "0"  # it takes as long as it takes
         with self._told(f"cannot open the metadata store {self.where}"):
-            self._connection = await asyncpg.connect(timeout=self._address.connect_timeout, **arguments)
+            self._connection = await Connector(self._address).connect_with(arguments, self._address.connect_timeout)
             if reads:
                 self._transaction = self._connection.transaction(isolation="repeatable_read", readonly=True)
                 await self._transaction.start()
