@@ -6,7 +6,6 @@ import datetime
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 
@@ -32,19 +31,13 @@ def java_version() -> str:
     return (done.stderr or done.stdout).splitlines()[0].strip()
 
 
-def python_version() -> str:
-    """Distributions build it with profile-guided optimization, which pyenv for one does not: a fifth to a third of the interpreter's time."""
-    whose = ", the distribution's" if sys.base_prefix == "/usr" else ""
-    return f"{platform.python_implementation()} {platform.python_version()}{whose}"
-
-
 def describe() -> dict[str, str]:
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "processor": f"{cpu_model()}, {os.cpu_count()} cores",
         "memory": f"{memory_gib():.0f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
-        "python": python_version(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
         "java": java_version(),
         "load before the run": f"{os.getloadavg()[0]:.2f}",
     }
