@@ -14,6 +14,7 @@ from moldau.metadata.fold_entry import (
     FLAG_COMMIT,
     FLAG_MARKER,
     FLAG_TRANSACTIONAL,
+    REMEMBERED_BATCHES,
     pack_entry,
 )
 from moldau.metadata.rows import Extent
@@ -50,10 +51,6 @@ def unpack(fold: bytes) -> list[Entry]:
     if len(fold) % ENTRY_BYTES:
         raise ValueError(f"a fold of {len(fold)} bytes is no multiple of {ENTRY_BYTES}")
     return list(ENTRY.iter_unpack(fold))
-
-
-REMEMBERED_BATCHES = 5
-"""Of a producer, as in Kafka: an older duplicate is out of order."""
 
 
 def merge(extents: Sequence[Extent]) -> bytes:

@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL
+from moldau.metadata.fold_entry import FLAG_COMMIT, FLAG_MARKER, FLAG_TRANSACTIONAL, REMEMBERED_BATCHES
 from moldau.protocol import error_codes
 from moldau.records.batch import SEQUENCE_MAX, TRANSACTIONAL_BIT, BatchHeader
 
-from .fold import REMEMBERED_BATCHES, Entry
+from .fold import Entry
 from .transactions import Transactions
 
 ACCEPT = -1

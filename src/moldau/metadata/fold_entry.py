@@ -12,6 +12,14 @@ from typing import Final
 ENTRY: Final = Struct(">qhiiiiqB")
 ENTRY_BYTES: Final = ENTRY.size
 pack_entry = ENTRY.pack
+OFFSETS: Final = Struct(">ii")
+OFFSETS_AT: Final = 18
+"""Where an entry has its two offsets."""
+PRODUCER_BYTES: Final = 10
+"""Its id and epoch, which an entry begins with."""
+
+REMEMBERED_BATCHES: Final = 5
+"""Of a producer, as in Kafka: an older duplicate is out of order."""
 
 FLAG_TRANSACTIONAL: Final = 1
 FLAG_MARKER: Final = 2

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from struct import Struct
 from typing import NamedTuple
 
-from .fold_entry import ENTRY_BYTES
+from .fold_entry import ENTRY_BYTES, OFFSETS, OFFSETS_AT, PRODUCER_BYTES, REMEMBERED_BATCHES
 from .rows import KIND_INLINE, AppendCommit, AppendEntry, Extent
 
 SMALL_BYTES = 1024
@@ -20,12 +19,6 @@ FEW = 4
 """Fewer than this are not worth it."""
 MANY = 128
 """More become several extents: whoever merges them checks an extent in one go, in a fifth of a millisecond."""
-_REMEMBERED_BATCHES = 5
-"""Of a producer (`moldau.log.fold`)."""
-_WHERE = Struct(">ii")
-_WHERE_AT = 18
-_PRODUCER_BYTES = 10
-"""Its id and its epoch, at the begin of an entry of a fold."""
 
 Run = Sequence[tuple[AppendCommit, AppendEntry]]
 """Neighbours of one partition, in order."""
@@ -95,17 +88,17 @@ def fold_of(run: Run, base: int) -> bytes:
         for at in range(len(fold) - ENTRY_BYTES, -1, -ENTRY_BYTES):
             one = fold if len(fold) == ENTRY_BYTES else fold[at : at + ENTRY_BYTES]
             if not one[-1]:  # no flags: a batch outside transactions
-                producer = one[:_PRODUCER_BYTES]
-                if seen[producer] == _REMEMBERED_BATCHES:
+                producer = one[:PRODUCER_BYTES]
+                if seen[producer] == REMEMBERED_BATCHES:
                     continue
                 seen[producer] += 1
             kept.append(one)
             shifts.append(entry.expected_end - base)
     kept.reverse()
     folds = bytearray().join(kept)
-    at = _WHERE_AT
+    at = OFFSETS_AT
     for shift in reversed(shifts):
-        first, last = _WHERE.unpack_from(folds, at)
-        _WHERE.pack_into(folds, at, first + shift, last + shift)
+        first, last = OFFSETS.unpack_from(folds, at)
+        OFFSETS.pack_into(folds, at, first + shift, last + shift)
         at += ENTRY_BYTES
     return bytes(folds)
