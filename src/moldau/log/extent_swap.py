@@ -94,6 +94,6 @@ class ExtentSwap:
         points.swapped()
         view = self._views.get(new.partition_id)
         if view is not None:
-            view.replace_tail(new.base_offset, new.last_offset, [new])
+            view.replace_tail(new)
             view.bytes_total += new.length - sum(extent.length for extent in old)
         return True

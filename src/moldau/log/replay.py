@@ -16,7 +16,6 @@ import logging
 
 from moldau.blobs.ports import AppendableBlobs
 from moldau.metadata.errors import StoreCorrupt
-from moldau.metadata.gathering import SMALL_BYTES
 from moldau.metadata.ports import JournalStore, MaintenanceStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, Extent
 from moldau.records.batch import compute_crc, iter_headers
@@ -81,8 +80,7 @@ def _entry(partition_id: int, base: int, data: memoryview, position: int) -> App
         raise sections.BadSection(
             f"partition {partition_id} offset {offset}: the bytes at {position + end} are no batch"
         )
-    small = bytes(data) if len(data) <= SMALL_BYTES else None
-    return AppendEntry(partition_id, base, offset - base, position, len(data), newest, b"".join(folds), small)
+    return AppendEntry(partition_id, base, offset - base, position, len(data), newest, b"".join(folds))
 
 
 class Replay:

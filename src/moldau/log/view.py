@@ -148,17 +148,17 @@ class PartitionView:
         """Index in `extents` of the first extent that ends at or after `offset` (may be one past the last)."""
         return bisect_left(self.last_offsets, offset)
 
-    def replace_tail(self, first: int, last: int, new: list[Extent]) -> None:
-        """Maintenance swapped the rows of these offsets for others with the same batches. Where readers were in the old ones is not asked for again."""
+    def replace_tail(self, new: Extent) -> None:
+        """The rows of its offsets were swapped for this one with the same batches. Where readers were in the old ones is not asked for again. Where the tail began
+        among them, or right above, it begins with this one.
+        """
+        first, last = new.base_offset, new.last_offset
         if last + 1 < self.tail_start:
             return
-        low, high = self.find(first), self.find(last) + 1
-        if first < self.tail_start and new:
-            # the tail begins within what was swapped, or right above it: now it has all of that
-            low, self.tail_start = 0, new[0].base_offset
-            high = self.find(last + 1)
-        self.extents[low:high] = new
-        self.last_offsets[low:high] = [extent.last_offset for extent in new]
+        self.tail_start = min(self.tail_start, first)
+        low, high = self.find(first), self.find(last + 1)
+        self.extents[low:high] = [new]
+        self.last_offsets[low:high] = [last]
 
     def appended_from(self, offset: int) -> int:
         """When the extent that holds the offset was appended, or the first one above; -1 if that is not in memory."""

@@ -102,7 +102,7 @@ class Views:
         for extent in extents:
             view = self._views.get(extent.partition_id)
             if view is not None:
-                view.replace_tail(extent.base_offset, extent.last_offset, [extent])
+                view.replace_tail(extent)
 
     def keep(self, partition_ids: list[int]) -> None:
         """Somebody needs these in memory, whether they are already or will be, until they are released."""

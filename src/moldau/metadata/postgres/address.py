@@ -37,7 +37,7 @@ class Address:
         self.hosts = [urlunsplit(parts._replace(netloc=f"{user}{at}{name}", query=query)) for name in each]
         """The URL of each host by itself, in their order."""
         for host in self.hosts:
-            urlsplit(host)
+            urlsplit(host)  # raises for what is none
 
     @property
     def told(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from ..errors import StoreCorrupt, StoreUnavailable
@@ -21,11 +22,12 @@ from .many_rows import ManyRows
 from .note_rows import NoteRows
 from .tx import SqliteTx
 
-_EXTENTS = ManyRows(
-    "extent",
+_COLUMNS = (
     "partition_id, last_offset, base_offset, blob_id, position, length, max_timestamp, running_max_timestamp, records, leader_epoch, kind, appended_at,"
-    " fold",
+    " fold"
 )
+_EXTENTS = ManyRows("extent", _COLUMNS)
+_row_of = attrgetter(*_COLUMNS.split(", "))
 _INLINE = ManyRows("inline_blob", "blob_id, created_ms, data, extents")
 _HEADS = (
     "SELECT partition_id, end_offset, leader_epoch, max_timestamp FROM partition WHERE alive = 1 AND partition_id IN "
@@ -88,7 +90,7 @@ class _Made:
                     one = gather(run, blob_id, epoch, running)
                     self.gathered.append(one)
                     running = one.extent.running_max_timestamp
-                    yield _row(one.extent)
+                    yield _row_of(one.extent)
                     continue
                 for commit, entry in run:
                     self.live[commit.blob_id] += 1
@@ -127,25 +129,6 @@ def _fresh(placed: list[tuple[AppendCommit, AppendEntry]], end: int) -> list[tup
             )
         end += entry.records
     return fresh
-
-
-def _row(extent: Extent) -> Sequence[Any]:
-    """In the order of the columns of `_EXTENTS`."""
-    return (
-        extent.partition_id,
-        extent.last_offset,
-        extent.base_offset,
-        extent.blob_id,
-        extent.position,
-        extent.length,
-        extent.max_timestamp,
-        extent.running_max_timestamp,
-        extent.records,
-        extent.leader_epoch,
-        extent.kind,
-        extent.appended_at,
-        extent.fold,
-    )
 
 
 def _heads(cursor: sqlite3.Cursor, partition_ids: list[int]) -> list[tuple[int, int, int, int]]:
