@@ -28,6 +28,8 @@ POINTS: dict[str, str] = {
     "blobs.local.put_written": "after it is written and synced, before it gets its final name",
     "blobs.local.put_synced": "after it is durable under its final name",
     "blobs.local.delete": "before a blob is deleted",
+    "blobs.local.spare": "before the file of a deleted write-ahead blob becomes a spare",
+    "blobs.local.take": "before a spare becomes the file of a write-ahead blob",
     "metadata.sqlite.migrate": "before a step of the schema is taken",
     "metadata.sqlite.prime": "before the WAL is lengthened",
     "metadata.sqlite.begin": "before a write transaction begins",

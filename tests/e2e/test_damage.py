@@ -394,8 +394,8 @@ def open_journal(whole: Whole) -> tuple[str, list[int]]:
     sizes = {file: file.stat().st_size for file in (whole.killed / "blobs").glob("*.blob")}
     name = max(sizes, key=lambda file: sizes[file])  # it was grown ahead
     content, at, starts = name.read_bytes(), 0, [0]
-    while content[at : at + 4] == b"MLS1":
-        at += unpack_header(content, at).size
+    while content[at : at + 4] == b"MLS2":
+        at += unpack_header(content, int(name.stem, 16), at).size
         starts.append(at)
     return f"blobs/{name.name}", starts
 

@@ -44,9 +44,11 @@ WHILE_SERVING = {
     "blobs.local.delete": 2,
     "blobs.local.grow": 2,
     "blobs.local.seal": 2,
+    "blobs.local.spare": 2,
     "blobs.local.sync": 9,
     "blobs.local.sync_folder": 3,
     "blobs.local.synced": 9,
+    "blobs.local.take": 2,
     "blobs.local.zero": 8,
     "blobs.local.put": 2,
     "blobs.local.put_synced": 2,
@@ -72,6 +74,8 @@ WHILE_SERVING = {
 """Passed under load: at which pass the broker dies."""
 OF_GARBAGE = {
     "blobs.local.delete",
+    "blobs.local.spare",
+    "blobs.local.take",
     "log.collect.delete",
     "log.collect.forget",
     "log.retention.delete",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from moldau.blobs import spares
 from moldau.broker import upkeep
 from moldau.broker.options import Options
 from moldau.cli.main import main
@@ -18,6 +19,8 @@ from moldau.log.collection import Collector
 def shrink(put: Callable[[Any, str, Any], None] = setattr) -> None:
     """For the whole process; `put` may be pytest's `monkeypatch.setattr`."""
     put(wal, "ROLL_BYTES", 600_000)
+    put(spares, "LEAST_BYTES", 10_000)
+    put(spares, "ROOM", 0)
     put(journal, "APPLY_SECONDS", 0.02)
     put(upkeep, "_TICK_SECONDS", 0.02)
     put(upkeep, "_SWEEP_SECONDS", 0.05)

@@ -19,6 +19,7 @@ from support.stores import entry, postgres_opener, sqlite_opener
 
 import moldau
 from moldau import faults
+from moldau.blobs import spares
 from moldau.blobs.local import LocalBlobs
 from moldau.server import at_rest
 from moldau.server.data_dir import DataDir
@@ -57,6 +58,8 @@ WITHOUT = {
     "filled": "removes what it put there itself; a death leaves a folder that is neither a backup nor a data directory",
     "sync_names": "syncs what points around its callers stand for",
     "_probe": "tries a shared folder out; what a death leaves of that goes when it is a day old",
+    "_adopt": "removes files at the start that hold nothing",
+    "clear": "of the files of spares, which hold nothing",
     "_clean": "makes the folder, removes leftovers of puts at the start; a crash there leaves both to the next start",
 }
 
@@ -160,7 +163,8 @@ def test_what_counts_as_bare(tmp_path: Path, body: str, bare: bool) -> None:
     assert bool(bare_of(functions([file]))) is bare
 
 
-def test_every_point_is_passed(tmp_path: Path, postgres: Postgres) -> None:
+def test_every_point_is_passed(tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spares, "LEAST_BYTES", 1)
     seen: set[str] = set()
     faults.record(seen)
 
@@ -176,7 +180,7 @@ def test_every_point_is_passed(tmp_path: Path, postgres: Postgres) -> None:
             await it.log.append_locked({p: 1}, -1, lambda locked: it.flush(entry(p, 1)))
             await it.groups.write([], [], [])
             await it.shares.write([])
-        blobs = LocalBlobs(tmp_path / "blobs")
+        blobs = LocalBlobs(tmp_path / "blobs", spare_bytes=100)
         loop = asyncio.get_running_loop()
         await blobs.create(1)
         told: asyncio.Future[int] = loop.create_future()
@@ -185,6 +189,8 @@ def test_every_point_is_passed(tmp_path: Path, postgres: Postgres) -> None:
         await blobs.seal(1)
         await blobs.put(2, [b"y"])
         await blobs.delete(2)
+        await blobs.delete(1)
+        await blobs.create(3)
         await blobs.close()
 
     run(main())

@@ -9,6 +9,9 @@ need not write the inode's size and block map each time (measured on ext4: 1 MiB
 0.21 ms). The logical end is known to this process, and after a crash to the metadata store: `seal` and `recover` cut
 the file to it. Nobody may read beyond it.
 
+The file of a write-ahead blob that is deleted may become a spare, and the next one's file (`moldau.blobs.spares`). A read that is under way has the old file open, so only a file
+that nobody reads becomes one.
+
 A failed write or sync ends the appends to that file. What a failed sync lost is unknown (Linux forgets the error and
 marks the pages clean), so the range since the last good sync is written again from the page cache before anybody calls
 it durable.
@@ -16,11 +19,12 @@ it durable.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +35,7 @@ from .appendable import Appendable
 from .files import BlobFiles
 from .hold import Deletions
 from .ports import AppendDone, BlobError, BlobMissing, Buffer
+from .spares import Spares
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +48,8 @@ class LocalBlobs(BlobFiles):
 
     pushes = True
 
-    def __init__(self, folder: Path, *, syncs: bool = True) -> None:
+    def __init__(self, folder: Path, *, syncs: bool = True, spare_bytes: int | None = None) -> None:
+        """`spare_bytes`: how much spares may hold; None leaves those that are there alone."""
         super().__init__(folder, syncs=syncs)
         self._deletions = Deletions(folder)
         self.synced_bytes = 0
@@ -55,16 +61,21 @@ class LocalBlobs(BlobFiles):
         self._wake = threading.Event()
         self._closing = False
         self._sync_ns = 0.0  # what a sync takes, a moving average
-        self._clean()
+        self._appended: set[int] = set()
+        self._keeping = threading.Lock()  # has the three that follow
+        self._reads: Counter[int] = Counter()
+        self._retired: dict[int, Path] = {}
+        self._spares = self._clean(spare_bytes)
         self._thread = threading.Thread(target=self._run, name="moldau-wal", daemon=True)
         self._thread.start()
 
-    def _clean(self) -> None:
+    def _clean(self, spare_bytes: int | None) -> Spares | None:
         """Remove what interrupted puts left. Raises BlobError when the folder cannot be used."""
         try:
             self._make_folder()
             for file in self.folder.glob("*.tmp"):
                 file.unlink(missing_ok=True)
+            return None if spare_bytes is None else Spares(self.folder, spare_bytes)
         except OSError as error:
             raise BlobError(f"cannot use the folder {self.folder}: {error}") from error
 
@@ -80,7 +91,9 @@ class LocalBlobs(BlobFiles):
     def _create(self, blob_id: int) -> None:
         faults.hit("blobs.local.create")
         path = self.path(blob_id)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with self._keeping:
+            size = 0 if self._spares is None or path.exists() else self._spares.take(path)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | (0 if size else os.O_EXCL) | os.O_CLOEXEC, 0o644)
         try:
             self._sync_folder()
             faults.hit("blobs.local.created")
@@ -89,7 +102,7 @@ class LocalBlobs(BlobFiles):
             path.unlink(missing_ok=True)
             raise
         with self._lock:
-            self._appendable[blob_id] = Appendable(fd, syncs=self._may_sync)
+            self._appendable[blob_id] = Appendable(fd, syncs=self._may_sync, stale=size)
 
     def append(self, blob_id: int, buffers: Sequence[Buffer], durable: bool, done: AppendDone) -> None:
         self._queue.append((blob_id, buffers, durable, done))
@@ -109,6 +122,7 @@ class LocalBlobs(BlobFiles):
             if durable:
                 self._sync_dirty()
         except OSError as error:
+            self._make_room(error)
             raise BlobError(f"cannot append to {self.path(blob_id).name}: {error}") from error
         finally:
             self._lock.release()
@@ -144,6 +158,7 @@ class LocalBlobs(BlobFiles):
                     written.append((done, position, file))
                     durable = durable or (sync and self._may_sync)
                 except Exception as error:
+                    self._make_room(error)
                     failed.append((done, BlobError(f"cannot append to {self.path(blob_id).name}: {error}")))
             reason: Exception | None = None
             if durable:
@@ -207,6 +222,7 @@ class LocalBlobs(BlobFiles):
             with self._lock:
                 self._appendable[blob_id] = file
             raise
+        self._appended.add(blob_id)
         return file.end
 
     async def recover(self, blob_id: int, size: int) -> None:
@@ -231,7 +247,30 @@ class LocalBlobs(BlobFiles):
     def _put(self, blob_id: int, buffers: Sequence[Buffer]) -> int:
         if blob_id in self._appendable:
             raise BlobError(f"blob {blob_id:016x} is open for appends")
+        try:
+            return super()._put(blob_id, buffers)
+        except OSError as error:
+            if not self._make_room(error):
+                raise
         return super()._put(blob_id, buffers)
+
+    def _make_room(self, error: Exception) -> bool:
+        """Where the disk is full there are no spares."""
+        if self._spares is None or not isinstance(error, OSError) or error.errno != errno.ENOSPC:
+            return False
+        with self._keeping:
+            return self._spares.clear()
+
+    def _read(self, blob_id: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        with self._keeping:
+            self._reads[blob_id] += 1
+        try:
+            return super()._read(blob_id, ranges)
+        finally:
+            with self._keeping:
+                self._reads[blob_id] -= 1
+                if not self._reads[blob_id]:
+                    del self._reads[blob_id]
 
     def _delete(self, blob_id: int) -> None:
         faults.hit("blobs.local.delete")
@@ -240,7 +279,22 @@ class LocalBlobs(BlobFiles):
                 file = self._appendable.pop(blob_id, None)
             if file is not None:
                 os.close(file.fd)
-            self.path(blob_id).unlink(missing_ok=True)
+            path, spares = self.path(blob_id), self._spares
+            if blob_id in self._appended and spares is not None:
+                self._appended.discard(blob_id)
+                with self._keeping:
+                    if blob_id not in self._reads and spares.wanted(path):
+                        self._retired[blob_id] = spares.rename(path)
+                        return
+            path.unlink(missing_ok=True)
+
+    def _forget(self, blob_id: int) -> None:
+        super()._forget(blob_id)
+        if self._spares is not None:
+            with self._keeping:
+                spare = self._retired.pop(blob_id, None)
+                if spare is not None:
+                    self._spares.add(spare)
 
     async def close(self) -> None:
         if self._closing:

@@ -77,7 +77,9 @@ class EmbeddedNode(Node):
             data / "metadata.sqlite", loop, syncs=syncs, power_kept=power_kept, was_shared=self.by_workers
         )
         engine.open()
-        blobs = self.blobs = LocalBlobs(data / "blobs", syncs=syncs)
+        blobs = self.blobs = LocalBlobs(
+            data / "blobs", syncs=syncs, spare_bytes=options.wal_spare_bytes if syncs else 0
+        )
         engine.before_sync = blobs.sync
         await recover(
             engine, blobs, clock, power_kept=power_kept, unclean=self.by_workers and self.unclean, alone=options.node_id

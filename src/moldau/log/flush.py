@@ -132,11 +132,10 @@ class Flush:
         self.length = sum([part.length for part in parts])
         """Bytes of all batches."""
 
-    def header(self, synced_to: int) -> bytes:
+    def header(self, blob_id: int, synced_to: int) -> bytes:
         """What precedes the batches in a write-ahead blob."""
-        return sections.pack_header(
-            self.now, synced_to, [(part.view.partition_id, part.base, part.length) for part in self.parts]
-        )
+        table = [(part.view.partition_id, part.base, part.length) for part in self.parts]
+        return sections.pack_header(blob_id, self.now, synced_to, sections.sum_of(self.batches()), table)
 
     def batches(self) -> list[Batch | bytes]:
         """The batches in the order of the parts."""

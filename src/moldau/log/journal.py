@@ -90,8 +90,8 @@ class Journal:
         if self._entries > ENTRIES_MAX or self._notes > NOTES_MAX:
             done(write, None, BlobError(f"{self._entries + self._notes} rows wait for the metadata store"))
             return
-        blob_id, synced_to = self._synced
-        header = write.header(synced_to if blob_id == self._wal.active() else 0)
+        blob_id = self._wal.active()
+        header = write.header(blob_id, self._synced[1] if blob_id == self._synced[0] else 0)
         buffers = [header, *write.batches()]
         length = len(header) + write.length
         self._begun += 1

@@ -52,10 +52,10 @@ class NoteSection:
         """Bytes of all notes."""
         return self._length
 
-    def header(self, synced_to: int) -> bytes:
+    def header(self, blob_id: int, synced_to: int) -> bytes:
         """See `Write`."""
         self._body = b"".join(self._packed)
-        return sections.pack_notes_header(self.now, synced_to, self._body)
+        return sections.pack_notes_header(blob_id, self.now, synced_to, self._body)
 
     def batches(self) -> list[bytes]:
         """See `Write`."""

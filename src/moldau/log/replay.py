@@ -18,7 +18,8 @@ from moldau.blobs.ports import AppendableBlobs
 from moldau.metadata.errors import StoreCorrupt
 from moldau.metadata.ports import JournalStore, MaintenanceStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, Extent
-from moldau.records.batch import compute_crc, iter_headers
+from moldau.records.batch import CRC_AT, compute_crc, iter_headers
+from moldau.records.crc import crc32c
 from moldau.records.errors import InvalidBatch
 
 from . import fold, note_section, sections
@@ -53,13 +54,17 @@ def commit_of(section: sections.Section, data: memoryview, blob_id: int, positio
     if at + sum(row[2] for row in section.table) != section.size or len(data) != section.size:
         raise sections.BadSection(f"lengths of the table at {position} do not add up to {section.size}")
     entries = []
+    checks: list[memoryview] = []
     for partition_id, base, length in section.table:
-        entries.append(_entry(partition_id, base, data[at : at + length], position + at))
+        entries.append(_entry(partition_id, base, data[at : at + length], position + at, checks))
         at += length
+    if crc32c(b"".join(checks)) != section.batches_sum:
+        raise sections.BadSection(f"not all batches of the section at {position} are those that were written with it")
     return AppendCommit(blob_id, entries, None, False, section.now)
 
 
-def _entry(partition_id: int, base: int, data: memoryview, position: int) -> AppendEntry:
+def _entry(partition_id: int, base: int, data: memoryview, position: int, checks: list[memoryview]) -> AppendEntry:
+    """The CRC fields of its batches are added to `checks`."""
     folds = []
     offset, end, newest = base, 0, -1
     try:
@@ -68,6 +73,7 @@ def _entry(partition_id: int, base: int, data: memoryview, position: int) -> App
                 raise sections.BadSection(
                     f"partition {partition_id} offset {offset}: the batch at {position + at} is damaged"
                 )
+            checks.append(data[at + CRC_AT : at + CRC_AT + 4])
             last = offset + header.last_offset_delta
             if header.producer_id >= 0:
                 folds.append(fold.of_batch(header, offset - base))
@@ -164,7 +170,7 @@ class Replay:
                         length = min(max(wanted, _READ_BYTES), size - position)
                         window, window_at = memoryview(await self._blobs.read(blob_id, position, length)), position
                     try:
-                        section = sections.unpack_header(window, position - window_at)
+                        section = sections.unpack_header(window, blob_id, position - window_at)
                     except sections.Truncated:
                         wanted = sections.header_bytes(sections.count_at(window, position - window_at))
                         continue
@@ -178,6 +184,10 @@ class Replay:
                     await self._apply(commits)
                     commits = []
         except sections.BadSection as torn:
+            if bytes(window[position - window_at :][: len(sections.MAGIC_BEFORE)]) == sections.MAGIC_BEFORE:
+                raise StoreCorrupt(
+                    f"blob {blob_id:016x} was left open by a build from before the first release; let that build start and stop. {ADVICE}"
+                ) from torn
             await self._refuse_damage(blob_id, position, size, torn)
         if commits:
             await self._apply(commits)
@@ -189,7 +199,7 @@ class Replay:
         at = position + 1
         while at < size:
             data = await self._blobs.read(blob_id, at, min(_READ_BYTES, size - at))
-            for section in sections.headers_in(data):
+            for section in sections.headers_in(data, blob_id):
                 later += 1
                 if section.synced_to > position or self._power_kept:
                     promised = "acknowledged as durable" if section.synced_to > position else "acknowledged"

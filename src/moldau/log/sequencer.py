@@ -19,8 +19,8 @@ class Write(Protocol):
         """Bytes behind the header."""
         ...
 
-    def header(self, synced_to: int) -> bytes:
-        """What comes first; the blob is known to be synced up to there."""
+    def header(self, blob_id: int, synced_to: int) -> bytes:
+        """What comes first, in that blob, which is known to be synced up to there."""
         ...
 
     def batches(self) -> Sequence[Buffer]:

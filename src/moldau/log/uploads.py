@@ -179,7 +179,8 @@ class Uploads:
                 base += queued.offsets
             lane.ahead += base - first
             table.append((lane.partition_id, first, position - began))
-        upload.buffers[0] = sections.pack_header(self._clock(), 0, table)
+        checks = sections.sum_of(upload.buffers[1:])
+        upload.buffers[0] = sections.pack_header(sections.NO_BLOB, self._clock(), 0, checks, table)
         upload.size = position
         return upload
 

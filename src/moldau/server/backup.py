@@ -136,7 +136,7 @@ def _copy_blobs(data: Path, target: Path, blobs: list[NamedBlob], told: Told) ->
             raise BackupError(f"{short}: record bytes are missing. {_LOOK}") from None
 
     for blob in growing:
-        ends[blob.blob_id] = size = _growing_end(data / "blobs" / f"{blob.blob_id:016x}.blob", blob.applied_to)
+        ends[blob.blob_id] = size = _growing_end(data / "blobs" / f"{blob.blob_id:016x}.blob", blob)
         copy(blob.blob_id, size, told("journal", size))
     sealed = [blob for blob in blobs if blob.size >= 0]
     total = sum(blob.size for blob in sealed)
@@ -150,14 +150,14 @@ def _copy_blobs(data: Path, target: Path, blobs: list[NamedBlob], told: Told) ->
 _LOOK = "Stop the broker and look at the directory with 'moldau inspect'; there is no backup."
 
 
-def _growing_end(file: Path, applied_to: int) -> int:
+def _growing_end(file: Path, blob: NamedBlob) -> int:
     try:
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise BackupError(f"{file} is missing. {_LOOK}") from None
     try:
         # the last section may not be written to its end yet
-        end = journal_end(lambda position, length: os.pread(fd, length, position), applied_to)
+        end = journal_end(lambda position, length: os.pread(fd, length, position), blob.blob_id, blob.applied_to)
         return min(end, os.fstat(fd).st_size)
     except HoleInJournal as hole:
         raise BackupError(f"{file} is damaged: {hole}. {_LOOK}") from None

@@ -15,7 +15,7 @@ from support.stores import Stores, memory_opener, postgres_opener, topic_id
 from support.tcp_proxy import fault_proxy
 
 from moldau import faults
-from moldau.log.sections import unpack_header
+from moldau.log.sections import NO_BLOB, unpack_header
 from moldau.log.storage import AUTO, EXPRESS, STANDARD, AppendRules, Storage
 from moldau.metadata.postgres.engine import PostgresEngine
 from moldau.metadata.rows import KIND_INLINE, KIND_WAL
@@ -268,7 +268,7 @@ def test_an_object_explains_itself() -> None:
         extents = [*await it.extents(p), *await it.extents(q)]
         (blob,) = {extent.blob_id for extent in extents if extent.blob_id >> 32 == 10}
         data = await blobs.read(blob, 0, blobs.puts[-1])
-        section = unpack_header(data)
+        section = unpack_header(data, NO_BLOB)
         assert section.size == len(data)
         assert [(row[0], row[1]) for row in section.table] == [(p, 1), (q, 0)]
         assert one.appender.lost_races == 0

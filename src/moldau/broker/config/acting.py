@@ -35,6 +35,7 @@ _ATTRIBUTES: dict[str, str] = {
     "moldau.upload.linger.ms": "upload_linger_ms",
     "moldau.upload.max.bytes": "upload_max_bytes",
     "moldau.uploads.max": "uploads_max",
+    "moldau.wal.spare.bytes": "wal_spare_bytes",
     "node.id": "node_id",
     "num.partitions": "num_partitions",
     "offset.metadata.max.bytes": "offset_metadata_max_bytes",
