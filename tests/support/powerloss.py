@@ -9,7 +9,7 @@ so both are
   kept aside at each of these moments.
 - write-ahead blobs: the bytes up to `Appendable.synced`; of what lies beyond, anything may have reached the disk:
 nothing,
-  zeros of the grown file, or some of the bytes.
+  zeros of the grown file, what was there in another blob's file that is written over, or some of the bytes.
 - sealed and put blobs: whole, once their seal or put has returned.
 
 With `written_back` the system has written the SQLite log by itself before the cut, but no record bytes: the rows of fast
@@ -95,6 +95,9 @@ class PowerCut:
         self._rng = rng
         self._lock = threading.RLock()
         self._files: dict[int, Appendable] = {}
+        self._before: dict[int, bytes] = {}
+        self.written_over = 0
+        """Files with another blob's bytes behind their ends, when the power failed."""
         self._database = self._wal = b""
         self._keep_database()
         faults.watch(self._passed)
@@ -114,6 +117,9 @@ class PowerCut:
             if self.happened:
                 return
             self._files.update(self._blobs._appendable)
+            for blob_id, file in self._blobs._appendable.items():
+                if file.stale and not file.end and blob_id not in self._before:
+                    self._before[blob_id] = self._blobs.path(blob_id).read_bytes()
             if (name == "metadata.sqlite.committed" and self._engine.synced) or name == "metadata.sqlite.checkpointed":
                 self._keep_database()
             self._left -= 1
@@ -155,9 +161,13 @@ class PowerCut:
         data = self._blobs.path(blob_id).read_bytes()
         synced = file.synced
         unsynced = len(data[synced : file.end])
-        tail = self._rng.choice(
-            [b"", bytes(unsynced), bytes(unsynced + 4096), bytes(unsynced // 2) + data[synced:][:9]]
-        )
+        tails = [b"", bytes(unsynced), bytes(unsynced + 4096), bytes(unsynced // 2) + data[synced:][:9]]
+        before = self._before.get(blob_id, b"")
+        if before:
+            self.written_over += 1
+            page = (synced + unsynced // 2) // 4096 * 4096
+            tails = [before[synced:], data[synced:page] + before[max(synced, page) :]]
+        tail = self._rng.choice(tails)
         (folder / self._blobs.path(blob_id).name).write_bytes(data[:synced] + tail)
 
 
