@@ -229,9 +229,24 @@ class MaintenanceStoreContract:
         assert await it.maintenance.doomed_blobs(1000, 9) == []
         assert await it.maintenance.doomed_blobs(1001, 1) == doomed[:1]
         assert await it.maintenance.doomed_blobs(1001, 9) == doomed
+        assert await it.maintenance.doomed_blobs(500, 9, 1000) == []
+        assert await it.maintenance.doomed_blobs(500, 9, 1001) == doomed
         await it.maintenance.forget_blobs([1, 5, 77])
         assert [blob.blob_id for blob in await it.maintenance.blobs()] == [2, 3, 4]
         assert await it.maintenance.doom_unreferenced(2000, 500, 9) == [4]
+
+    @opened
+    async def test_write_ahead_blobs_may_go_earlier(self, it: Stores) -> None:
+        for blob_id, kind in ((1, KIND_WAL), (2, KIND_SEGMENT), (3, KIND_WAL)):
+            await it.log.register_blob(BlobRow(blob_id, kind, 100, 10))
+        assert await it.maintenance.doom_unreferenced(1000, 0, 9) == [1, 2, 3]
+
+        async def ids(before: int, wal_before: int) -> list[int]:
+            return [blob.blob_id for blob in await it.maintenance.doomed_blobs(before, 9, wal_before)]
+
+        assert await ids(1000, 1001) == [1, 3]
+        assert await ids(1001, 0) == [1, 2, 3]
+        assert await ids(1000, 1000) == []
 
     @opened
     async def test_blobs_are_doomed_in_capped_chunks(self, it: Stores) -> None:

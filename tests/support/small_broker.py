@@ -24,7 +24,7 @@ def shrink(put: Callable[[Any, str, Any], None] = setattr) -> None:
     put(journal, "APPLY_SECONDS", 0.02)
     put(upkeep, "_TICK_SECONDS", 0.02)
     put(upkeep, "_SWEEP_SECONDS", 0.05)
-    put(Collector.__init__, "__defaults__", (20, 20))
+    put(Collector.__init__, "__defaults__", (20, 20, 1 << 60))
 
 
 def options() -> Options:

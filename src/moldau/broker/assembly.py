@@ -19,7 +19,7 @@ from moldau.coordination.transactions.config import TransactionConfig
 from moldau.coordination.transactions.coordinator import TransactionCoordinator
 from moldau.log.blob_ids import BlobIds
 from moldau.log.cleaner import Cleaner
-from moldau.log.collection import Collector
+from moldau.log.collection import ALONE, Collector
 from moldau.log.extent_swap import ExtentSwap
 from moldau.log.inline_cache import InlineCache
 from moldau.log.lookup import Lookup
@@ -170,8 +170,10 @@ class Node:
         ids: BlobIds,
         checkpoint: Callable[[], Awaitable[int]] | None,
         rows: LogStore,
+        *,
+        alone: bool,
     ) -> Jobs:
-        """The maintenance of what is stored; `rows` is the log store without what is in a journal only."""
+        """The maintenance of what is stored; `rows` is the log store without what is in a journal only. `alone`: nobody shares the stores."""
         broker, clock = self.broker, self.clock
         views, log_store = broker.views, broker.log_store
         snapshots = Snapshots(rows, store, views, clock, self.options.producer_expiration_ms)
@@ -180,7 +182,7 @@ class Node:
             SegmentBuilder(log_store, rows, store, swap, views, ids, clock),
             snapshots,
             Retainer(log_store, store, views, snapshots, clock),
-            Collector(store, blobs, clock),
+            Collector(store, blobs, clock, **(ALONE if alone else {})),
             Cleaner(log_store, store, swap, views, ids, clock),
             lambda: broker.configs.broker,
             checkpoint,

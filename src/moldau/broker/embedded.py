@@ -123,7 +123,7 @@ class EmbeddedNode(Node):
         self._serve()
         broker.transactions = self._transactions(sole=True)
         broker.shares = self._shares(SqlShareStore(engine, journal.drained))
-        jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint, rows)
+        jobs = self._jobs(maintenance_store, blobs, ids, engine.checkpoint, rows, alone=True)
         self.upkeep = Upkeep(jobs, broker.views, broker.catalog, cluster_store, ids, options, clock)
         if options.maintains:
             self.upkeep.start()

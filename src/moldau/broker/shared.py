@@ -117,7 +117,7 @@ class SharedNode(Node):
         broker.transactions = self._transactions(sole=False, mine=lambda: together.maintaining)
         options.segment_build_age_ms = max(options.segment_build_age_ms, BUILD_AGE_MS_MIN)
         self._upkeep = Upkeep(
-            self._jobs(stores.maintenance, self.blobs, ids, None, self.broker.log_store),
+            self._jobs(stores.maintenance, self.blobs, ids, None, self.broker.log_store, alone=False),
             broker.views,
             broker.catalog,
             stores.cluster,

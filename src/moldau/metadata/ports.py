@@ -220,8 +220,8 @@ class MaintenanceStore(Protocol):
         """
         ...
 
-    async def doomed_blobs(self, before: int, limit: int) -> list[BlobRow]:
-        """Blobs doomed before that time: their bytes may go."""
+    async def doomed_blobs(self, before: int, limit: int, wal_before: int = 0) -> list[BlobRow]:
+        """Blobs doomed before that time, write-ahead ones also if before `wal_before`: their bytes may go."""
         ...
 
     async def forget_blobs(self, blob_ids: list[int]) -> None:

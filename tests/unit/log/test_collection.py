@@ -15,7 +15,7 @@ from moldau.blobs.local import LocalBlobs
 from moldau.blobs.ports import BlobHeld
 from moldau.log import collection
 from moldau.metadata.errors import StoreCorrupt
-from moldau.metadata.rows import KIND_WAL, BlobRow
+from moldau.metadata.rows import KIND_SEGMENT, KIND_WAL, BlobRow
 
 
 async def write_ahead_log(it: Stores) -> tuple[Log, int, int]:
@@ -47,6 +47,29 @@ class TestCollector:
         assert await log.collector.collect_blobs(100) == 1
         assert sealed not in await log.blobs.sizes()
         assert [row.blob_id for row in await it.maintenance.blobs()] == [log.wal]
+
+    @opened
+    async def test_a_write_ahead_blob_need_not_wait_as_long(self, it: Stores) -> None:
+        log, a, b = await write_ahead_log(it)
+        (sealed,) = [row.blob_id for row in await it.maintenance.blobs() if row.size >= 0]
+        await log.blobs.put(500, [b"segment"])
+        await it.log.register_blob(BlobRow(500, KIND_SEGMENT, 7, 0))
+        for p in (a, b):
+            await it.maintenance.delete_extents(p, await it.extents(p))
+        alone = collection.Collector(
+            it.maintenance, log.blobs, lambda: log.now, **{**collection.ALONE, "wal_grace_ms": 50}
+        )
+        log.now += 10
+        assert await alone.collect_blobs(100) == 0
+        log.now += 49
+        assert await alone.collect_blobs(100) == 0
+        log.now += 1
+        assert await alone.collect_blobs(100) == 1
+        assert set(await log.blobs.sizes()) == {log.wal, 500}
+        assert sealed != 500
+        log.now += 50
+        assert await alone.collect_blobs(100) == 1
+        assert set(await log.blobs.sizes()) == {log.wal}
 
     @opened
     async def test_a_deleted_topic_goes_to_the_end(self, it: Stores) -> None:

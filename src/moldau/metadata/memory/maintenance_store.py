@@ -171,8 +171,9 @@ class MemoryMaintenanceStore:
             self._state.blobs[blob_id] = BlobRow(blob_id, KIND_WAL, 0, now, now)
         return doomed
 
-    async def doomed_blobs(self, before: int, limit: int) -> list[BlobRow]:
-        return [row for row in await self.blobs() if 0 <= row.doomed_ms < before][:limit]
+    async def doomed_blobs(self, before: int, limit: int, wal_before: int = 0) -> list[BlobRow]:
+        ends = {KIND_WAL: max(before, wal_before)}
+        return [row for row in await self.blobs() if 0 <= row.doomed_ms < ends.get(row.kind, before)][:limit]
 
     async def forget_blobs(self, blob_ids: list[int]) -> None:
         for blob_id in blob_ids:

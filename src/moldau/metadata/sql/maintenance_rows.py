@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from ..errors import Conflict
-from ..rows import KIND_INLINE, BlobRow, Extent, InlineBlob, PartitionHead
+from ..rows import KIND_INLINE, KIND_WAL, BlobRow, Extent, InlineBlob, PartitionHead
 from .log_rows import extents_from, insert_blob
 from .tx import Engine, Tx
 
@@ -151,9 +151,10 @@ class SqlMaintenanceStore:
 
         return await self._engine.write(body)
 
-    async def doomed_blobs(self, before: int, limit: int) -> list[BlobRow]:
+    async def doomed_blobs(self, before: int, limit: int, wal_before: int = 0) -> list[BlobRow]:
         async def body(tx: Tx) -> list[BlobRow]:
-            return [BlobRow(*row) for row in await tx.run("blobs_doomed", before=before, limit=limit)]
+            rows = await tx.run("blobs_doomed", before=before, wal=KIND_WAL, wal_before=wal_before, limit=limit)
+            return [BlobRow(*row) for row in rows]
 
         return await self._engine.read(body)
 

@@ -133,7 +133,8 @@ ON CONFLICT (blob_id) DO NOTHING RETURNING blob_id;
 
 -- name: blobs_doomed
 -- Their bytes may go.
-SELECT blob_id, kind, size, created_ms, doomed_ms FROM blob WHERE live = 0 AND doomed_ms >= 0 AND doomed_ms < :before ORDER BY blob_id LIMIT :limit;
+SELECT blob_id, kind, size, created_ms, doomed_ms FROM blob
+WHERE live = 0 AND doomed_ms >= 0 AND (doomed_ms < :before OR kind = :wal AND doomed_ms < :wal_before) ORDER BY blob_id LIMIT :limit;
 
 -- name: blob_forget
 -- Its bytes are gone.
