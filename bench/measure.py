@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from bench import programs
 from bench.topics import Topics
@@ -191,3 +192,15 @@ def warm(seat: Seat, records: int) -> None:
         programs.rawload("fetch", seat.broker.bootstrap, topic, options, time_limit(records))
     finally:
         seat.topics.drop(topic)
+
+
+_SPARES_SECONDS_MAX = 60.0
+
+
+def wait_for_spares(folder: Path) -> None:
+    """Until a broker of ours that lives there has collected what its warming left: nothing more becomes a spare for some seconds."""
+    deadline, found, quiet = time.monotonic() + _SPARES_SECONDS_MAX, 0, 0
+    while time.monotonic() < deadline and (not found or quiet < 12):
+        time.sleep(1.0)
+        now = len(list((folder / "data" / "blobs").glob("*.spare")))
+        found, quiet = now, quiet + 1 if now == found else 0

@@ -5,7 +5,7 @@ room is written now. Over bytes that were written before there is nothing to say
 room, 0.11 ms over old bytes, and a third less CPU; 512 KiB 0.35 and 0.19 ms.
 
 A spare is `DIR/<16 hex digits>.spare`, the name of the blob that it was. Whoever takes it finds old bytes behind what it has written: see
-`Appendable.stale` and `moldau.log.sections`. No more than `limit` bytes are kept, and none where the disk has not four times as much room. A file
+`Appendable.stale` and `moldau.log.sections`. No more than `limit` bytes are kept, nor more than a quarter of what is free on the disk. A file
 with a second name (somebody's copy by hard links) is never written over.
 """
 
@@ -20,7 +20,7 @@ from moldau import faults
 LEAST_BYTES = 16 << 20
 """Of a smaller file there is little to be had."""
 ROOM = 4
-"""So many times the limit must be free on the disk."""
+"""So many times as much as the spares hold must be free on the disk."""
 
 
 class Spares:
@@ -52,10 +52,11 @@ class Spares:
         if not self._limit:
             return False
         size = file.stat().st_size
-        if size < LEAST_BYTES or self.bytes + size > self._limit:
+        all_bytes = self.bytes + size
+        if size < LEAST_BYTES or all_bytes > self._limit:
             return False
         there = os.statvfs(self._folder)
-        return there.f_bavail * there.f_frsize >= ROOM * self._limit
+        return there.f_bavail * there.f_frsize >= ROOM * all_bytes
 
     def rename(self, file: Path) -> Path:
         """From now on it is no blob, and not to be taken yet: its readers may still be there. Raises OSError."""

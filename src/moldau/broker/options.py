@@ -99,7 +99,7 @@ class Options:
         self.block_cache_bytes = 64 << 20
         self.settings: Settings | None = None
         self.views_max = 20_000
-        self.wal_spare_bytes = 1 << 30
+        self.wal_spare_bytes = 1280 << 20
         self.fetch_session_slots = 1000
         self.retention_check_ms = 300_000
         self.segment_build_age_ms = 5_000

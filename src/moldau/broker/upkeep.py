@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 _TICK_SECONDS = 1.0
 _SWEEP_SECONDS = 10.0
+_ALONE_COLLECT_SECONDS = 2.0
+"""Between two collections where the stores are not shared: a look costs nothing there, and write-ahead files may be written over soon."""
 _ORPHANS_SECONDS = 3600.0
 _ROLLS_PER_RETENTION = 8
 """Segments span at most this part of `retention.ms`: nothing is kept for much longer than it should."""
@@ -120,7 +122,8 @@ class Upkeep:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         retain_at = loop.time() + self._options.retention_check_ms / 1000
-        sweep_at, orphans_at = loop.time() + _SWEEP_SECONDS, loop.time() + _SWEEP_SECONDS
+        sweep_at = collect_at = orphans_at = loop.time() + _SWEEP_SECONDS
+        collect_seconds = _SWEEP_SECONDS if self._sole else min(_SWEEP_SECONDS, _ALONE_COLLECT_SECONDS)
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             if self.jobs.checkpoint is not None:
@@ -134,9 +137,10 @@ class Upkeep:
             if loop.time() >= sweep_at:
                 sweep_at = loop.time() + _SWEEP_SECONDS
                 self.expire_producers()
-                if ours:
-                    await self._guarded("purge", self.jobs.collector.purge_dead)
-                    await self._guarded("collect", self.collect)
+            if ours and loop.time() >= collect_at:
+                collect_at = loop.time() + collect_seconds
+                await self._guarded("purge", self.jobs.collector.purge_dead)
+                await self._guarded("collect", self.collect)
             if ours and loop.time() >= orphans_at:
                 again = await self._guarded("orphans", self.jobs.collector.look_for_orphans)
                 orphans_at = loop.time() + (_SWEEP_SECONDS if again else _ORPHANS_SECONDS)

@@ -21,7 +21,7 @@ GARBAGE_AGE_MS = 60_000
 """A blob that no row names is garbage when it is at least this old: longer than any commit takes."""
 ORPHAN_AGE_MS = 60_000
 """Between the two looks at a file without a row."""
-ALONE: Final = {"garbage_age_ms": 0, "wal_grace_ms": 5_000}
+ALONE: Final = {"garbage_age_ms": 0, "wal_grace_ms": 2_000}
 """For a broker that is alone with its stores: what is sealed is named by all who ever will, and its successors are written over the files (`moldau.blobs.spares`)."""
 
 

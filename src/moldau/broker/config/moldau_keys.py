@@ -19,8 +19,8 @@ moldau.uploads.max                int      4               1..64            read
     How many objects are put at the same time. For brokers that share their stores.
 moldau.flush.max.bytes            int      8388608         65536..          read-only  M  acts
     The most bytes that one commit gathers.
-moldau.wal.spare.bytes            long     1073741824      0..              read-only  M  acts
-    How much of write-ahead files that are no longer needed is kept on the disk, to be written over by the next ones: syncs are quicker there. None is kept where the disk has not four times as much room, and all go when it is full. 0 keeps none. For the embedded store.
+moldau.wal.spare.bytes            long     1342177280      0..              read-only  M  acts
+    How much of write-ahead files that are no longer needed is kept on the disk, to be written over by the next ones: syncs are quicker there. No more than a quarter of what is free on the disk, and nothing when it is full. 0 keeps none. For the embedded store.
 moldau.tail.cache.bytes           long     33554432        0..              read-only  M  acts
     How much memory holds the newest batches, so that readers at the end need no disk.
 moldau.block.cache.bytes          long     67108864        16777216..      read-only  M  acts
