@@ -28,6 +28,8 @@ from bench.workloads import BY_NAME, FLUSH, KAFKA, OURS, WORKLOADS, Workload
 from conformance.common.brokers import CHECKOUT, Broker, BrokerError, Kafka, Moldau, terminated_as_exit
 
 OUT = CHECKOUT / "bench" / "out"
+_GONE_SECONDS = 1.7
+"""Until the files of the topic that the other broker dropped are deleted: it does so after a second."""
 KAFKA_SETTINGS = {"authorizer.class.name": "", "log.segment.delete.delay.ms": "1000"}
 WARM_RECORDS = 10_000_000
 
@@ -56,6 +58,7 @@ def run_workload(workload: Workload, seats: dict[str, measure.Seat], records: in
     for round_number in range(rounds):
         turn = round_number % len(workload.seats)
         for name in [*workload.seats[turn:], *workload.seats[:turn]]:
+            time.sleep(_GONE_SECONDS)
             os.sync()
             time.sleep(0.3)
             began = time.perf_counter()

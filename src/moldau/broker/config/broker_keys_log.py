@@ -56,7 +56,7 @@ log.retention.check.interval.ms               long      300000      1..       re
 log.segment.bytes                             int       1073741824  1048576..  cluster-wide  H  acts
     How large a segment of a partition may grow. Retention drops whole segments, which are seldom larger than 8 MiB here.
 log.segment.delete.delay.ms                   long      60000       0..       cluster-wide  H  acts
-    How long the bytes of dropped data stay on disk for readers that are still at them. Files are shared, so the longest delay of all topics counts.
+    How long the bytes of dropped data stay on disk for readers that are still at them. Files are shared, so the longest delay of all topics counts. Write-ahead files on one machine go after two seconds.
 log.roll.ms                                   long      -           -         cluster-wide  H  acts
     How long a segment may take data before the next one begins, in milliseconds; an eighth of the retention time, if that is less. Unset, `log.roll.hours` counts.
 log.roll.hours                                int       168         1..       read-only     H  acts

@@ -34,7 +34,7 @@ segment.bytes                            int       1073741824  1048576..  log.se
 segment.ms                               long      604800000   1..       log.roll.ms     M  acts
     How long a segment may take data before the next one begins, in milliseconds; an eighth of the retention time, if that is less.
 file.delete.delay.ms                     long      60000       0..       log.segment.delete.delay.ms  M  acts
-    How long the bytes of dropped data stay on disk for readers that are still at them. Files are shared, so the longest delay of all topics counts.
+    How long the bytes of dropped data stay on disk for readers that are still at them. Files are shared, so the longest delay of all topics counts. Write-ahead files on one machine go after two seconds.
 moldau.storage                           string    auto        express,standard,auto  moldau.storage  M  acts
     How records are stored where brokers share their stores: `express` in the metadata store's commit, `standard` in objects that many partitions share, `auto` express while the topic is slow. Without effect on embedded stores.
 min.insync.replicas                      int       1           1..       min.insync.replicas  M  fixed:stores
