@@ -143,6 +143,15 @@ def test_they_outlive_the_broker(tmp_path: Path) -> None:
         assert it.path(5).read_bytes() == OLD
         await it.close()
         assert it.path(5).read_bytes() == b""
+        it = LocalBlobs(tmp_path, spare_bytes=LIMIT)
+        await deleted(it, 7)
+        await it.close()
+        assert kept(tmp_path) == [name(7)]
+        it = LocalBlobs(tmp_path, spare_bytes=LIMIT, anew=True)
+        assert kept(tmp_path) == [], "its blobs may have the same ids"
+        await deleted(it, 8)
+        await it.close()
+        assert kept(tmp_path) == [name(8)]
         it = LocalBlobs(tmp_path, spare_bytes=0)
         assert kept(tmp_path) == []
         await deleted(it, 6)

@@ -86,8 +86,9 @@ class PowerCut:
         self._on_cut = on_cut
         self.acknowledged: list[tuple[int, int, bytes]] = []
         """(partition, offset, bytes) of durable appends that were answered before the cut."""
-        self.whole: set[int] = set()
-        """Blobs whose seal or put has returned."""
+        there = {int(file.stem, 16) for file in blobs.folder.glob("*.blob")}
+        self.whole: set[int] = there - blobs._appendable.keys()
+        """Blobs whose seal or put has returned, also of the run before."""
         self._engine = engine
         self._blobs = blobs
         self._left = at
@@ -154,8 +155,9 @@ class PowerCut:
                 if blob_id not in self.whole:
                     self._copy_torn(blob_id, file, folder)
             for blob_id in self.whole:
-                data = self._blobs.path(blob_id).read_bytes()
-                (folder / self._blobs.path(blob_id).name).write_bytes(data)
+                path = self._blobs.path(blob_id)
+                if path.exists():  # or it was collected
+                    (folder / path.name).write_bytes(path.read_bytes())
 
     def _copy_torn(self, blob_id: int, file: Appendable, folder: Path) -> None:
         data = self._blobs.path(blob_id).read_bytes()

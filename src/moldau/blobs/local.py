@@ -48,8 +48,8 @@ class LocalBlobs(BlobFiles):
 
     pushes = True
 
-    def __init__(self, folder: Path, *, syncs: bool = True, spare_bytes: int | None = None) -> None:
-        """`spare_bytes`: how much spares may hold; None leaves those that are there alone."""
+    def __init__(self, folder: Path, *, syncs: bool = True, spare_bytes: int | None = None, anew: bool = False) -> None:
+        """`spare_bytes`: how much spares may hold; None leaves those that are there alone. `anew`: ids of blobs begin anew, so spares that are there go."""
         super().__init__(folder, syncs=syncs)
         self._deletions = Deletions(folder)
         self.synced_bytes = 0
@@ -65,17 +65,17 @@ class LocalBlobs(BlobFiles):
         self._keeping = threading.Lock()  # has the three that follow
         self._reads: Counter[int] = Counter()
         self._retired: dict[int, Path] = {}
-        self._spares = self._clean(spare_bytes)
+        self._spares = self._clean(spare_bytes, anew)
         self._thread = threading.Thread(target=self._run, name="moldau-wal", daemon=True)
         self._thread.start()
 
-    def _clean(self, spare_bytes: int | None) -> Spares | None:
+    def _clean(self, spare_bytes: int | None, anew: bool) -> Spares | None:
         """Remove what interrupted puts left. Raises BlobError when the folder cannot be used."""
         try:
             self._make_folder()
             for file in self.folder.glob("*.tmp"):
                 file.unlink(missing_ok=True)
-            return None if spare_bytes is None else Spares(self.folder, spare_bytes)
+            return None if spare_bytes is None else Spares(self.folder, spare_bytes, anew=anew)
         except OSError as error:
             raise BlobError(f"cannot use the folder {self.folder}: {error}") from error
 

@@ -5,7 +5,7 @@ room is written now. Over bytes that were written before there is nothing to say
 room, 0.11 ms over old bytes, and a third less CPU; 512 KiB 0.35 and 0.19 ms.
 
 A spare is `DIR/<16 hex digits>.spare`, the name of the blob that it was. Whoever takes it finds old bytes behind what it has written: see
-`Appendable.stale` and `moldau.log.sections`. No more than `limit` bytes are kept, nor more than a quarter of what is free on the disk. A file
+`Appendable.stale` and `moldau.log.sections`. That one tells them by the ids of blobs, so a data directory that begins anew, and gives the same ids again, takes none that it finds. No more than `limit` bytes are kept, nor more than a quarter of what is free on the disk. A file
 with a second name (somebody's copy by hard links) is never written over.
 """
 
@@ -26,18 +26,18 @@ ROOM = 4
 class Spares:
     """Used under its owner's lock."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        """Raises OSError."""
+    def __init__(self, folder: Path, limit: int, *, anew: bool = False) -> None:
+        """`anew`: what is there was not written in this life of the directory. Raises OSError."""
         self._folder = folder
         self._limit = limit
         self._sizes: dict[Path, int] = {}
-        self._adopt()
+        self._adopt(0 if anew else limit)
 
-    def _adopt(self) -> None:
-        """Those of the run before."""
+    def _adopt(self, limit: int) -> None:
+        """Those of the run before, and no others."""
         for file in sorted(self._folder.glob("*.spare")):
             size = file.stat().st_size
-            if self.bytes + size <= self._limit:
+            if self.bytes + size <= limit:
                 self._sizes[file] = size
             else:
                 file.unlink()

@@ -73,13 +73,13 @@ class EmbeddedNode(Node):
         options, broker, clock = self.options, self.broker, self.clock
         data, syncs, power_kept = self._data, self._syncs, self.power_kept
         loop = asyncio.get_running_loop()
+        anew = not (data / "metadata.sqlite").exists()
         engine = self.engine = SqliteEngine(
             data / "metadata.sqlite", loop, syncs=syncs, power_kept=power_kept, was_shared=self.by_workers
         )
         engine.open()
-        blobs = self.blobs = LocalBlobs(
-            data / "blobs", syncs=syncs, spare_bytes=options.wal_spare_bytes if syncs else 0
-        )
+        spare_bytes = options.wal_spare_bytes if syncs else 0
+        blobs = self.blobs = LocalBlobs(data / "blobs", syncs=syncs, spare_bytes=spare_bytes, anew=anew)
         engine.before_sync = blobs.sync
         await recover(
             engine, blobs, clock, power_kept=power_kept, unclean=self.by_workers and self.unclean, alone=options.node_id
