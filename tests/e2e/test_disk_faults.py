@@ -110,6 +110,8 @@ WITHOUT_REFUSAL = {
     "blobs.local.seal",  # sealed by the next start
     "blobs.local.cut",
     "blobs.local.delete",  # tried again
+    "blobs.local.spare",  # the file is unlinked then
+    "blobs.local.take",  # as for create
     "blobs.local.put",  # maintenance tries again
     "blobs.local.put_synced",
     "blobs.local.put_written",

@@ -19,6 +19,7 @@ it durable.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -282,7 +283,7 @@ class LocalBlobs(BlobFiles):
             path, spares = self.path(blob_id), self._spares
             if blob_id in self._appended and spares is not None:
                 self._appended.discard(blob_id)
-                with self._keeping:
+                with self._keeping, contextlib.suppress(OSError):
                     if blob_id not in self._reads and spares.wanted(path):
                         self._retired[blob_id] = spares.rename(path)
                         return
