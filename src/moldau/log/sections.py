@@ -19,6 +19,8 @@ section was not written to its end whole batches of another: the blob's id and t
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from struct import Struct
 
@@ -83,14 +85,11 @@ def sum_of(batches: Iterable[Buffer]) -> int:
 
 def headers_in(data: bytes | memoryview, blob_id: int, start: int = 0) -> Iterator[Section]:
     """Sections of the blob whose whole headers are somewhere in `data`, at `start` or behind: of bytes that are not as they should be."""
-    raw = bytes(data)
-    found = raw.find(MAGIC, start)
-    while found >= 0:
-        try:
-            yield unpack_header(raw, blob_id, found)
-        except BadSection:
-            pass
-        found = raw.find(MAGIC, found + 1)
+    wanted = re.escape(blob_id.to_bytes(8, signed=True))
+    # of other blobs' sections there may be a million
+    for found in re.compile(MAGIC + b"(?=.{24}" + wanted + b")", re.DOTALL).finditer(data, start):
+        with contextlib.suppress(BadSection):
+            yield unpack_header(data, blob_id, found.start())
 
 
 def pack_header(blob_id: int, now: int, synced_to: int, batches_sum: int, table: list[tuple[int, int, int]]) -> bytes:
