@@ -5,8 +5,9 @@ room is written now. Over bytes that were written before there is nothing to say
 room, 0.11 ms over old bytes, and a third less CPU; 512 KiB 0.35 and 0.19 ms.
 
 A spare is `DIR/<16 hex digits>.spare`, the name of the blob that it was. Whoever takes it finds old bytes behind what it has written: see
-`Appendable.stale` and `moldau.log.sections`. That one tells them by the ids of blobs, so a data directory that begins anew, and gives the same ids again, takes none that it finds. No more than `limit` bytes are kept, nor more than a quarter of what is free on the disk. A file
-with a second name (somebody's copy by hard links) is never written over.
+`Appendable.stale` and `moldau.log.sections`. That one tells them by the ids of blobs, so a data directory that begins anew, and gives the same ids
+again, takes none that it finds. No more than `limit` bytes are kept, nor more than a quarter of what is free on the disk. A file with a second name
+(somebody's copy by hard links) is never written over.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Spares:
         return sum(self._sizes.values())
 
     def wanted(self, file: Path) -> bool:
-        """Whether `keep` would. Raises OSError."""
+        """Whether there is room for that one among the spares, and on the disk. Raises OSError."""
         if not self._limit:
             return False
         size = file.stat().st_size
