@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from moldau.blobs.ports import Buffer
 from moldau.metadata.gathering import SMALL_BYTES
 from moldau.metadata.rows import APPENDED, KIND_WAL, AppendCommit, AppendEntry, AppendResult
 from moldau.metadata.rows_txn import TxnGuard
@@ -132,14 +133,11 @@ class Flush:
         self.length = sum([part.length for part in parts])
         """Bytes of all batches."""
 
-    def header(self, blob_id: int, synced_to: int) -> bytes:
-        """What precedes the batches in a write-ahead blob."""
+    def section(self, blob_id: int, synced_to: int) -> list[Buffer]:
+        """See `Write`: the batches in the order of the parts."""
+        batches = [append.batch for part in self.parts for append in part.appends]
         table = [(part.view.partition_id, part.base, part.length) for part in self.parts]
-        return sections.pack_header(blob_id, self.now, synced_to, sections.sum_of(self.batches()), table)
-
-    def batches(self) -> list[Batch | bytes]:
-        """The batches in the order of the parts."""
-        return [append.batch for part in self.parts for append in part.appends]
+        return [sections.pack_header(blob_id, self.now, synced_to, sections.sum_of(batches), table), *batches]
 
     def place(self, blob_id: int, position: int) -> AppendCommit:
         """The first batch begins there: note it, and give the commit."""

@@ -91,9 +91,9 @@ class Journal:
             done(write, None, BlobError(f"{self._entries + self._notes} rows wait for the metadata store"))
             return
         blob_id = self._wal.active()
-        header = write.header(blob_id, self._synced[1] if blob_id == self._synced[0] else 0)
-        buffers = [header, *write.batches()]
-        length = len(header) + write.length
+        buffers = write.section(blob_id, self._synced[1] if blob_id == self._synced[0] else 0)
+        header = len(buffers[0])
+        length = header + write.length
         self._begun += 1
         if length <= self._at_once_max and not self._in_flight:
             try:
@@ -102,7 +102,7 @@ class Journal:
                 self._finish(write, -1, -1, error, done)
                 return
             if at is not None:
-                self._finish(write, at[0], at[1] + len(header), None, done)
+                self._finish(write, at[0], at[1] + header, None, done)
                 return
         self._in_flight += 1
 
@@ -112,7 +112,7 @@ class Journal:
         def settle(blob_id: int, position: int, error: Exception | None) -> None:
             self._in_flight -= 1
             self._wal.settled(blob_id, error)
-            self._finish(write, blob_id, position + len(header), error, done)
+            self._finish(write, blob_id, position + header, error, done)
 
         self._wal.append(buffers, length, write.durable, written)
 

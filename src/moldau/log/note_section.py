@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from moldau.blobs.ports import Buffer
 from moldau.metadata.commit_notes import CommitNote
 from moldau.metadata.markers import Markers
 from moldau.metadata.notes import BadNote, Note, TxnNote, unpack
@@ -26,7 +27,6 @@ class NoteSection:
         self._ends: list[tuple[int, TxnNote, Markers, list[bytes]]] = []
         self._packed: list[bytes] = []
         self._length = 0
-        self._body = b""
 
     def add(self, note: Note | CommitNote, durable: bool) -> None:
         """One that ends no transaction."""
@@ -52,14 +52,10 @@ class NoteSection:
         """Bytes of all notes."""
         return self._length
 
-    def header(self, blob_id: int, synced_to: int) -> bytes:
+    def section(self, blob_id: int, synced_to: int) -> list[Buffer]:
         """See `Write`."""
-        self._body = b"".join(self._packed)
-        return sections.pack_notes_header(blob_id, self.now, synced_to, self._body)
-
-    def batches(self) -> list[bytes]:
-        """See `Write`."""
-        return [self._body]
+        body = b"".join(self._packed)
+        return [sections.pack_notes_header(blob_id, self.now, synced_to, body), body]
 
     def place(self, blob_id: int, position: int) -> AppendCommit:
         """See `Write`."""

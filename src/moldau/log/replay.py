@@ -18,8 +18,7 @@ from moldau.blobs.ports import AppendableBlobs
 from moldau.metadata.errors import StoreCorrupt
 from moldau.metadata.ports import JournalStore, MaintenanceStore
 from moldau.metadata.rows import AppendCommit, AppendEntry, Extent
-from moldau.records.batch import CRC_AT, compute_crc, iter_headers
-from moldau.records.crc import crc32c
+from moldau.records.batch import compute_crc, iter_headers
 from moldau.records.errors import InvalidBatch
 
 from . import fold, note_section, sections
@@ -54,17 +53,17 @@ def commit_of(section: sections.Section, data: memoryview, blob_id: int, positio
     if at + sum(row[2] for row in section.table) != section.size or len(data) != section.size:
         raise sections.BadSection(f"lengths of the table at {position} do not add up to {section.size}")
     entries = []
-    checks: list[memoryview] = []
+    batches: list[memoryview] = []
     for partition_id, base, length in section.table:
-        entries.append(_entry(partition_id, base, data[at : at + length], position + at, checks))
+        entries.append(_entry(partition_id, base, data[at : at + length], position + at, batches))
         at += length
-    if crc32c(b"".join(checks)) != section.batches_sum:
+    if sections.sum_of(batches) != section.batches_sum:
         raise sections.BadSection(f"not all batches of the section at {position} are those that were written with it")
     return AppendCommit(blob_id, entries, None, False, section.now)
 
 
-def _entry(partition_id: int, base: int, data: memoryview, position: int, checks: list[memoryview]) -> AppendEntry:
-    """The CRC fields of its batches are added to `checks`."""
+def _entry(partition_id: int, base: int, data: memoryview, position: int, batches: list[memoryview]) -> AppendEntry:
+    """Its batches are added to `batches`."""
     folds = []
     offset, end, newest = base, 0, -1
     try:
@@ -73,7 +72,7 @@ def _entry(partition_id: int, base: int, data: memoryview, position: int, checks
                 raise sections.BadSection(
                     f"partition {partition_id} offset {offset}: the batch at {position + at} is damaged"
                 )
-            checks.append(data[at + CRC_AT : at + CRC_AT + 4])
+            batches.append(data[at : at + header.size])
             last = offset + header.last_offset_delta
             if header.producer_id >= 0:
                 folds.append(fold.of_batch(header, offset - base))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from moldau.blobs.ports import Buffer
@@ -19,12 +19,8 @@ class Write(Protocol):
         """Bytes behind the header."""
         ...
 
-    def header(self, blob_id: int, synced_to: int) -> bytes:
-        """What comes first, in that blob, which is known to be synced up to there."""
-        ...
-
-    def batches(self) -> Sequence[Buffer]:
-        """What follows the header."""
+    def section(self, blob_id: int, synced_to: int) -> list[Buffer]:
+        """The header, and what follows it, for that blob, which is known to be synced up to there."""
         ...
 
     def place(self, blob_id: int, position: int) -> AppendCommit:

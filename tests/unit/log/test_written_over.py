@@ -23,6 +23,19 @@ def journal_of(log: Log) -> tuple[Path, int]:
     return log.blobs.path(blob_id), end
 
 
+async def left_open(folder: Path, *copies: str) -> tuple[int, Path, int]:
+    """A broker's directory, and copies beside it, that was killed after three flushes to a partition: which, the file, and up to where."""
+    async with log_in(folder / "a") as log:
+        (p,) = await log.it.topic()
+        view = await log.view(p)
+        for _ in range(3):
+            await log.flush(view)
+        file, end = journal_of(log)
+        for name in copies:
+            copy(folder / "a", folder / name)
+    return p, file, end
+
+
 def put_behind(folder: Path, name: str, end: int, data: bytes) -> None:
     with open(folder / "blobs" / name, "r+b") as file:
         file.seek(end)
@@ -53,14 +66,7 @@ def test_sections_of_another_blob_do_not_follow(tmp_path: Path) -> None:
     """Not even those that would fit: the next offsets of the same partition."""
 
     async def main() -> None:
-        async with log_in(tmp_path / "a") as log:
-            (p,) = await log.it.topic()
-            view = await log.view(p)
-            for _ in range(3):
-                await log.flush(view)
-            file, end = journal_of(log)
-            copy(tmp_path / "a", tmp_path / "b")
-            copy(tmp_path / "a", tmp_path / "c")
+        p, file, end = await left_open(tmp_path, "b", "c")
         async with log_in(tmp_path / "b") as log:
             view = await log.view(p)
             for _ in range(2):
@@ -79,14 +85,7 @@ def test_a_whole_batch_of_another_section_is_not_taken(tmp_path: Path) -> None:
     """The header reached the disk, the batch did not; what lies there has the same offset and length."""
 
     async def main() -> None:
-        async with log_in(tmp_path / "a") as log:
-            (p,) = await log.it.topic()
-            view = await log.view(p)
-            for _ in range(3):
-                await log.flush(view)
-            file, end = journal_of(log)
-            for name in "bc":
-                copy(tmp_path / "a", tmp_path / name)
+        p, file, end = await left_open(tmp_path, "b", "c")
         blob_id = int(file.stem, 16)
         new, old = batch(3, 1000), batch(3, 2000)
         assert len(new) == len(old)
@@ -122,11 +121,7 @@ def test_an_empty_journal_over_a_full_one(tmp_path: Path) -> None:
 
 def test_what_an_early_build_left_open_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
-        async with log_in(tmp_path / "a") as log:
-            (p,) = await log.it.topic()
-            await log.flush(await log.view(p))
-            file, end = journal_of(log)
-            copy(tmp_path / "a", tmp_path / "b")
+        p, file, end = await left_open(tmp_path, "b")
         put_behind(tmp_path / "b", file.name, end, b"MLS1" + bytes(100))
         with pytest.raises(StoreCorrupt, match=r"left open by a build from before the first release"):
             await offsets_after(tmp_path / "b", p)
