@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import re
+import string
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from conformance.common.brokers import CHECKOUT, CONFORMANCE, Broker
 
 JAVA = str(CONFORMANCE / "kafka-peer/run")
+_PAYLOADS = 5_000
 
 
 class LoadError(Exception):
@@ -125,17 +130,37 @@ def _java_tool(name: str, bootstrap: str, topic: str, options: str, timeout: flo
 
 
 def java_produce(
-    bootstrap: str, topic: str, records: int, size: int, timeout: float, properties: Sequence[str] = ()
+    bootstrap: str,
+    topic: str,
+    records: int,
+    size: int,
+    timeout: float,
+    properties: Sequence[str] = (),
+    from_file: bool = False,
 ) -> dict[str, float]:
-    options = f"--num-records {records} --record-size {size} --throughput -1 --command-property acks=all"
-    options += "".join(f" {each}" for each in properties)  # one option: of several the last would count
-    last = _java_tool("ProducerPerformance", bootstrap, topic, options, timeout)
+    """The records are made as they are sent, or come `from_file`."""
+    with contextlib.ExitStack() as stack:
+        contents = f"--payload-file {stack.enter_context(_payloads(size))}" if from_file else f"--record-size {size}"
+        options = f"--num-records {records} {contents} --throughput -1 --command-property acks=all"
+        options += "".join(f" {each}" for each in properties)  # one option: of several the last would count
+        last = _java_tool("ProducerPerformance", bootstrap, topic, options, timeout)
     m = re.search(r"(\d+) records sent, ([\d.]+) records/sec", last)
     p50, p99 = re.search(r"(\d+) ms 50th", last), re.search(r"(\d+) ms 99th", last)
     if not m or not p50 or not p99 or int(m[1]) != records:
         raise LoadError(f"ProducerPerformance printed: {last}")
     rate = float(m[2])
     return {"records_s": rate, "mb_s": rate * size / 1e6, "p50_ms": float(p50[1]), "p99_ms": float(p99[1])}
+
+
+@contextlib.contextmanager
+def _payloads(size: int) -> Iterator[str]:
+    """A file of some thousand lines of capital letters, which is what ProducerPerformance makes of its own accord."""
+    letters = random.Random(size)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        for _ in range(_PAYLOADS):
+            file.write("".join(letters.choices(string.ascii_uppercase, k=size)) + "\n")
+        file.flush()
+        yield file.name
 
 
 def java_consume(bootstrap: str, topic: str, records: int, timeout: float) -> dict[str, float]:

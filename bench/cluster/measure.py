@@ -72,7 +72,7 @@ def java_produce(seat: Cluster, w: Work, records: int, round_number: int) -> Fig
     topic = seat.topics.make(w.name, w.partitions, seat.mode(w.storage))
     try:
         before = seat.cpu_seconds()
-        found = programs.java_produce(seat.bootstrap, topic, records, w.size, time_limit(records), w.load)
+        found = programs.java_produce(seat.bootstrap, topic, records, w.size, time_limit(records), w.load, w.from_file)
         return {**found, "cpu_s_per_m": (seat.cpu_seconds() - before) / records * 1e6}
     finally:
         seat.topics.drop(topic)
