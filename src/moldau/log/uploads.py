@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 EARLY_BYTES = 1 << 20
 EARLY_UPLOADS = 2
 QUIET_BYTES = 128 << 10
-QUIET_SECONDS = 0.005
+QUIET_SECONDS = 0.003
+"""Kafka's producer sends all that it may, five requests, within that time of its answers. Waiting 5 ms instead cost it a tenth of its rate."""
 PACE_SECONDS = 0.01
 """Between two that did not fill, where several write; a put and its commit cost some milliseconds of CPU, whatever is in them."""
 PARTITIONS_MAX = 200
