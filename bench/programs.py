@@ -6,7 +6,6 @@ import contextlib
 import json
 import random
 import re
-import string
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from conformance.common.brokers import CHECKOUT, CONFORMANCE, Broker
 
 JAVA = str(CONFORMANCE / "kafka-peer/run")
 _PAYLOADS = 5_000
+_LETTERS = bytes(ord("A") + byte % 26 for byte in range(256))
 
 
 class LoadError(Exception):
@@ -139,8 +139,8 @@ def java_produce(
     from_file: bool = False,
 ) -> dict[str, float]:
     """The records are made as they are sent, or come `from_file`."""
-    with contextlib.ExitStack() as stack:
-        contents = f"--payload-file {stack.enter_context(_payloads(size))}" if from_file else f"--record-size {size}"
+    with _payloads(size) if from_file else contextlib.nullcontext() as file:
+        contents = f"--payload-file {file}" if file else f"--record-size {size}"
         options = f"--num-records {records} {contents} --throughput -1 --command-property acks=all"
         options += "".join(f" {each}" for each in properties)  # one option: of several the last would count
         last = _java_tool("ProducerPerformance", bootstrap, topic, options, timeout)
@@ -155,10 +155,10 @@ def java_produce(
 @contextlib.contextmanager
 def _payloads(size: int) -> Iterator[str]:
     """A file of some thousand lines of capital letters, which is what ProducerPerformance makes of its own accord."""
-    letters = random.Random(size)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+    source = random.Random(size)
+    with tempfile.NamedTemporaryFile(suffix=".txt") as file:
         for _ in range(_PAYLOADS):
-            file.write("".join(letters.choices(string.ascii_uppercase, k=size)) + "\n")
+            file.write(source.randbytes(size).translate(_LETTERS) + b"\n")
         file.flush()
         yield file.name
 

@@ -119,7 +119,6 @@ WORKS: list[Work] = [
         quick_records=150_000,
         size=1000,
         storage="standard",
-        rounds_max=3,
         from_file=True,
     ),
     Work(
